@@ -1,0 +1,41 @@
+"""The two environment variables of the course: `GANTUTOR_BUDGET` and `GANTUTOR_SEED`.
+
+The notebooks are the same under every budget; only step counts change::
+
+    from gantutor import budget
+    steps = budget.pick(quick=200, full=4000)
+    seed = budget.seed()
+"""
+
+import os
+from typing import TypeVar
+
+from gantutor.errors import BadInput, unknown
+
+NAMES = ("quick", "full")
+
+T = TypeVar("T")
+
+
+def name() -> str:
+    """`"quick"` (minutes for the whole course, as tests and CI run it) or `"full"` (the default).
+
+    Raises `BadInput` when `GANTUTOR_BUDGET` is anything else.
+    """
+    value = os.environ.get("GANTUTOR_BUDGET") or "full"
+    if value not in NAMES:
+        raise unknown("GANTUTOR_BUDGET", value, NAMES)
+    return value
+
+
+def pick(*, quick: T, full: T) -> T:
+    """The argument that belongs to the budget in force."""
+    return quick if name() == "quick" else full
+
+
+def seed() -> int:
+    """The base seed of the notebooks: `GANTUTOR_SEED`, or 0. Raises `BadInput` unless it is a whole number ≥ 0."""
+    value = os.environ.get("GANTUTOR_SEED") or "0"
+    if not (value.isascii() and value.isdigit()):
+        raise BadInput(f"GANTUTOR_SEED is {value!r}: set it to a whole number, 0 or more.")
+    return int(value)

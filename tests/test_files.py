@@ -1,0 +1,31 @@
+import os
+
+import pytest
+
+from gantutor import files
+from gantutor.errors import BadInput
+
+
+def test_an_error_inside_the_block_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), files.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_the_new_file_takes_the_place_of_the_old_and_the_folder_is_made(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    for text in ("one", "two"):
+        with files.replacing(path) as temporary:
+            temporary.write_text(text)
+        assert path.read_text() == text
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BadInput, match="cannot write .*file.*a.txt"), files.replacing(tmp_path / "file" / "a.txt"):
+        pass
