@@ -1,0 +1,157 @@
+"""Save a run, load it again: one file of tensors and plain values only, so that loading it never runs code."""
+
+import io
+import pickle
+import zipfile
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantutor import files, losses, models, penalties
+from gantutor.data import Images
+from gantutor.errors import BadInput
+from gantutor.train import Recipe, Run
+
+FILE = "run.pt"
+FORMAT = 1
+
+
+def save(run: Run, folder: str | PathLike) -> Path:
+    """Write everything that `load` needs to go on from here to `folder/run.pt`, whole or not at all.
+
+    Raises:
+        BadInput: the loss or penalty is not one of the package's, or the folder cannot be written to.
+    """
+    state = {
+        "format": FORMAT,
+        "nets": {"G": _describe(run.G), "D": _describe(run.D)},
+        "recipe": _plain(run.recipe),
+        "data": run.data.name if isinstance(run.data, Images) else "",
+        "step": run.step,
+        "G": run.G.state_dict(),
+        "D": run.D.state_dict(),
+        "G_average": run.G_average.state_dict(),
+        "opt_g": run.opt_g.state_dict(),
+        "opt_d": run.opt_d.state_dict(),
+        "order": run.order.get_state(),
+        "randomness": run.randomness.state,
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path = Path(folder) / FILE
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+    return path
+
+
+def load(
+    folder: str | PathLike,
+    data: Images | Tensor,
+    *,
+    G: nn.Module | None = None,
+    D: nn.Module | None = None,
+    device: str | torch.device = "cpu",
+) -> Run:
+    """The run as it was saved, ready for more `steps`. Nets that are not the package's own are passed in as G and D.
+
+    Raises:
+        BadInput: there is no run, the file is damaged or holds code, or it belongs to other nets.
+    """
+    path, state = read(folder)
+    G, D = _net(path, state, "G", G), _net(path, state, "D", D)
+    run = Run(G, D, data, _recipe(path, state), device=device)
+    _fill(path, "averaged generator", run.G_average, state["G_average"])
+    try:
+        run.opt_g.load_state_dict(state["opt_g"])
+        run.opt_d.load_state_dict(state["opt_d"])
+        run.order.set_state(state["order"])
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+    run.randomness.state = state["randomness"]
+    run.step = state["step"]
+    return run
+
+
+def load_generator(folder: str | PathLike, G: nn.Module | None = None) -> nn.Module:
+    """The averaged generator of a saved run, in eval mode on the CPU. Pass in as G a net that is not the package's."""
+    path, state = read(folder)
+    return _net(path, state, "G", G, weights="G_average").eval().requires_grad_(False)
+
+
+def read(folder: str | PathLike) -> tuple[Path, dict[str, Any]]:
+    """The path of the run in `folder`, and what it holds; nothing in it is trusted but its shape."""
+    path = Path(folder) / FILE
+    if not path.is_file():
+        raise BadInput(f"there is no run in {folder}: {path} is missing. Make one with `gantutor train`.")
+    try:
+        if not zipfile.is_zipfile(path):  # as every file of torch.save is; a bare pickle is not even looked at
+            raise pickle.UnpicklingError
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise BadInput(
+            f"{path} is not a run of gantutor: it is damaged, or holds something other than tensors and plain values, "
+            "which could be code. It was not loaded. Delete it and train again, or ask for a fresh copy."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(state, dict) or "format" not in state:
+        raise BadInput(f"{path} is not a run of gantutor: it was made by another program. Choose another folder.")
+    if state["format"] != FORMAT:
+        raise BadInput(
+            f"{path} has format {state['format']!r}, this gantutor reads {FORMAT}: use the one that wrote it."
+        )
+    missing = {"nets", "recipe", "step", "G", "D", "G_average", "opt_g", "opt_d", "order", "randomness"} - state.keys()
+    if missing:
+        raise _damaged(path, f"it lacks {', '.join(sorted(missing))}")
+    return path, state
+
+
+def _describe(net: nn.Module) -> dict[str, Any]:
+    return {"class": type(net).__name__, "config": getattr(net, "config", None)}
+
+
+def _net(path: Path, state: dict, name: str, given: nn.Module | None, weights: str | None = None) -> nn.Module:
+    """The given net, or the package's own made again from its config, with the saved weights."""
+    saved = state["nets"][name]
+    if given is None and saved["class"] not in models.CLASSES:
+        raise BadInput(f"{path} was trained with a net of your own, {saved['class']}: pass it in, as {name}=….")
+    net = given if given is not None else models.CLASSES[saved["class"]](**saved["config"])
+    _fill(path, f"{name} ({saved['class']})", net, state[weights or name])
+    return net
+
+
+def _fill(path: Path, name: str, net: nn.Module, weights: dict[str, Tensor]) -> None:
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        detail = str(error).splitlines()[-1].strip()
+        raise BadInput(f"the weights of {name} in {path} do not fit {type(net).__name__}: {detail}") from error
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """The recipe with its functions replaced by their names."""
+    named = {function: name for name, function in penalties.PENALTIES.items()}
+    if losses.LOSSES.get(recipe.loss.name) is not recipe.loss:
+        raise BadInput(f"the loss {recipe.loss.name!r} is not one of the package's, and a checkpoint holds no code.")
+    if recipe.penalty is not None and recipe.penalty not in named:
+        raise BadInput(f"the penalty {recipe.penalty} is not one of the package's, and a checkpoint holds no code.")
+    plain = {field: getattr(recipe, field) for field in recipe.__dataclass_fields__}
+    return {**plain, "loss": recipe.loss.name, "penalty": named.get(recipe.penalty), "betas": list(recipe.betas)}
+
+
+def _recipe(path: Path, state: dict) -> Recipe:
+    plain = dict(state["recipe"])
+    try:
+        plain["loss"] = losses.LOSSES[plain["loss"]]
+        plain["penalty"] = penalties.PENALTIES[plain["penalty"]] if plain["penalty"] else None
+        return Recipe(**{**plain, "betas": tuple(plain["betas"])})
+    except (KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, reason: object) -> BadInput:
+    detail = (str(reason) or type(reason).__name__).splitlines()[0]
+    return BadInput(f"{path} is damaged ({detail}): delete it and train again, or ask for a fresh copy.")

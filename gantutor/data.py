@@ -1,0 +1,321 @@
+"""Every image set as one tensor in [−1, 1], with labels and class names.
+
+::
+
+    from gantutor import data
+    images = data.load("mnist")                    # or "fashion-mnist", or "strokes", which needs no download
+    images.pixels, images.labels, images.classes   # (60000, 1, 28, 28) float32, (60000,) int64, ("0", …, "9")
+    mine = data.from_folder("my pictures", size=32)
+
+Everything is held in memory, on the device where training happens: a batch is an index.
+"""
+
+import math
+import operator
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gantutor import strokes
+from gantutor.download import FILES, SHA256, Damaged, NoMirror, blaming, check, fetch, find, locate, read
+from gantutor.errors import BadInput, DataUnavailable, unknown
+
+__all__ = ["NAMES", "Images", "fetch", "from_folder", "load", "load_or_strokes"]
+
+NAMES = ("strokes", "mnist", "fashion-mnist")
+DIGITS = tuple("0123456789")
+CLASSES = {
+    "strokes": DIGITS,
+    "mnist": DIGITS,
+    "fashion-mnist": (
+        *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
+}
+STROKES = {"train": (60_000, 0), "test": (10_000, 1)}  # split -> (images, seed)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Images:
+    """Images, ready for training.
+
+    Args:
+        name: of the data set.
+        pixels: float32 (N, C, H, W), N ≥ 1, in [−1, 1]: −1 is black, 1 is white.
+        labels: int64 (N,), numbers of classes, on the device of the pixels.
+        classes: the name of each class.
+
+    Raises:
+        BadInput: a field is not as described.
+    """
+
+    name: str
+    pixels: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+
+    def __post_init__(self):
+        x, y = self.pixels, self.labels
+        if not (isinstance(x, Tensor) and x.dtype == torch.float32 and x.ndim == 4 and x.numel()):
+            raise BadInput(f"pixels are {_describe(x)}: give a float32 tensor (N, C, H, W).")
+        low, high = (edge.item() for edge in x.aminmax())
+        if not (low >= -1 and high <= 1):  # also true of NaN
+            raise BadInput(f"pixels go from {low:g} to {high:g}: scale them to [-1, 1], without NaN.")
+        if not (isinstance(y, Tensor) and y.dtype == torch.int64 and y.shape == x.shape[:1] and y.device == x.device):
+            raise BadInput(f"labels are {_describe(y)}: give one int64 per image, ({len(x)},), on {x.device}.")
+        object.__setattr__(self, "classes", tuple(self.classes))
+        low, high = (edge.item() for edge in y.aminmax())
+        if not 0 <= low <= high < len(self.classes):
+            raise BadInput(f"labels go from {low} to {high}: with {len(self.classes)} classes they count from 0.")
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __repr__(self) -> str:
+        n, *shape = self.pixels.shape
+        return f"Images({self.name!r}: {n} × {tuple(shape)}, {len(self.classes)} classes, on {self.pixels.device})"
+
+    def to(self, device: str | torch.device) -> "Images":
+        """The same images on another device. Raises `BadInput` for a device that this computer does not have."""
+        return Images(self.name, _place(self.pixels, device), _place(self.labels, device), self.classes)
+
+
+def load(
+    name: str,
+    split: str = "train",
+    root: str | os.PathLike | None = None,
+    device: str | torch.device | None = None,
+    download: bool = True,
+) -> Images:
+    """One split of a data set: 60,000 images to train on or 10,000 to test, (1, 28, 28) each, in 10 classes.
+
+    Args:
+        name: `"strokes"` (drawn by the program; needs no file), `"mnist"` or `"fashion-mnist"`.
+        split: `"train"` or `"test"`.
+        root: an existing folder that holds, or is to hold, `mnist/train-images-idx3-ubyte.gz` and so on. Without it
+            `$GANTUTOR_DATA` decides, then the repository's `data/`, then the user's cache folder.
+        device: where the tensors go; the CPU by default.
+        download: whether missing files may be downloaded, into `root`, the repository or the cache. Nothing is ever
+            written to `$GANTUTOR_DATA`, and no file that is there already is replaced.
+
+    Raises:
+        BadInput: an unknown name or split, a `root` or `GANTUTOR_DATA` that is no folder, a `GANTUTOR_DATA` that lacks
+            the files, or a file that is not the published one (checked by SHA-256 at every load).
+        DataUnavailable: the files are on no disk here and could not be downloaded or stored.
+    """
+    _known(name, split)
+    if name == "strokes":
+        drawn = strokes.draw(*STROKES[split])
+        return _images(name, drawn.pixels, drawn.digit, device)
+    folder = locate(name, FILES[split], root, download)
+    return _images(name, *_published(name, split, folder), device)
+
+
+def load_or_strokes(name: str, split: str = "train", device: str | torch.device | None = None) -> Images:
+    """What `load` gives; or, where no mirror can be reached, `strokes` and a printed line that says so. For notebooks.
+
+    The choice holds for both splits and until the process ends, so that a notebook never mixes data sets and waits for
+    the network only once. Raises as `load` does when anything else is wrong, such as a damaged file.
+    """
+    _known(name, split)
+    if name != "strokes" and name not in _chosen:
+        _chosen[name] = _choose(name)
+    return load(_chosen.get(name, name), split, device=device)
+
+
+_chosen: dict[str, str] = {}  # what load_or_strokes hands out in this process: data set asked for -> data set given
+
+
+def _choose(name: str) -> str:
+    offline = "strokes" in _chosen.values()
+    try:
+        locate(name, SHA256[name], download=not offline)
+    except DataUnavailable as error:
+        if not (offline or isinstance(error, NoMirror)):
+            raise
+        print(
+            f"No mirror of {name} can be reached: strokes, drawn by the program, takes its place. "
+            "(For the real images go online, or set GANTUTOR_DATA, and restart the kernel.)"
+        )
+        return "strokes"
+    return name
+
+
+def _known(name: str, split: str) -> None:
+    if name not in NAMES:
+        raise unknown("data set", name, NAMES)
+    if split not in FILES:
+        raise unknown("split", split, FILES)
+
+
+def _images(name: str, pixels: Tensor, labels: Tensor, device: str | torch.device | None) -> Images:
+    """uint8 (N, C, H, W), moved as bytes and turned to floats where they are used: x/127.5 − 1."""
+    pixels = _place(pixels, device or "cpu").float().div_(127.5).sub_(1)
+    return Images(name, pixels, _place(labels, device or "cpu").long(), CLASSES[name])
+
+
+def _place(tensor: Tensor, device: str | torch.device) -> Tensor:
+    try:
+        return tensor.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"device {str(device)!r} cannot be used on this computer: {reason}") from error
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)} on {value.device}"
+    return f"a {type(value).__name__}"
+
+
+# --- published files -------------------------------------------------------------------------------------------------
+
+
+def _published(name: str, split: str, folder: Path) -> tuple[Tensor, Tensor]:
+    """Images uint8 (N, 1, 28, 28) and labels uint8 (N,) of a split.
+
+    The hash would find every fault; it comes last, because "labels instead of images" helps more than two hashes.
+    """
+    paths = [find(folder, file) for file in FILES[split]]
+    contents, tensors = [], []
+    for path, shape in zip(paths, ((28, 28), ()), strict=True):
+        with blaming(path):
+            contents.append(read(path))
+            tensors.append(parse_idx(contents[-1], shape))
+    images, labels = tensors  # (N, 28, 28), (N,)
+    if len(images) != len(labels):
+        raise BadInput(f"{paths[0]} holds {len(images)} images, but {paths[1]} {len(labels)} labels: replace both.")
+    for path, file, content in zip(paths, FILES[split], contents, strict=True):
+        with blaming(path):
+            check(name, file, content)
+    return images.unsqueeze(1), labels  # (N, 1, 28, 28), (N,)
+
+
+def parse_idx(contents: bytearray, shape: tuple[int, ...]) -> Tensor:
+    """The uint8 tensor (N, *shape) of an IDX file; it shares the memory of `contents`.
+
+    IDX is big-endian: magic number 2048 + number of dimensions, then each dimension, then the bytes (Y. LeCun, MNIST).
+
+    Raises:
+        Damaged: not such a file.
+    """
+    header = struct.Struct(f">{2 + len(shape)}I")
+    if len(contents) <= header.size:
+        raise Damaged(f"holds only {len(contents)} bytes")
+    magic, count, *dims = header.unpack_from(contents)
+    expected = 2048 + 1 + len(shape)
+    if magic != expected:
+        swapped = {2049: " (it holds labels)", 2051: " (it holds images)"}.get(magic, "")
+        raise Damaged(f"begins with the magic number {magic}{swapped} instead of {expected}")
+    if tuple(dims) != shape:
+        raise Damaged(f"holds images of {dims[0]}×{dims[1]} pixels instead of {shape[0]}×{shape[1]}")
+    held = len(contents) - header.size
+    if held != count * math.prod(shape):
+        raise Damaged(f"holds {held} bytes where its header promises {count} × {math.prod(shape)}")
+    return torch.frombuffer(contents, dtype=torch.uint8, offset=header.size).view(count, *shape)
+
+
+# --- one's own pictures ----------------------------------------------------------------------------------------------
+
+SMALLEST, LARGEST = 8, 1024  # pixels a side
+
+
+def from_folder(path: str | os.PathLike, size: int, grey: bool = False) -> Images:
+    """A folder of pictures, each cut to its middle square and resized to `size` × `size`.
+
+    Subfolders, if there are any, are classes (in alphabetical order), with pictures at any depth; else all pictures are
+    one class, named like the folder. Hidden files are skipped. Pictures are turned upright as their EXIF data say, seen
+    on white where they are transparent, and brought to 8 bits a channel.
+
+    Args:
+        path: of the folder.
+        size: height and width to resize to, 8 to 1024 pixels.
+        grey: (N, 1, size, size) instead of RGB, (N, 3, size, size).
+
+    Raises:
+        BadInput: no folder, no pictures, a file that is no picture or has several frames or less than 8 pixels a side,
+            a file beside the class folders, or another `size`. The message names the file.
+    """
+    try:
+        size = operator.index(size)
+    except TypeError:
+        raise BadInput(f"size is {size!r}: give a whole number of pixels.") from None
+    if not SMALLEST <= size <= LARGEST:
+        raise BadInput(f"size is {size}: give {SMALLEST} to {LARGEST} pixels.")
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise BadInput(f"{str(path)!r} is no folder: give the path of one that holds pictures.")
+    classes, files, labels = _classes(folder)
+    pixels = np.stack([_picture(file, size, grey) for file in files])  # (N, size, size[, 3])
+    pixels = torch.from_numpy(pixels.reshape(len(files), size, size, -1)).permute(0, 3, 1, 2)  # (N, C, size, size)
+    pixels = pixels.float().div_(127.5).sub_(1).contiguous()
+    return Images(folder.resolve().name, pixels, torch.tensor(labels), classes)
+
+
+def _classes(folder: Path) -> tuple[tuple[str, ...], list[Path], list[int]]:
+    """Class names, the files in order, and the class number of each file."""
+    entries = sorted(entry for entry in folder.iterdir() if not _hidden(entry))
+    folders = [entry for entry in entries if entry.is_dir()]
+    stray = [entry for entry in entries if not entry.is_dir()]
+    if folders and stray:
+        raise BadInput(f"{stray[0]} lies beside folders, which are taken for classes: move it into one, or away.")
+    files, labels = [], []
+    for number, group in enumerate(folders or [folder]):
+        inside = sorted(file for file in group.rglob("*") if file.is_file() and not _hidden(file, group))
+        if not inside:
+            raise BadInput(f"{group} holds no pictures: put some there, or take another folder.")
+        files += inside
+        labels += [number] * len(inside)
+    return tuple(group.name for group in folders) or (folder.resolve().name,), files, labels
+
+
+def _hidden(path: Path, below: Path | None = None) -> bool:
+    """Whether a file, or a folder on the way to it, is one that file managers do not show."""
+    parts = path.relative_to(below or path.parent).parts
+    return any(part.startswith(".") or part in ("Thumbs.db", "desktop.ini", "__MACOSX") for part in parts)
+
+
+def _picture(path: Path, size: int, grey: bool) -> np.ndarray:
+    """One picture as uint8 (size, size) or (size, size, 3)."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as picture:
+            frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # MPO: a photo and its preview
+            if frames == 1:
+                picture.load()
+                picture = _eight_bits(ImageOps.exif_transpose(picture))
+    except Exception as error:  # each decoder has errors of its own
+        reason = "not a picture file" if isinstance(error, Image.UnidentifiedImageError) else error
+        raise BadInput(f"{path} cannot be read as a picture ({reason}): repair it, or move it away.") from error
+    if frames > 1:
+        raise BadInput(f"{path} has {frames} frames: save one of them as a picture, or move the file away.")
+    if min(picture.size) < SMALLEST:
+        width, height = picture.size
+        raise BadInput(f"{path} has {width}×{height} pixels, less than {SMALLEST} on a side: move it away.")
+    picture = picture.convert("L" if grey else "RGB")
+    return np.asarray(
+        ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
+    )  # bicubic, and smooth when reducing
+
+
+def _eight_bits(picture):
+    """A Pillow picture as opaque `L` or `RGB`, 8 bits a channel."""
+    from PIL import Image
+
+    if picture.mode.startswith("I"):  # 16-bit grey; convert("L") would clip it
+        values = np.asarray(picture).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("more than 16 bits a pixel")
+        return Image.fromarray((values / 257).round().astype(np.uint8))
+    if picture.mode == "F":
+        raise ValueError("floating-point pixels")
+    if "A" in picture.mode or "a" in picture.mode or "transparency" in picture.info:
+        white = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
+    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")

@@ -1,0 +1,450 @@
+import gzip
+import os
+import types
+from pathlib import Path
+
+import fakes
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gantutor import data, download, strokes
+from gantutor.errors import BadInput, DataUnavailable
+
+REAL = os.environ.get("GANTUTOR_DATA")
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch, tmp_path):
+    fakes.isolate(monkeypatch, tmp_path)
+    monkeypatch.setattr(data, "_chosen", {})
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def few_strokes(monkeypatch):
+    monkeypatch.setattr(data, "STROKES", {"train": (6, 0), "test": (3, 1)})
+
+
+# --- Images ----------------------------------------------------------------------------------------------------------
+
+
+def _images(pixels=None, labels=None, classes=("a", "b")):
+    pixels = torch.linspace(-1, 1, 18).view(2, 1, 3, 3) if pixels is None else pixels
+    return data.Images("some", pixels, torch.tensor([0, 1]) if labels is None else labels, classes)
+
+
+def test_images_know_their_length_and_say_what_they_are_in_a_line():
+    images = _images(classes=["a", "b"])
+    assert len(images) == 2
+    assert images.classes == ("a", "b")
+    assert repr(images) == "Images('some': 2 × (1, 3, 3), 2 classes, on cpu)"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"pixels": torch.zeros(2, 1, 3, 3, dtype=torch.float64)}, r"float64 \(2, 1, 3, 3\)"),
+        ({"pixels": torch.zeros(2, 9)}, r"\(2, 9\)"),
+        ({"pixels": torch.zeros(0, 1, 3, 3)}, r"\(0, 1, 3, 3\)"),
+        ({"pixels": np.zeros((2, 1, 3, 3), np.float32)}, "a ndarray"),
+        ({"pixels": torch.full((2, 1, 3, 3), 1.01)}, r"1\.01"),
+        ({"pixels": torch.full((2, 1, 3, 3), -255.0)}, "-255"),
+        ({"pixels": torch.full((2, 1, 3, 3), torch.nan)}, "nan"),
+        ({"pixels": torch.zeros(18).index_fill(0, torch.tensor([7]), torch.nan).view(2, 1, 3, 3)}, "nan"),
+        ({"labels": torch.tensor([0, 1, 1])}, r"int64 \(3,\)"),
+        ({"labels": torch.tensor([0.0, 1.0])}, "float32"),
+        ({"labels": [0, 1]}, "a list"),
+        ({"labels": torch.tensor([0, 2])}, "0 to 2: with 2 classes"),
+        ({"labels": torch.tensor([-1, 0])}, "-1 to 0"),
+    ],
+)
+def test_images_refuse_what_training_would_trip_over(fields, message):
+    with pytest.raises(BadInput, match=message):
+        _images(**fields)
+
+
+def test_images_move_to_another_device_or_say_why_not(monkeypatch):
+    moved = _images().to("cpu")
+    assert torch.equal(moved.pixels, _images().pixels)
+    assert torch.equal(moved.labels, _images().labels)
+    with pytest.raises(BadInput, match="device 'gpu' cannot be used"):
+        _images().to("gpu")
+
+
+# --- load ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_load_scales_bytes_to_minus_one_and_one(root, name, split):
+    fakes.put(root / name)
+    images = data.load(name, split, root)
+    expected = fakes.IMAGES[split].astype(np.float64) / 127.5 - 1
+    assert images.pixels.shape == (len(expected), 1, 28, 28)
+    np.testing.assert_allclose(images.pixels[:, 0].double().numpy(), expected, rtol=0, atol=1e-7)
+    assert images.labels.tolist() == fakes.LABELS[split].tolist()
+    assert images.labels.dtype == torch.int64
+    assert images.name == name
+    assert images.classes[9] == {"mnist": "9", "fashion-mnist": "ankle boot"}[name]
+    assert len(images.classes) == 10
+
+
+def test_load_downloads_what_is_missing(monkeypatch, root):
+    with fakes.Mirror(fakes.good) as mirror:
+        fakes.set_mirrors(monkeypatch, mirror.url)
+        assert len(data.load("mnist", "train", root)) == 6
+        with pytest.raises(DataUnavailable):
+            data.load("fashion-mnist", "train", root, download=False)
+    assert fakes.tree(root / "mnist") == fakes.FILES
+    assert not (root / "fashion-mnist").exists()
+
+
+def test_load_needs_the_files_of_its_split_only(root):
+    fakes.put(root / "mnist", t10k_images=None, t10k_labels=None)
+    assert len(data.load("mnist", "train", root)) == 6
+
+
+IMAGES = fakes.IMAGES["train"]
+LABELS = fakes.LABELS["train"]
+BAD_FILES = {
+    "empty": ("train_images", b"", "is empty"),
+    "web page": ("train_images", fakes.WEB_PAGE, "is a web page"),
+    "no gzip": ("train_labels", b"PK\3\4", "is not a gzip file"),
+    "truncated": ("train_images", fakes.FILES["train-images-idx3-ubyte.gz"][:-20], "is truncated"),
+    "labels for images": ("train_images", gzip.compress(fakes.idx(LABELS) + bytes(9)), "2049 .it holds labels.*2051"),
+    "magic": ("train_labels", gzip.compress(fakes.idx(LABELS, magic=2050) + bytes(9)), "magic number 2050 .*2049"),
+    "dimensions": ("train_images", gzip.compress(fakes.idx(np.zeros((6, 32, 30), np.uint8))), "32×30 .*28×28"),
+    "too few": ("train_images", gzip.compress(fakes.idx(IMAGES, dims=(7, 28, 28))), "4704 bytes .*7 × 784"),
+    "too many": ("train_labels", gzip.compress(fakes.idx(LABELS, dims=(5,))), "6 bytes .* 5 × 1"),
+    "header only": ("train_images", gzip.compress(fakes.idx(IMAGES)[:16]), "only 16 bytes"),
+    "other images": ("train_images", gzip.compress(fakes.idx(IMAGES[::-1])), "SHA-256"),
+    "other labels": ("train_labels", gzip.compress(fakes.idx(LABELS[::-1])), "SHA-256"),
+}
+
+
+@pytest.mark.parametrize("where", ["root", "GANTUTOR_DATA"])
+@pytest.mark.parametrize(("file", "content", "message"), BAD_FILES.values(), ids=BAD_FILES)
+def test_a_bad_file_is_named_with_its_fault_and_left_as_it_was(monkeypatch, root, where, file, content, message):
+    fakes.put(root / "mnist", **{file: content})
+    before = fakes.tree(root)
+    if where == "GANTUTOR_DATA":
+        monkeypatch.setenv("GANTUTOR_DATA", str(root))
+    cure = {"root": "delete it", "GANTUTOR_DATA": "unset GANTUTOR_DATA"}[where]
+    for load in [data.load, data.load_or_strokes] if where == "GANTUTOR_DATA" else [data.load]:
+        with pytest.raises(BadInput, match=f"{file.replace('_', '-')}-idx.*{message}.*{cure}"):
+            load("mnist", "train", **({"root": root} if where == "root" else {}))
+    assert fakes.tree(root) == before
+
+
+def test_labels_and_images_of_different_counts(root):
+    fakes.put(root / "mnist", train_labels=gzip.compress(fakes.idx(LABELS[:5])))
+    with pytest.raises(BadInput, match=r"train-images.* 6 images, but .*train-labels.* 5 labels"):
+        data.load("mnist", "train", root)
+
+
+def test_unknown_names():
+    for load in (data.load, data.load_or_strokes):
+        with pytest.raises(BadInput, match="data set 'fashion_mnist': did you mean 'fashion-mnist'"):
+            load("fashion_mnist")
+        with pytest.raises(BadInput, match="split 'tset': did you mean 'test'"):
+            load("mnist", "tset")
+
+
+def test_a_device_that_is_not_there(root):
+    fakes.put(root / "mnist")
+    with pytest.raises(BadInput, match="device 'gpu' cannot be used"):
+        data.load("mnist", root=root, device="gpu")
+
+
+def test_strokes_are_scaled_and_need_no_file(monkeypatch):
+    asked = []
+
+    def draw(n, seed):
+        asked.append((n, seed))
+        pixels = torch.tensor([0, 51, 255], dtype=torch.uint8).repeat(n, 1).view(n, 1, 1, 3)
+        return types.SimpleNamespace(pixels=pixels, digit=torch.arange(n) % 10)
+
+    monkeypatch.setattr(strokes, "draw", draw)
+    train, test = data.load("strokes"), data.load("strokes", "test")
+    (n_train, seed_train), (n_test, seed_test) = asked
+    assert (n_train, n_test) == (60_000, 10_000)
+    assert seed_train != seed_test
+    torch.testing.assert_close(test.pixels[9].flatten(), torch.tensor([-1.0, -0.6, 1.0]))
+    assert train.labels[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    assert train.classes == tuple("0123456789")
+
+
+def test_strokes_as_drawn(few_strokes):
+    images = data.load("strokes", "test")
+    drawn = strokes.draw(3, 1)
+    assert images.pixels.shape == (3, 1, 28, 28)
+    assert torch.equal(((images.pixels + 1) * 127.5).round().to(torch.uint8), drawn.pixels)
+    assert torch.equal(images.labels, drawn.digit)
+
+
+# --- load_or_strokes -------------------------------------------------------------------------------------------------
+
+
+def test_without_a_network_notebooks_get_strokes_and_one_line(few_strokes, capsys):
+    assert data.load_or_strokes("mnist").name == "strokes"
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert "mnist" in said
+    assert "strokes" in said
+    assert len(data.load_or_strokes("mnist", "test")) == 3
+    assert capsys.readouterr().out == ""
+    with pytest.raises(DataUnavailable):
+        data.load("mnist")
+
+
+def test_the_network_is_waited_for_once(few_strokes, monkeypatch, tmp_path):
+    connections = []
+    connect = download._connect
+    monkeypatch.setattr(download, "_connect", lambda url: connections.append(url) or connect(url))
+    for name in ("mnist", "mnist", "fashion-mnist"):
+        assert data.load_or_strokes(name).name == "strokes"
+        assert len(connections) == 2  # each mirror once
+
+
+def test_one_process_never_mixes_data_sets(few_strokes, monkeypatch, root, capsys):
+    """The files of one split are here, those of the other are not: strokes for both, even if the network comes back."""
+    fakes.put(download._cache() / "mnist", t10k_labels=None)
+    assert data.load_or_strokes("mnist", "train").name == "strokes"
+    with fakes.Mirror(fakes.good) as mirror:
+        fakes.set_mirrors(monkeypatch, mirror.url)
+        assert data.load_or_strokes("mnist", "test").name == "strokes"
+    assert mirror.requests == []
+
+
+def test_one_download_serves_both_splits(monkeypatch, capsys):
+    with fakes.Mirror(fakes.good) as mirror:
+        fakes.set_mirrors(monkeypatch, mirror.url)
+        assert data.load_or_strokes("mnist", "train").name == "mnist"
+    assert data.load_or_strokes("mnist", "test").name == "mnist"  # the mirror is gone
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("fault", [fakes.other_content, fakes.web_page, fakes.truncated, fakes.empty, fakes.missing])
+def test_a_mirror_that_answers_with_something_else_is_an_error_not_a_reason_for_strokes(monkeypatch, fault):
+    with fakes.Mirror(fault) as mirror:
+        fakes.set_mirrors(monkeypatch, fakes.closed_port(), mirror.url)
+        with pytest.raises(DataUnavailable, match="could not be downloaded"):
+            data.load_or_strokes("mnist")
+
+
+def test_a_set_environment_is_never_fallen_back_from(monkeypatch, root):
+    monkeypatch.setenv("GANTUTOR_DATA", str(root))
+    with pytest.raises(BadInput, match=r"GANTUTOR_DATA is set, but .*mnist.* is missing"):
+        data.load_or_strokes("mnist")
+    monkeypatch.setenv("GANTUTOR_DATA", str(root / "gone"))
+    with pytest.raises(BadInput, match="no folder"):
+        data.load_or_strokes("mnist")
+    assert fakes.tree(root) == {}
+
+
+# --- from_folder -----------------------------------------------------------------------------------------------------
+
+
+def _bytes(images: data.Images) -> np.ndarray:
+    """uint8 (N, H, W, C) of what was read."""
+    return ((images.pixels + 1) * 127.5).round().permute(0, 2, 3, 1).to(torch.uint8).numpy()
+
+
+def _save(path: Path, colour, size=(16, 16), mode="RGB", **options) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(path, **options)
+
+
+def test_a_flat_folder_is_one_class_in_the_order_of_the_names(tmp_path):
+    for name, red in (("b.png", 20), ("a.png", 10), ("c.bmp", 30)):
+        _save(tmp_path / "mine" / name, (red, 0, 255))
+    _save(tmp_path / "mine" / ".hidden.png", "white")
+    (tmp_path / "mine" / ".DS_Store").write_text("hidden too")
+    images = data.from_folder(tmp_path / "mine", 8)
+    assert images.name == "mine"
+    assert images.classes == ("mine",)
+    assert images.labels.tolist() == [0, 0, 0]
+    assert images.pixels.shape == (3, 3, 8, 8)
+    assert _bytes(images)[:, 0, 0].tolist() == [[10, 0, 255], [20, 0, 255], [30, 0, 255]]
+
+
+def test_subfolders_are_classes_with_pictures_at_any_depth(tmp_path):
+    _save(tmp_path / "dogs" / "z.png", (1, 1, 1))
+    _save(tmp_path / "cats" / "old" / "2.png", (2, 2, 2))
+    _save(tmp_path / "cats" / "new" / "3.png", (3, 3, 3))
+    _save(tmp_path / ".trash" / "4.png", (4, 4, 4))
+    _save(tmp_path / "dogs" / ".thumbnails" / "5.png", (5, 5, 5))
+    images = data.from_folder(str(tmp_path), 8, grey=True)
+    assert images.classes == ("cats", "dogs")
+    assert images.labels.tolist() == [0, 0, 1]
+    assert _bytes(images)[:, 0, 0, 0].tolist() == [3, 2, 1]
+
+
+def test_the_middle_square_is_taken(tmp_path):
+    wide = np.zeros((16, 48, 3), np.uint8)
+    wide[:, 16:32] = 200
+    Image.fromarray(wide).save(tmp_path / "1.png")
+    Image.fromarray(wide.transpose(1, 0, 2).copy()).save(tmp_path / "2.png")
+    assert (_bytes(data.from_folder(tmp_path, 16)) == 200).all()
+
+
+def test_reducing_averages_instead_of_dropping_pixels(tmp_path):
+    stripes = np.zeros((64, 64), np.uint8)
+    stripes[:, ::2] = 200
+    Image.fromarray(stripes).save(tmp_path / "1.png")
+    inner = _bytes(data.from_folder(tmp_path, 8, grey=True))[0, :, 2:-2].astype(int)
+    assert (abs(inner - 100) <= 3).all()
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_pictures_are_turned_upright(tmp_path, suffix):
+    picture = Image.new("L", (16, 16), 0)
+    picture.paste(255, (0, 0, 16, 8))  # white above
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn a quarter clockwise to see it upright: white to the right
+    picture.save(tmp_path / f"1.{suffix}", exif=exif)
+    pixels = _bytes(data.from_folder(tmp_path, 16, grey=True))[0, :, :, 0]
+    assert (pixels[:, 9:] > 250).all()
+    assert (pixels[:, :7] < 5).all()
+
+
+MODES = {  # mode, colour, options -> RGB as seen on white, from the definition of the mode
+    "grey": ("L", 77, {}, (77, 77, 77)),
+    "bilevel": ("1", 1, {}, (255, 255, 255)),
+    "16 bits": ("I;16", 257 * 100, {}, (100, 100, 100)),
+    "half transparent": ("RGBA", (200, 0, 0, 51), {}, (244, 204, 204)),  # 0.2·(200, 0, 0) + 0.8·255
+    "transparent grey": ("LA", (0, 0), {}, (255, 255, 255)),
+    "transparent colour": ("RGB", (9, 9, 9), {"transparency": (9, 9, 9)}, (255, 255, 255)),
+}
+
+
+@pytest.mark.parametrize(("mode", "colour", "options", "seen"), MODES.values(), ids=MODES)
+def test_other_kinds_of_pictures(tmp_path, mode, colour, options, seen):
+    _save(tmp_path / "1.png", colour, mode=mode, **options)
+    assert _bytes(data.from_folder(tmp_path, 8))[0, 3, 3].tolist() == list(seen)
+
+
+def test_palettes_and_cmyk(tmp_path):
+    palette = Image.new("P", (16, 16), 1)
+    palette.putpalette([0, 0, 0, 10, 20, 30])
+    palette.save(tmp_path / "1.png")
+    palette.save(tmp_path / "2.png", transparency=1)
+    _save(tmp_path / "3.tif", (0, 255, 0, 0), mode="CMYK")  # magenta ink: no green light
+    seen = _bytes(data.from_folder(tmp_path, 8))[:, 3, 3].tolist()
+    assert seen == [[10, 20, 30], [255, 255, 255], [255, 0, 255]]
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    ramp = np.linspace(0, 65535, 256).round().astype(np.uint16)
+    Image.fromarray(np.tile(ramp, (256, 1))).save(tmp_path / "1.png")
+    row = _bytes(data.from_folder(tmp_path, 256, grey=True))[0, 5, :, 0]
+    assert row.tolist() == list(range(256))
+
+
+def test_a_jpeg_with_a_preview_is_a_photo_not_an_animation(tmp_path):
+    picture = Image.new("RGB", (16, 16), (0, 0, 0))
+    picture.save(
+        tmp_path / "1.jpg", format="MPO", save_all=True, append_images=[Image.new("RGB", (16, 16), (255, 255, 255))]
+    )
+    assert (_bytes(data.from_folder(tmp_path, 8)) < 5).all()
+
+
+def _truncated(path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def _animated(path):
+    frames = [Image.new("L", (16, 16), grey) for grey in (0, 255)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+
+
+def _floating(path):
+    _save(path, 0.5, mode="F")
+
+
+BAD_PICTURES = {
+    "notes.txt": (lambda path: path.write_text("buy milk"), "not a picture file"),
+    "text.png": (lambda path: path.write_text("buy milk"), "not a picture file"),
+    "empty.png": (lambda path: path.write_bytes(b""), "not a picture file"),
+    "truncated.png": (_truncated, "cannot be read as a picture"),
+    "truncated.jpg": (_truncated, "cannot be read as a picture"),
+    "animated.gif": (_animated, "2 frames"),
+    "animated.png": (_animated, "2 frames"),
+    "floating.tif": (_floating, "floating-point"),
+    "tiny.png": (lambda path: _save(path, "red", size=(1, 1)), "1×1 pixels"),
+    "thin.png": (lambda path: _save(path, "red", size=(99, 7)), "99×7 pixels"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PICTURES)
+def test_a_file_that_will_not_do_is_named(tmp_path, name):
+    make, reason = BAD_PICTURES[name]
+    _save(tmp_path / "a.png", "blue")
+    make(tmp_path / name)
+    with pytest.raises(BadInput, match=f"{name}.*{reason}") as caught:
+        data.from_folder(tmp_path, 8)
+    assert "\n" not in str(caught.value)
+
+
+def test_folders_that_will_not_do_are_named(tmp_path):
+    with pytest.raises(BadInput, match=r"'.*gone' is no folder"):
+        data.from_folder(tmp_path / "gone", 8)
+    with pytest.raises(BadInput, match="holds no pictures"):
+        data.from_folder(tmp_path, 8)
+    _save(tmp_path / "cats" / "1.png", "blue")
+    with pytest.raises(BadInput, match=r"1.png' is no folder"):
+        data.from_folder(tmp_path / "cats" / "1.png", 8)
+    (tmp_path / "dogs").mkdir()
+    with pytest.raises(BadInput, match="dogs holds no pictures"):
+        data.from_folder(tmp_path, 8)
+    _save(tmp_path / "dogs" / "2.png", "blue")
+    _save(tmp_path / "stray.png", "blue")
+    with pytest.raises(BadInput, match=r"stray.png lies beside folders"):
+        data.from_folder(tmp_path, 8)
+
+
+@pytest.mark.parametrize("size", [0, -8, 7, 1025, 28.0, "28", None, (28, 28), True])
+def test_sizes_that_will_not_do(tmp_path, size):
+    _save(tmp_path / "1.png", "blue")
+    with pytest.raises(BadInput, match="size is"):
+        data.from_folder(tmp_path, size)
+
+
+def test_sizes_may_be_numpy_integers(tmp_path):
+    _save(tmp_path / "1.png", "blue")
+    assert data.from_folder(tmp_path, np.int64(8)).pixels.shape == (1, 3, 8, 8)
+
+
+# --- the published files ---------------------------------------------------------------------------------------------
+
+FIRST = {  # first labels, as found in every public description of the files
+    ("mnist", "train"): [5, 0, 4, 1, 9],
+    ("mnist", "test"): [7, 2, 1, 0, 4],
+    ("fashion-mnist", "train"): [9, 0, 0, 3, 0],
+    ("fashion-mnist", "test"): [9, 2, 1, 1, 6],
+}
+
+
+@pytest.mark.skipif(not REAL, reason="GANTUTOR_DATA is not set to a folder with the published files")
+@pytest.mark.parametrize(("name", "split"), FIRST)
+def test_the_published_files(monkeypatch, name, split):
+    monkeypatch.undo()  # the real hashes
+    images = data.load(name, split, root=REAL)
+    n = {"train": 60_000, "test": 10_000}[split]
+    assert images.pixels.shape == (n, 1, 28, 28)
+    assert images.labels[:5].tolist() == FIRST[name, split]
+    assert images.labels.unique().tolist() == list(range(10))
+    assert (images.pixels.min(), images.pixels.max()) == (-1, 1)
+    if (name, split) == ("mnist", "train"):
+        mean = (images.pixels.double().mean().item() + 1) / 2
+        assert mean == pytest.approx(0.1307, abs=5e-5)  # the mean that public MNIST scripts normalise by

@@ -1,0 +1,66 @@
+import os
+
+import pytest
+import torch
+
+from gantutor import data, judge
+from gantutor.errors import BadInput
+
+NEEDS_FILES = pytest.mark.skipif("GANTUTOR_DATA" not in os.environ, reason="GANTUTOR_DATA names no folder of real images")
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("strokes", 0.99),
+        pytest.param("mnist", 0.99, marks=NEEDS_FILES),
+        pytest.param("fashion-mnist", 0.895, marks=NEEDS_FILES),
+    ],
+)
+def test_shipped_judges_know_their_test_set(name, least):
+    share = judge.accuracy(judge.load(name), data.load(name, "test"))
+    assert share >= least
+    assert share == pytest.approx(judge.SHIPPED[name][0], abs=0.0005)
+
+
+def test_features_and_logits_belong_together_whatever_the_batch():
+    j = judge.load("strokes")
+    pixels = data.load("strokes", "test").pixels[:50]
+    features, logits = judge.look(j, pixels, batch_size=7)
+    assert features.shape == (50, 64)
+    torch.testing.assert_close(logits, j(pixels), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(logits, features @ j.head.weight.T + j.head.bias, rtol=1e-4, atol=1e-4)
+
+
+def test_a_judge_learns_from_few_drawn_digits():
+    """Trained for real on 2,000 strokes, a judge is far better than chance on others, and the same for the same seed."""
+    images, held_out = data.load("strokes"), data.load("strokes", "test")
+    some = data.Images("strokes", images.pixels[:2000], images.labels[:2000], images.classes)
+    others = data.Images("strokes", held_out.pixels[:1000], held_out.labels[:1000], images.classes)
+    j = judge.fit(some, epochs=2)
+    assert judge.accuracy(j, others) > 0.6
+    assert judge.accuracy(judge.Judge("untrained", images.classes).eval(), others) < 0.4
+    again = judge.fit(some, epochs=2)
+    assert torch.equal(j.head.weight, again.head.weight)
+
+
+def test_saved_weights_come_back(tmp_path, monkeypatch):
+    j = judge.Judge("strokes", data.load("strokes", "test").classes).eval()
+    path = tmp_path / "strokes.pt"
+    judge.save(j, path)
+    monkeypatch.setattr(judge, "folder", lambda: tmp_path)
+    monkeypatch.setitem(judge.SHIPPED, "strokes", (0.1, judge.digest(path)))
+    again = judge.load("strokes")
+    assert again.classes == j.classes
+    x = torch.rand(4, 1, 28, 28) * 2 - 1
+    torch.testing.assert_close(again(x), j(x), rtol=0.02, atol=0.02)  # stored in 16 bits
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(BadInput, match="missing or damaged"):
+        judge.load("strokes")
+
+
+def test_unknown_names_and_wrong_shapes_are_named():
+    with pytest.raises(BadInput, match="did you mean 'mnist'"):
+        judge.load("minst")
+    with pytest.raises(BadInput, match=r"\(1, 28, 28\), not \(3, 28, 28\)"):
+        judge.look(judge.Judge("mnist").eval(), torch.zeros(2, 3, 28, 28))

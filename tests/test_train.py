@@ -1,0 +1,269 @@
+import copy
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from gantutor import losses, models, penalties, toy
+from gantutor.data import Images
+from gantutor.errors import BadInput
+from gantutor.train import Recipe, Run
+
+PLAIN = Recipe(batch_size=8, penalty=None, average=0.0, decay_from=1.0)
+POINTS = toy.ring().sample(64, seed=0)
+
+
+def pair(**changes):
+    sizes = dict(shape=(2,), latent_dim=3, g_hidden=(16,), d_hidden=(16,), output="linear") | changes
+    return models.mlp(**sizes)
+
+
+def small_run(recipe=PLAIN, data=POINTS, **seeds):
+    return Run(*pair(), data, recipe, **seeds)
+
+
+def weights(net):
+    return torch.cat([p.detach().flatten() for p in net.state_dict().values()])
+
+
+def test_the_loop_takes_the_steps_that_a_loop_by_hand_takes():
+    """Algorithm 1 of Goodfellow et al. 2014 written out with torch's own cross-entropy, R1 by autograd, in float64."""
+    data = POINTS.double()
+    recipe = Recipe(batch_size=8, gamma=0.5, penalty_every=3, average=0.9, decay_from=0.5, d_steps=2)
+    G, D = (net.double() for net in pair())
+    run = Run(copy.deepcopy(G), copy.deepcopy(D), data, recipe, seed=5)
+
+    bce = nn.functional.binary_cross_entropy_with_logits
+    opt_g = torch.optim.Adam(G.parameters(), recipe.lr_g, betas=recipe.betas)
+    opt_d = torch.optim.Adam(D.parameters(), recipe.lr_d, betas=recipe.betas)
+    order = torch.Generator().manual_seed(5)
+    average = copy.deepcopy(G)
+    torch.set_default_dtype(torch.float64)
+    try:
+        outside = torch.get_rng_state()
+        torch.manual_seed(5)
+        noise = [torch.randn(8, 3) for _ in range(6 * 3)]
+        torch.set_rng_state(outside)
+        for k, step in enumerate(run.steps(6)):
+            for opt in (opt_g, opt_d):
+                opt.param_groups[0]["lr"] = 1e-3 * min(1, 2 * (1 - k / 6))
+            for _ in range(2):
+                real = data[torch.randint(64, (8,), generator=order)]
+                fake = G(noise.pop(0)).detach()
+                d_loss = bce(D(real), torch.ones(8)) + bce(D(fake), torch.zeros(8))
+                total = d_loss
+                if k % 3 == 0:
+                    x = real.clone().requires_grad_()
+                    (slope,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
+                    total = d_loss + 3 * 0.5 / 2 * (slope**2).sum(1).mean()
+                opt_d.zero_grad()
+                total.backward()
+                opt_d.step()
+            g_loss = bce(D(G(noise.pop(0))), torch.ones(8))
+            opt_g.zero_grad()
+            g_loss.backward()
+            opt_g.step()
+            ramp = min(0.9, (1 + k) / (10 + k))
+            for a, p in zip(average.parameters(), G.parameters(), strict=True):
+                a.data = ramp * a.data + (1 - ramp) * p.data
+            assert step.d_loss.item() == pytest.approx(d_loss.item(), rel=1e-9)
+            assert step.g_loss.item() == pytest.approx(g_loss.item(), rel=1e-9)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(weights(run.G), weights(G), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(weights(run.D), weights(D), rtol=1e-9, atol=1e-12)
+    ours, theirs = (torch.cat([p.detach().flatten() for p in n.parameters()]) for n in (run.G_average, average))
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_it_learns_a_shifted_cloud():
+    """Points around (2, -1) with spread 0.5: after 400 steps the generator's mean and spread are there."""
+    data = torch.randn(2000, 2, generator=torch.Generator().manual_seed(1)) * 0.5 + torch.tensor([2.0, -1.0])
+    run = Run(*pair(g_hidden=(32, 32), d_hidden=(32, 32)), data, Recipe(gamma=0.1, penalty_every=4, average=0.98))
+    before = run.sample(2000).mean(0)
+    for _ in run.steps(400):
+        pass
+    made = run.sample(2000)
+    assert (before - data.mean(0)).norm() > 1.5
+    assert (made.mean(0) - data.mean(0)).norm() < 0.25
+    assert ((made.std(0) / 0.5).log().abs() < 0.5).all()
+
+
+def test_same_seed_same_numbers_and_the_global_random_state_is_left_alone():
+    recipe = dataclasses.replace(PLAIN, penalty=penalties.wgan_gp, gamma=1.0, penalty_every=1)
+
+    def train_in(global_seed):
+        torch.manual_seed(global_seed)
+        expected = torch.rand(3)
+        torch.manual_seed(global_seed)
+        run = small_run(recipe, seed=3)
+        run.D.net.insert(1, nn.Dropout(0.5))
+        list(run.steps(5))
+        run.sample(4)
+        assert torch.equal(torch.rand(3), expected)
+        return weights(run.G)
+
+    assert torch.equal(train_in(0), train_in(1))
+
+
+def test_seeds_can_be_varied_one_at_a_time():
+    def first_batch_and_noise(**seeds):
+        run = small_run(seed=0, **seeds)
+        with run.randomness:
+            return run.batch(), run.noise()
+
+    batch, noise = first_batch_and_noise()
+    other_order = first_batch_and_noise(order_seed=1)
+    other_noise = first_batch_and_noise(noise_seed=1)
+    assert not torch.equal(batch, other_order[0])
+    assert torch.equal(noise, other_order[1])
+    assert torch.equal(batch, other_noise[0])
+    assert not torch.equal(noise, other_noise[1])
+
+
+def test_learning_rates_fall_linearly_from_the_share_that_the_recipe_names():
+    run = small_run(dataclasses.replace(PLAIN, lr_g=1e-3, lr_d=2e-3, decay_from=0.6))
+    rates = [(run.opt_g.param_groups[0]["lr"], run.opt_d.param_groups[0]["lr"]) for _ in run.steps(10)]
+    shares = [1, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25]  # progress 0, 0.1, …, 0.9
+    for (lr_g, lr_d), share in zip(rates, shares, strict=True):
+        assert (lr_g, lr_d) == pytest.approx((1e-3 * share, 2e-3 * share))
+
+
+def test_the_lazy_penalty_comes_every_so_many_steps_that_many_times_as_strongly():
+    seen = []
+
+    def spy(D, real, fake):
+        seen.append(run.step)
+        return penalties.r1(D, real, fake)
+
+    run = small_run(dataclasses.replace(PLAIN, penalty=spy, penalty_every=4, gamma=0.25))
+    list(run.steps(9))
+    assert seen == [0, 4, 8]
+    lazy, eager = (small_run(dataclasses.replace(PLAIN, penalty=penalties.r1, penalty_every=every, gamma=gamma))
+                   for every, gamma in ((4, 0.25), (1, 1.0)))  # fmt: skip
+    next(lazy.steps(1)), next(eager.steps(1))
+    assert torch.equal(weights(lazy.D), weights(eager.D))
+
+
+def test_only_a_paired_loss_shows_the_real_batch_to_the_generator():
+    seen = {}
+
+    def spying(paired):
+        def g(real_logits, fake_logits):
+            seen[paired] = real_logits.abs().sum().item()
+            return losses.relativistic_g(real_logits, fake_logits)
+
+        return losses.Loss("spy", losses.relativistic_d, g, paired)
+
+    for paired in (True, False):
+        list(small_run(dataclasses.replace(PLAIN, loss=spying(paired))).steps(1))
+    assert seen[True] > 0
+    assert seen[False] == 0
+
+
+def test_g_step_leaves_no_gradient_in_d_and_its_settings_as_they_were():
+    run = small_run()
+    run.D.net[1].bias.requires_grad_(False)
+    list(run.steps(2))
+    assert not run.D.net[1].bias.requires_grad
+    assert all(p.requires_grad for p in run.D.net[-1].parameters())
+    run.opt_d.zero_grad()
+    with run.randomness:
+        run.g_step(run.batch(), run.noise())
+    assert all(p.grad is None for p in run.D.parameters())
+
+
+def test_sampling_is_repeatable_in_eval_mode_and_gives_the_modes_back():
+    run = small_run(dataclasses.replace(PLAIN, average=0.9))
+    list(run.steps(3))
+    run.G.train()
+    run.G.net[1].eval()
+    modes = [m.training for m in run.G.modules()]
+    live = run.sample(1500, averaged=False)
+    assert [m.training for m in run.G.modules()] == modes
+    assert torch.equal(live[:10], run.sample(1500, averaged=False)[:10])
+    torch.testing.assert_close(live[:10], run.sample(10, averaged=False))  # no example depends on its batch
+    assert not torch.allclose(live[:10], run.sample(10))
+    assert not torch.equal(live[:10], run.sample(10, averaged=False, seed=1))
+
+
+def test_breaking_off_leaves_a_run_that_goes_on():
+    run, whole = small_run(), small_run()
+    for step in run.steps(100):
+        if step.index == 3:
+            break
+    assert run.step == 3
+    assert [step.index for step in run.steps(2)] == [4, 5]
+    list(whole.steps(5))
+    assert torch.equal(weights(run.G), weights(whole.G))
+
+
+def test_zero_steps_do_nothing_and_seconds_end_the_loop():
+    run = small_run()
+    assert list(run.steps(0)) == []
+    assert sum(1 for _ in run.steps(seconds=0.05)) > 0
+
+
+def images(pixels):
+    return Images("test", pixels, torch.zeros(len(pixels), dtype=torch.int64), ("a",))
+
+
+def test_bad_data_is_named():
+    fine = torch.zeros(16, 1, 4, 4)
+    G, D = models.mlp(shape=(1, 4, 4), latent_dim=3, g_hidden=(8,), d_hidden=(8,))
+    Run(G, D, images(fine), PLAIN)
+    for wrong, message in [
+        (fine + 2, r"\[2, 2\], outside \[-1, 1\].*127\.5"),
+        (torch.full_like(fine, float("nan")), "NaN"),
+        (fine.to(torch.uint8), "torch.uint8"),
+        (torch.zeros(16), r"shape \(16,\)"),
+        (fine.numpy(), "ndarray"),
+        (fine[:4], "batch_size is 8, but there are only 4 examples"),
+        (torch.zeros(16, 3, 4, 4), r"G makes examples of shape \(1, 4, 4\), but the data has \(3, 4, 4\)"),
+    ]:
+        with pytest.raises(BadInput, match=message):
+            Run(G, D, wrong, PLAIN)
+
+
+def test_nets_that_do_not_fit_are_named():
+    G, D = pair()
+    with pytest.raises(BadInput, match="latent_dim"):
+        Run(nn.Linear(3, 2), D, POINTS, PLAIN)
+    with pytest.raises(BadInput, match=r"D turns 2 examples into \(2, 5\)"):
+        Run(G, nn.Linear(2, 5), POINTS, PLAIN)
+    with pytest.raises(BadInput, match=r"D cannot take an input of shape \(2, 2\)"):
+        Run(G, nn.Linear(7, 1), POINTS, PLAIN)
+    Run(G, nn.Linear(2, 1), POINTS, PLAIN)  # (B, 1) is as good as (B,)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dict(batch_size=0),
+        dict(d_steps=1.5),
+        dict(penalty_every=0),
+        dict(lr_g=0.0),
+        dict(lr_d=float("nan")),
+        dict(gamma=-1.0),
+        dict(betas=(1.0, 0.9)),
+        dict(average=1.0),
+        dict(decay_from=1.2),
+    ],
+)
+def test_impossible_recipes_are_named(wrong):
+    with pytest.raises(BadInput, match=next(iter(wrong))):
+        Recipe(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [dict(n=-1), dict(n=2.5), dict(seconds=0), dict(seconds=float("inf")), {}, dict(n=1, seconds=1)]
+)
+def test_impossible_lengths_are_refused_before_training(wrong):
+    with pytest.raises(BadInput):
+        small_run().steps(**wrong)
+
+
+def test_impossible_sample_counts_are_refused():
+    with pytest.raises(BadInput, match="number of samples is 0"):
+        small_run().sample(0)
