@@ -1,0 +1,141 @@
+"""`gantutor lab`: what it hands over to Jupyter, and Jupyter itself, started for real."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from gantutor import cli
+
+COURSE = Path(__file__).resolve().parents[1]
+
+
+class Handover(Exception):
+    """Stands in for the end of this process."""
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch) -> Path:
+    """An installed package, and a course in the current folder."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "00_start_here.ipynb").write_text("{}")
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "elsewhere" / "gantutor" / "cli.py"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def handed_over(monkeypatch, *options: str, user: int = 1000) -> list[str]:
+    """The command that replaces this process."""
+
+    def execv(program, command):
+        assert program == sys.executable
+        raise Handover(command)
+
+    monkeypatch.setattr(cli.os, "execv", execv)
+    monkeypatch.setattr(cli.os, "name", "posix")
+    monkeypatch.setattr(cli.os, "geteuid", lambda: user, raising=False)
+    with pytest.raises(Handover) as caught:
+        cli.main(["lab", *options])
+    return caught.value.args[0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a path cannot be made for another system")
+def test_lab_becomes_jupyterlab_with_the_repository_as_root(course, monkeypatch, capsys):
+    command = handed_over(monkeypatch, "--no-browser", "--port", "8890", "--ServerApp.ip=0.0.0.0")
+    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert f"--ServerApp.root_dir={course}" in command
+    assert "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb" in command
+    assert command[-4:] == ["--no-browser", "--port", "8890", "--ServerApp.ip=0.0.0.0"]
+    assert "--allow-root" not in command
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a path cannot be made for another system")
+def test_lab_as_root_says_what_it_adds(course, monkeypatch, capsys):
+    assert handed_over(monkeypatch, user=0).count("--allow-root") == 1
+    assert "--allow-root" in capsys.readouterr().err
+    assert handed_over(monkeypatch, "--allow-root", user=0).count("--allow-root") == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_lab_without_jupyter_says_so(course, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    assert cli.main(["lab"]) == 2
+    assert "JupyterLab is not installed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_of_lab_is_ours(option, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["lab", option])
+    assert ended.value.code == 0
+    assert "All options go to Jupyter" in capsys.readouterr().out
+
+
+# --- the real thing --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(tmp_path) -> Iterator[tuple[subprocess.Popen, str]]:
+    """A running `gantutor lab`, started in another folder, and the URL that it printed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    homes = ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+    env = {**os.environ, **{name: str(tmp_path / name) for name in homes}}
+    command = [sys.executable, "-m", "gantutor", "lab", "--no-browser", "--port", str(port)]
+    log = tmp_path / "log"
+    with open(log, "w") as file:
+        process = subprocess.Popen(command, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+    try:
+        for _ in range(300):
+            if found := re.search(rf"http://127\.0\.0\.1:{port}/\S+", log.read_text()):
+                break
+            time.sleep(0.2)
+        else:
+            pytest.fail(f"no URL was printed:\n{log.read_text()}")
+        yield process, found[0]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def opened(url: str):
+    """The answer to a request; Jupyter prints its URL a moment before it listens."""
+    for _ in range(50):
+        with contextlib.suppress(urllib.error.URLError):
+            return urllib.request.urlopen(url, timeout=30)
+        time.sleep(0.2)
+    pytest.fail(f"{url} cannot be opened")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals reach a process group there")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_lab_opens_the_course_and_ends_on_a_signal(server, number):
+    process, url = server
+    token = urlsplit(url).query
+    assert urlsplit(url).path == "/lab/tree/notebooks/00_start_here.ipynb"
+    with opened(url) as page:
+        assert page.status == 200
+        assert "jupyter-config-data" in page.read().decode()
+    base = url.partition("/lab")[0]
+    with urllib.request.urlopen(f"{base}/api/contents/?{token}", timeout=30) as answer:
+        names = {entry["name"] for entry in json.load(answer)["content"]}
+    assert {"notebooks", "gantutor", "README.md"} <= names  # the root is the repository
+    with urllib.request.urlopen(f"{base}/api/contents/notebooks/00_start_here.ipynb?{token}", timeout=30) as answer:
+        assert json.load(answer)["type"] == "notebook"
+    process.send_signal(number)
+    assert process.wait(timeout=20) == 0

@@ -1,0 +1,148 @@
+"""The committed form of the notebooks. nbval executes them; it accepts unrun cells and never looks at a picture."""
+
+import copy
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
+LARGEST = 600_000  # bytes
+
+# A folder of somebody's computer, but not the path of a URL: what stands before it is no letter, digit or dot.
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|private|var/folders)/|[A-Za-z]:\\+Users\\")
+TIMING = {"execution", "ExecuteTime", "execution_time", "papermill"}
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def faults(notebook: dict) -> list[str]:
+    """What keeps a notebook (nbformat 4) from being committed."""
+    return [*metadata_faults(notebook), *cell_faults(notebook)]
+
+
+def metadata_faults(notebook: dict) -> Iterator[str]:
+    if notebook["metadata"].get("kernelspec", {}).get("name") != "python3":
+        yield "its kernel is not python3"
+    if "widgets" in notebook["metadata"]:
+        yield "it holds widget states"
+
+
+def cell_faults(notebook: dict) -> Iterator[str]:
+    executed = 0
+    for number, cell in enumerate(notebook["cells"]):
+        if TIMING & set(cell["metadata"]):
+            yield f"cell {number} holds the time of its execution"
+        if path := MACHINE_PATH.search(cell["source"]):
+            yield f"cell {number} names a folder of one computer ({path[0]})"
+        if not cell["source"].strip():
+            yield f"cell {number} is empty"
+        elif cell["cell_type"] == "code":
+            executed += 1
+            if cell["execution_count"] != executed:
+                yield f"cell {number} was executed as number {cell['execution_count']} instead of {executed}"
+        for output in cell.get("outputs", []):
+            yield from (f"cell {number}: {fault}" for fault in output_faults(output))
+
+
+def output_faults(output: dict) -> Iterator[str]:
+    if output["output_type"] == "error":
+        yield f"an error is stored: {output['ename']}"
+    if WIDGET in output.get("data", {}):
+        yield "a widget is stored, which a static view cannot show"
+    if output.get("name") == "stderr":
+        yield f"something was written to stderr: {output['text'][:80]!r}"
+    texts = [output.get("text", ""), *(v for k, v in output.get("data", {}).items() if not is_binary(k))]
+    for text in texts:
+        if path := MACHINE_PATH.search(str(text)):
+            yield f"the output names a folder of one computer ({path[0]})"
+
+
+def is_binary(kind: str) -> bool:
+    """Base64 may hold any letters and slashes."""
+    return kind.startswith("image/") and kind != "image/svg+xml"
+
+
+def test_the_lessons_of_the_readme_are_there():
+    named = re.findall(r"\(notebooks/(\w+\.ipynb)\)", (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8"))
+    assert "00_start_here.ipynb" in named
+    assert sorted(set(named)) == [path.name for path in LESSONS]
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_is_committed_executed_and_clean(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert faults(notebook) == []
+    assert path.stat().st_size < LARGEST
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("command", ["check", "format --check"])
+def test_a_lesson_is_ruff_clean(path, command):
+    ruff = [sys.executable, "-m", "ruff", *command.split(), str(path)]
+    run = subprocess.run(ruff, cwd=NOTEBOOKS.parent, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+# --- the check itself ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def clean() -> nbformat.NotebookNode:
+    new = nbformat.v4
+    stream, picture = new.new_output("stream", text="see https://example.org/home/x\n"), new.new_output("display_data")
+    picture["data"] = {"image/png": "iVBORw0KGgo/tmp/AAAA", "text/plain": "<Figure>"}
+    cells = [
+        new.new_markdown_cell("# Lesson"),
+        new.new_code_cell("print(1)", execution_count=1, outputs=[stream]),
+        new.new_code_cell("picture", execution_count=2, outputs=[picture]),
+    ]
+    return new.new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+
+
+def test_a_clean_notebook_has_no_faults(clean):
+    assert faults(clean) == []
+
+
+def error(cell):
+    cell["outputs"].append(nbformat.v4.new_output("error", ename="ValueError", evalue="", traceback=[]))
+
+
+def text(words):
+    return lambda nb: nb.cells[1]["outputs"][0].update(text=words)
+
+
+SPOILERS = {
+    "not executed": lambda nb: nb.cells[1].update(execution_count=None),
+    "out of order": lambda nb: nb.cells[2].update(execution_count=3),
+    "empty cell": lambda nb: nb.cells.append(nbformat.v4.new_code_cell(" ")),
+    "error": lambda nb: error(nb.cells[2]),
+    "widget state": lambda nb: nb.metadata.update(widgets={}),
+    "widget view": lambda nb: nb.cells[2]["outputs"][0]["data"].update({WIDGET: {"model_id": "1"}}),
+    "timing": lambda nb: nb.cells[1]["metadata"].update(execution={"iopub.execute_input": "2026-01-01"}),
+    "kernel": lambda nb: nb.metadata["kernelspec"].update(name="my-env"),
+    "stderr": lambda nb: nb.cells[1]["outputs"][0].update(name="stderr"),
+    "Linux path": text("in /home/ann/course/x.py"),
+    "root path": text("'/root/.cache'"),
+    "temporary path": text("File /tmp/ipykernel_1/2.py"),
+    "Mac path": text("(/Users/ann/x)"),
+    "Windows path": text("C:\\Users\\ann\\x"),
+    "repr of a Windows path": text(repr("d:\\Users\\ann\\x")),
+    "path in a picture's text": lambda nb: nb.cells[2]["outputs"][0]["data"].update(
+        {"text/html": "<a href='/work/x'>"}
+    ),
+    "path in source": lambda nb: nb.cells[1].update(source='open("/home/ann/x")'),
+    "path in prose": lambda nb: nb.cells[0].update(source="see /home/ann/x"),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILERS.values(), ids=SPOILERS)
+def test_each_fault_is_seen(clean, spoil):
+    notebook = copy.deepcopy(clean)
+    spoil(notebook)
+    assert len(faults(notebook)) == 1
