@@ -10,7 +10,7 @@ The notebooks are the same under every budget; only step counts change::
 import os
 from typing import TypeVar
 
-from gantutor.errors import BadInput, unknown
+from gantutor.errors import unknown, whole
 
 NAMES = ("quick", "full")
 
@@ -36,6 +36,4 @@ def pick(*, quick: T, full: T) -> T:
 def seed() -> int:
     """The base seed of the notebooks: `GANTUTOR_SEED`, or 0. Raises `BadInput` unless it is a whole number ≥ 0."""
     value = os.environ.get("GANTUTOR_SEED") or "0"
-    if not (value.isascii() and value.isdigit()):
-        raise BadInput(f"GANTUTOR_SEED is {value!r}: set it to a whole number, 0 or more.")
-    return int(value)
+    return whole("GANTUTOR_SEED", int(value) if value.isascii() and value.isdigit() else value)

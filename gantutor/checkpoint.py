@@ -1,8 +1,10 @@
 """Save a run, load it again: one file of tensors and plain values only, so that loading it never runs code."""
 
+import contextlib
 import io
 import pickle
 import zipfile
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,13 @@ from torch import Tensor, nn
 
 from gantutor import files, losses, models, penalties
 from gantutor.data import Images
-from gantutor.errors import BadInput
+from gantutor.errors import BadInput, whole
 from gantutor.train import Recipe, Run
 
 FILE = "run.pt"
 FORMAT = 1
+KEYS = {"nets", "recipe", "data", "step", "plan", "device", "G", "D", "G_average", "opt_g", "opt_d"}
+KEYS |= {"order", "randomness"}
 
 
 def save(run: Run, folder: str | PathLike) -> Path:
@@ -31,6 +35,8 @@ def save(run: Run, folder: str | PathLike) -> Path:
         "recipe": _plain(run.recipe),
         "data": run.data.name if isinstance(run.data, Images) else "",
         "step": run.step,
+        "plan": run.plan and list(run.plan),
+        "device": run.device.type,
         "G": run.G.state_dict(),
         "D": run.D.state_dict(),
         "G_average": run.G_average.state_dict(),
@@ -53,32 +59,37 @@ def load(
     *,
     G: nn.Module | None = None,
     D: nn.Module | None = None,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
 ) -> Run:
     """The run as it was saved, ready for more `steps`. Nets that are not the package's own are passed in as G and D.
 
+    On the kind of device it was saved on, it goes on bit for bit; on another, with random numbers of its own.
+
     Raises:
-        BadInput: there is no run, the file is damaged or holds code, or it belongs to other nets.
+        BadInput: there is no run, the file is damaged or holds code, or it belongs to other nets or other data.
     """
     path, state = read(folder)
-    G, D = _net(path, state, "G", G), _net(path, state, "D", D)
-    run = Run(G, D, data, _recipe(path, state), device=device)
-    _fill(path, "averaged generator", run.G_average, state["G_average"])
-    try:
+    if isinstance(data, Images) and state["data"] not in ("", data.name):
+        raise BadInput(f"{path} was trained on {state['data']!r}, not on {data.name!r}: load that data set.")
+    with _blaming(path):
+        G, D = _net(path, state, "G", G), _net(path, state, "D", D)
+        run = Run(G, D, data, _recipe(state), seed=whole("step", state["step"]), device=device)
+        _fill(path, "averaged generator", run.G_average, state["G_average"])
         run.opt_g.load_state_dict(state["opt_g"])
         run.opt_d.load_state_dict(state["opt_d"])
-        run.order.set_state(state["order"])
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
-    run.randomness.state = state["randomness"]
-    run.step = state["step"]
+        if state["device"] == run.device.type:
+            run.order.set_state(state["order"])
+            run.randomness.state = [torch.Generator(d).set_state(s).get_state() for d, s in _streams(run, state)]
+        run.plan = state["plan"] and tuple(whole("plan", step) for step in state["plan"])
+        run.step = state["step"]
     return run
 
 
 def load_generator(folder: str | PathLike, G: nn.Module | None = None) -> nn.Module:
     """The averaged generator of a saved run, in eval mode on the CPU. Pass in as G a net that is not the package's."""
     path, state = read(folder)
-    return _net(path, state, "G", G, weights="G_average").eval().requires_grad_(False)
+    with _blaming(path):
+        return _net(path, state, "G", G, weights="G_average").eval().requires_grad_(False)
 
 
 def read(folder: str | PathLike) -> tuple[Path, dict[str, Any]]:
@@ -89,13 +100,16 @@ def read(folder: str | PathLike) -> tuple[Path, dict[str, Any]]:
     try:
         if not zipfile.is_zipfile(path):  # as every file of torch.save is; a bare pickle is not even looked at
             raise pickle.UnpicklingError
+        with zipfile.ZipFile(path) as archive:
+            if part := archive.testzip():  # torch.load does not look at the checksums
+                raise _damaged(path, f"the checksum of {part} is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise BadInput(
             f"{path} is not a run of gantutor: it is damaged, or holds something other than tensors and plain values, "
             "which could be code. It was not loaded. Delete it and train again, or ask for a fresh copy."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from error
     if not isinstance(state, dict) or "format" not in state:
         raise BadInput(f"{path} is not a run of gantutor: it was made by another program. Choose another folder.")
@@ -103,8 +117,7 @@ def read(folder: str | PathLike) -> tuple[Path, dict[str, Any]]:
         raise BadInput(
             f"{path} has format {state['format']!r}, this gantutor reads {FORMAT}: use the one that wrote it."
         )
-    missing = {"nets", "recipe", "step", "G", "D", "G_average", "opt_g", "opt_d", "order", "randomness"} - state.keys()
-    if missing:
+    if missing := KEYS - state.keys():
         raise _damaged(path, f"it lacks {', '.join(sorted(missing))}")
     return path, state
 
@@ -142,13 +155,26 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
     return {**plain, "loss": recipe.loss.name, "penalty": named.get(recipe.penalty), "betas": list(recipe.betas)}
 
 
-def _recipe(path: Path, state: dict) -> Recipe:
+def _recipe(state: dict) -> Recipe:
     plain = dict(state["recipe"])
+    loss, penalty = losses.LOSSES[plain["loss"]], plain["penalty"] and penalties.PENALTIES[plain["penalty"]]
+    return Recipe(**{**plain, "loss": loss, "penalty": penalty, "betas": tuple(plain["betas"])})
+
+
+def _streams(run: Run, state: dict) -> list[tuple[torch.device | str, Tensor]]:
+    """The devices whose random streams the run has, each with its saved state."""
+    devices = ["cpu"] if run.device.type == "cpu" else ["cpu", run.device]
+    return list(zip(devices, state["randomness"], strict=True))
+
+
+@contextlib.contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Turn whatever a malformed file sets off into one sentence about the file."""
     try:
-        plain["loss"] = losses.LOSSES[plain["loss"]]
-        plain["penalty"] = penalties.PENALTIES[plain["penalty"]] if plain["penalty"] else None
-        return Recipe(**{**plain, "betas": tuple(plain["betas"])})
-    except (KeyError, TypeError) as error:
+        yield
+    except BadInput:
+        raise
+    except (RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise _damaged(path, error) from error
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from gantutor import strokes
 from gantutor.download import FILES, SHA256, Damaged, NoMirror, blaming, check, fetch, find, locate, read
-from gantutor.errors import BadInput, DataUnavailable, unknown
+from gantutor.errors import BadDataFolder, BadInput, DataUnavailable, unknown
 
 __all__ = ["NAMES", "Images", "fetch", "from_folder", "load", "load_or_strokes"]
 
@@ -82,7 +82,7 @@ class Images:
 
     def to(self, device: str | torch.device) -> "Images":
         """The same images on another device. Raises `BadInput` for a device that this computer does not have."""
-        return Images(self.name, _place(self.pixels, device), _place(self.labels, device), self.classes)
+        return Images(self.name, place(self.pixels, device), place(self.labels, device), self.classes)
 
 
 def load(
@@ -97,8 +97,8 @@ def load(
     Args:
         name: `"strokes"` (drawn by the program; needs no file), `"mnist"` or `"fashion-mnist"`.
         split: `"train"` or `"test"`.
-        root: an existing folder that holds, or is to hold, `mnist/train-images-idx3-ubyte.gz` and so on. Without it
-            `$GANTUTOR_DATA` decides, then the repository's `data/`, then the user's cache folder.
+        root: a folder that holds, or is to hold, `mnist/train-images-idx3-ubyte.gz` and so on. It is looked into first,
+            then `$GANTUTOR_DATA`, or, if that is not set, the repository's `data/` and the user's cache folder.
         device: where the tensors go; the CPU by default.
         download: whether missing files may be downloaded, into `root`, the repository or the cache. Nothing is ever
             written to `$GANTUTOR_DATA`, and no file that is there already is replaced.
@@ -136,7 +136,7 @@ def _choose(name: str) -> str:
     try:
         locate(name, SHA256[name], download=not offline)
     except DataUnavailable as error:
-        if not (offline or isinstance(error, NoMirror)):
+        if isinstance(error, BadDataFolder) or not (offline or isinstance(error, NoMirror)):
             raise
         print(
             f"No mirror of {name} can be reached: strokes, drawn by the program, takes its place. "
@@ -155,11 +155,12 @@ def _known(name: str, split: str) -> None:
 
 def _images(name: str, pixels: Tensor, labels: Tensor, device: str | torch.device | None) -> Images:
     """uint8 (N, C, H, W), moved as bytes and turned to floats where they are used: x/127.5 − 1."""
-    pixels = _place(pixels, device or "cpu").float().div_(127.5).sub_(1)
-    return Images(name, pixels, _place(labels, device or "cpu").long(), CLASSES[name])
+    pixels = place(pixels, device or "cpu").float().div_(127.5).sub_(1)
+    return Images(name, pixels, place(labels, device or "cpu").long(), CLASSES[name])
 
 
-def _place(tensor: Tensor, device: str | torch.device) -> Tensor:
+def place(tensor: Tensor, device: str | torch.device) -> Tensor:
+    """The tensor on a device. Raises `BadInput` for a device that this computer does not have."""
     try:
         return tensor.to(device)
     except (RuntimeError, AssertionError) as error:

@@ -1,8 +1,9 @@
 """The published files of `mnist` and `fashion-mnist`: where they lie, where they come from, whether they are whole.
 
-A data set is four files in a folder of its name. They are looked for in one given folder, or in `$GANTUTOR_DATA`, or in
-the `data/` of the repository and then the user's cache. What is missing is downloaded, except into `$GANTUTOR_DATA`,
-which is only ever read. Nothing gets its final name before the SHA-256 of its contents has been checked.
+A data set is four files in a folder of its name. They are looked for in a given folder, then in `$GANTUTOR_DATA`, or if
+it is not set, in the `data/` of the repository and in the user's cache. What is missing is downloaded, except where
+`$GANTUTOR_DATA` is set: that folder must be complete, and is only ever read. Nothing gets its final name before the
+SHA-256 of its contents has been checked.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from gantutor.errors import BadInput, DataUnavailable, unknown
+from gantutor.errors import BadDataFolder, BadInput, DataUnavailable, unknown
 from gantutor.files import replacing
 
 FILES = {  # split -> (images, labels)
@@ -118,9 +119,12 @@ def locate(name: str, files: Iterable[str], root: str | os.PathLike | None = Non
         if all(find(parent / name, file) for file in files):
             return parent / name
     folder = parents[0] / name
+    if fixed := _given():
+        missing = next(fixed / name / file for file in files if not find(fixed / name, file))
+        raise BadDataFolder(
+            f"GANTUTOR_DATA is set, but {missing} is missing: put the file there, or unset GANTUTOR_DATA."
+        )
     missing = next(folder / file for file in files if not find(folder, file))
-    if root is None and os.environ.get("GANTUTOR_DATA"):
-        raise BadInput(f"GANTUTOR_DATA is set, but {missing} is missing: put the file there, or unset GANTUTOR_DATA.")
     if not download:
         way_out = f"run `gantutor fetch {name}`, or {WAY_OUT.format(name=name)}"
         raise DataUnavailable(f"{name} is not on this computer ({missing} is missing): {way_out}.")
@@ -139,15 +143,23 @@ def find(folder: Path, file: str) -> Path | None:
 
 def _places(root: str | os.PathLike | None) -> list[Path]:
     """The folders to look in, in order; downloads go to the first."""
-    given = os.environ.get("GANTUTOR_DATA") if root is None else root
-    if given:
-        folder = Path(given).expanduser()
-        if not folder.is_dir():
-            who = "GANTUTOR_DATA" if root is None else "root"
-            raise BadInput(f"{who} is {str(given)!r}, which is no folder: make it, or correct the path.")
-        return [folder]
+    first = [] if root is None else [Path(root).expanduser()]
+    if first and os.path.exists(first[0]) and not first[0].is_dir():
+        raise BadInput(f"root is {str(root)!r}, which is a file: give a folder.")
+    if given := _given():
+        return [*first, given]
     in_checkout = (REPOSITORY / "pyproject.toml").is_file() and (REPOSITORY / "notebooks").is_dir()
-    return [REPOSITORY / "data", _cache()] if in_checkout else [_cache()]
+    return [*first, REPOSITORY / "data", _cache()] if in_checkout else [*first, _cache()]
+
+
+def _given() -> Path | None:
+    """The folder that `GANTUTOR_DATA` names, if it is set."""
+    if not (given := os.environ.get("GANTUTOR_DATA")):
+        return None
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        raise BadDataFolder(f"GANTUTOR_DATA is {given!r}, which is no folder: make it, or correct the path.")
+    return folder
 
 
 def _cache() -> Path:

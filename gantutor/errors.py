@@ -1,6 +1,8 @@
 """Errors that the user can put right: each message says what is wrong, with which value, and what to do."""
 
 import difflib
+import math
+import operator
 from collections.abc import Iterable
 
 
@@ -16,6 +18,10 @@ class DataUnavailable(GantutorError):
     """A data set is not on this computer and could not be downloaded."""
 
 
+class BadDataFolder(BadInput, DataUnavailable):
+    """The folder that `GANTUTOR_DATA` names is missing or lacks a file: an error, never a reason to look elsewhere."""
+
+
 def unknown(kind: str, name: object, choices: Iterable[str]) -> BadInput:
     """The error for a name that is not one of `choices`, suggesting the nearest one.
 
@@ -26,3 +32,35 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> BadInput:
     near = difflib.get_close_matches(str(name).lower(), choices, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return BadInput(f"unknown {kind} {name!r}: {hint}The choices are: {', '.join(choices)}.")
+
+
+def whole(name: str, value: object, least: int = 0) -> int:
+    """`value` as an int from `least` to 2⁶³ − 1 (also from a NumPy integer). Raises `BadInput` naming it otherwise."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or not least <= number < 2**63:
+        raise BadInput(f"{name} is {value!r}: give a whole number, {least} or more.")
+    return number
+
+
+def real(
+    name: str,
+    value: object,
+    *,
+    least: float = -math.inf,
+    most: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> float:
+    """`value` as a finite float within the bounds. Raises `BadInput` naming it otherwise."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise BadInput(f"{name} is {value!r}: give a number.") from None
+    if not (math.isfinite(number) and least <= number <= most and above < number < below):
+        bounds = [f"≥ {least:g}"] * (least > -math.inf) + [f"≤ {most:g}"] * (most < math.inf)
+        bounds += [f"> {above:g}"] * (above > -math.inf) + [f"< {below:g}"] * (below < math.inf)
+        raise BadInput(f"{name} is {number:g}: give {' and '.join(['a finite number', *bounds])}.")
+    return number

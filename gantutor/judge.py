@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gantutor import data, files
 from gantutor.errors import BadInput, unknown
-from gantutor.models import seeded
+from gantutor.models import evaluating, seeded
 
 # Test accuracy of the shipped weights, and the SHA-256 of each file. `python -m gantutor.judge NAME` prints both.
 SHIPPED = {
@@ -76,8 +76,9 @@ def look(j: Judge, pixels: Tensor, batch_size: int = 1000) -> tuple[Tensor, Tens
     if pixels.shape[1:] != (1, 28, 28):
         raise BadInput(f"the judge of {j.name} looks at images of shape (1, 28, 28), not {tuple(pixels.shape[1:])}.")
     device = next(j.parameters()).device
-    features = torch.cat([j.body(part.to(device)) for part in pixels.split(batch_size)])  # (N, 64)
-    return features, j.head(features)
+    with evaluating(j):
+        features = torch.cat([j.body(part.to(device, torch.float32)) for part in pixels.split(batch_size)])  # (N, 64)
+        return features, j.head(features)
 
 
 def accuracy(j: Judge, images: data.Images) -> float:
@@ -88,7 +89,7 @@ def accuracy(j: Judge, images: data.Images) -> float:
 def fit(images: data.Images, *, epochs: int = 4, seed: int = 0) -> Judge:
     """Train a judge: AdamW, one cycle of the learning rate, pictures shifted by up to two pixels."""
     with seeded(seed):
-        j = Judge(images.name, images.classes)
+        j = Judge(images.name, images.classes).to(images.pixels.device)
         batch_size, steps = 250, epochs * (len(images) // 250)
         optimizer = torch.optim.AdamW(j.parameters(), fused=True, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=steps)

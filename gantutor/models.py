@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from gantutor.errors import BadInput
+from gantutor.errors import BadInput, whole
 
 
 class MLPGenerator(nn.Module):
@@ -88,16 +88,30 @@ def mlp(
 def check_sizes(**sizes: Sequence[int]) -> None:
     """Raise `BadInput` naming the first size that is not a whole number of 1 or more."""
     for name, values in sizes.items():
-        if not all(isinstance(v, int) and v >= 1 for v in values):
-            raise BadInput(f"{name} is {values!r}: sizes are whole numbers, 1 or more.")
+        if not isinstance(values, Sequence):
+            raise BadInput(f"{name} is {values!r}: give a list of sizes, such as ({values!r},).")
+        for value in values:
+            whole(name, value, least=1)
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw the block's random numbers from `seed`, and leave torch's global random state as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.random.default_generator.manual_seed(seed)  # torch.manual_seed would touch every GPU as well
         yield
+
+
+@contextlib.contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Eval mode inside the block; every module gets its own mode back."""
+    training = [module for module in net.modules() if module.training]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 CLASSES = {cls.__name__: cls for cls in (MLPGenerator, MLPDiscriminator)}

@@ -19,7 +19,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from gantutor.errors import BadInput
+from gantutor.errors import whole
 
 # STYLES[digit][style]: points `x,y` in percent of a box, x to the right and y down, that the pen passes through
 # smoothly. After `/` it goes on from the last point at an angle; at `|` it is lifted.
@@ -129,8 +129,7 @@ def draw(n: int, seed: int) -> Strokes:
     The same `n` and `seed` give the same images whatever the number of threads. 60,000 take some seconds.
     Raises `BadInput` unless `n` and `seed` are whole numbers, 0 or more.
     """
-    _check("n", n, "the number of images")
-    _check("seed", seed, "the seed")
+    n, seed = whole("n", n), whole("seed", seed)
     generator = torch.Generator().manual_seed(seed)
 
     def between(low: float, high: float, *shape: int) -> Tensor:
@@ -155,11 +154,6 @@ def draw(n: int, seed: int) -> Strokes:
             middles, lengths = place @ points, (step @ points).norm(dim=-1)  # (n, P, 2), (n, P)
             pixels[i, 0] = _ink(_centre(middles, lengths, shift[i]), lengths, thickness[i])
     return Strokes(pixels, digit, style, slant, thickness, shift, scale)
-
-
-def _check(name: str, value: object, meaning: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise BadInput(f"{name} is {value!r}: give {meaning} as a whole number, 0 or more.")
 
 
 # ---- from text to curves -------------------------------------------------------------------------------------------

@@ -5,11 +5,10 @@ the sum over the cells times `dx`. `p` is always the data's density and `q` the 
 """
 
 import math
-import operator
 
 import numpy as np
 
-from gantutor.errors import BadInput, unknown
+from gantutor.errors import BadInput, real, unknown, whole
 
 SIGNALS = ("saturating", "non-saturating")
 DIRAC_LOSSES = ("gan", "nsgan", "wgan")
@@ -22,8 +21,8 @@ UPDATES = ("simultaneous", "alternating")
 
 def gaussian(x, mean: float = 0.0, std: float = 1.0) -> np.ndarray:
     """The density of N(mean, std²) at every point of `x` (any shape)."""
-    std = _number("std", std, above=0)
-    u = (np.asarray(x, dtype=float) - _number("mean", mean)) / std
+    std = real("std", std, above=0)
+    u = (np.asarray(x, dtype=float) - real("mean", mean)) / std
     return np.exp(-0.5 * u**2) / (std * math.sqrt(2 * math.pi))
 
 
@@ -52,7 +51,7 @@ def smoothed_discriminator(p, q, alpha: float = 0.0, beta: float = 0.0) -> np.nd
     Source: Salimans et al. 2016, section 3.4.
     """
     p, q = _densities(p, q)
-    alpha, beta = (_number(name, v, least=0, most=1) for name, v in (("alpha", alpha), ("beta", beta)))
+    alpha, beta = (real(name, v, least=0, most=1) for name, v in (("alpha", alpha), ("beta", beta)))
     total = p + q
     return np.divide((1 - alpha) * p + beta * q, total, out=np.full(total.shape, 0.5), where=total > 0)
 
@@ -72,7 +71,7 @@ def value(p, q, d, dx) -> float:
     d = _probabilities(d)
     if np.broadcast_shapes(p.shape, d.shape) != p.shape:
         raise BadInput(f"d has shape {d.shape} but the densities have {p.shape}: give D on the same grid.")
-    return float(np.sum(_x_log_y(p, d, q) + _x_log_y(q, 1 - d, p)) * _number("dx", dx, above=0))
+    return float(np.sum(_x_log_y(p, d, q) + _x_log_y(q, 1 - d, p)) * real("dx", dx, above=0))
 
 
 def jensen_shannon(p, q, dx) -> float:
@@ -86,7 +85,7 @@ def jensen_shannon(p, q, dx) -> float:
     p, q = _densities(p, q)
     d = optimal_discriminator(p, q)  # p/m = 2·D*, q/m = 2·(1 − D*)
     one_minus_d = optimal_discriminator(q, p)
-    return float(0.5 * np.sum(_x_log_y(p, 2 * d, q) + _x_log_y(q, 2 * one_minus_d, p)) * _number("dx", dx, above=0))
+    return float(0.5 * np.sum(_x_log_y(p, 2 * d, q) + _x_log_y(q, 2 * one_minus_d, p)) * real("dx", dx, above=0))
 
 
 # ---------------------------------------------------------------- what G hears from D
@@ -185,11 +184,11 @@ def dirac_trajectory(
     _check_dirac(loss, penalty, gamma)
     if updates not in UPDATES:
         raise unknown("kind of updates", updates, UPDATES)
-    steps, d_steps = _whole("steps", steps, least=0), _whole("d_steps", d_steps, least=1)
+    steps, d_steps = whole("steps", steps, least=0), whole("d_steps", d_steps, least=1)
     if updates == "simultaneous" and d_steps > 1:
         raise BadInput(f"d_steps is {d_steps}, but in simultaneous updates D moves once: use updates='alternating'.")
-    lr, momentum = _number("lr", lr, above=0), _number("momentum", momentum, above=-1, below=1)
-    limit = math.inf if clip is None else _number("clip", clip, above=0)
+    lr, momentum = real("lr", lr, above=0), real("momentum", momentum, above=-1, below=1)
+    limit = math.inf if clip is None else real("clip", clip, above=0)
     theta, psi = _start(start)
 
     path = np.full((steps + 1, 2), np.inf)
@@ -241,7 +240,7 @@ def _check_dirac(loss, penalty, gamma):
         raise unknown("Dirac-GAN loss", loss, DIRAC_LOSSES)
     if penalty is not None and penalty not in DIRAC_PENALTIES:
         raise unknown("penalty", penalty, DIRAC_PENALTIES)
-    gamma = _number("gamma", gamma, least=0)
+    gamma = real("gamma", gamma, least=0)
     if penalty is None and gamma:
         raise BadInput(f"gamma is {gamma:g} but there is no penalty: name one of {', '.join(DIRAC_PENALTIES)}.")
 
@@ -251,7 +250,7 @@ def _start(start):
         theta, psi = start
     except (TypeError, ValueError):
         raise BadInput(f"start is {start!r}: give two numbers (θ, ψ).") from None
-    return np.float64(_number("start θ", theta)), np.float64(_number("start ψ", psi))
+    return np.float64(real("start θ", theta)), np.float64(real("start ψ", psi))
 
 
 def _densities(p, q):
@@ -276,25 +275,3 @@ def _x_log_y(x, y, other):
     lost = (y == 0) & (x <= np.finfo(float).eps * other)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(x > 0, x * np.log(np.where(lost, 1.0, y)), 0.0)
-
-
-def _number(name, number, *, least=-math.inf, most=math.inf, above=-math.inf, below=math.inf) -> float:
-    try:
-        value = float(number)
-    except (TypeError, ValueError):
-        raise BadInput(f"{name} is {number!r}: give a number.") from None
-    if not (math.isfinite(value) and least <= value <= most and above < value < below):
-        bounds = [f"≥ {least:g}"] * (least > -math.inf) + [f"≤ {most:g}"] * (most < math.inf)
-        bounds += [f"> {above:g}"] * (above > -math.inf) + [f"< {below:g}"] * (below < math.inf)
-        raise BadInput(f"{name} is {value:g}: give {' and '.join(['a finite number', *bounds])}.")
-    return value
-
-
-def _whole(name, number, *, least) -> int:
-    try:
-        value = operator.index(number)
-    except TypeError:
-        value = None
-    if value is None or isinstance(number, bool) or value < least:
-        raise BadInput(f"{name} is {number!r}: give a whole number, {least} or more.")
-    return value

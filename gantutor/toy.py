@@ -4,13 +4,12 @@
 """
 
 import math
-import operator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gantutor.errors import BadInput
+from gantutor.errors import BadInput, real, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +31,7 @@ class Mixture:
         if not (len(shape) == 2 and shape[0] >= 1 and shape[1] == 2 and torch.isfinite(self.means).all()):
             raise BadInput(f"the means have shape {shape}: give a tensor (modes, 2) of finite numbers.")
         object.__setattr__(self, "means", self.means.to(torch.float32))
-        object.__setattr__(self, "std", _positive("std", self.std))
+        object.__setattr__(self, "std", real("std", self.std, above=0))
 
     def __len__(self) -> int:
         """The number of modes."""
@@ -40,7 +39,7 @@ class Mixture:
 
     def sample(self, n: int, seed: int) -> Tensor:
         """`n` independent points, float32 (n, 2); the same for the same seed."""
-        n, seed = _whole("n", n, least=0), _whole("seed", seed, least=0)
+        n, seed = whole("n", n, least=0), whole("seed", seed, least=0)
         generator = torch.Generator().manual_seed(seed)
         mode = torch.randint(len(self), (n,), generator=generator)
         noise = torch.randn(n, 2, generator=generator)
@@ -60,42 +59,22 @@ def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Mixture:
 
     (`linspace(0, 2π, modes)`, found in public code, counts angle 0 twice and gives one mode fewer.)
     """
-    angles = 2 * math.pi * torch.arange(_whole("modes", modes, least=1), dtype=torch.float64) / modes
-    means = _positive("radius", radius) * torch.stack([angles.cos(), angles.sin()], dim=1)  # (K, 2)
+    angles = 2 * math.pi * torch.arange(whole("modes", modes, least=1), dtype=torch.float64) / modes
+    means = real("radius", radius, above=0) * torch.stack([angles.cos(), angles.sin()], dim=1)  # (K, 2)
     return Mixture("ring", means, std)
 
 
 def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> Mixture:
     """`side`² Gaussians on a square grid centred at the origin: by default the means are {−4, −2, 0, 2, 4}²."""
-    steps = _centred(_whole("side", side, least=1), spacing)
+    steps = _centred(whole("side", side, least=1), spacing)
     return Mixture("grid", torch.cartesian_prod(steps, steps), std)
 
 
 def line(modes: int = 5, spacing: float = 2.0, std: float = 0.05) -> Mixture:
     """`modes` Gaussians on the first axis, `spacing` apart, centred at the origin."""
-    steps = _centred(_whole("modes", modes, least=1), spacing)
+    steps = _centred(whole("modes", modes, least=1), spacing)
     return Mixture("line", torch.stack([steps, torch.zeros_like(steps)], dim=1), std)
 
 
 def _centred(count, spacing):
-    return _positive("spacing", spacing) * (torch.arange(count, dtype=torch.float64) - (count - 1) / 2)
-
-
-def _positive(name, number) -> float:
-    try:
-        value = float(number)
-    except (TypeError, ValueError):
-        raise BadInput(f"{name} is {number!r}: give a number above 0.") from None
-    if not (math.isfinite(value) and value > 0):
-        raise BadInput(f"{name} is {value:g}: give a finite number above 0.")
-    return value
-
-
-def _whole(name, number, *, least) -> int:
-    try:
-        value = operator.index(number)
-    except TypeError:
-        value = None
-    if value is None or isinstance(number, bool) or value < least:
-        raise BadInput(f"{name} is {number!r}: give a whole number, {least} or more.")
-    return value
+    return real("spacing", spacing, above=0) * (torch.arange(count, dtype=torch.float64) - (count - 1) / 2)

@@ -18,8 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from gantutor import losses, penalties
-from gantutor.data import Images
-from gantutor.errors import BadInput
+from gantutor.data import Images, place
+from gantutor.errors import BadInput, real, whole
+from gantutor.models import evaluating
+
+SAMPLING = 0x5A4D504C  # added to the seed of a sample, so that it never repeats the noise of training
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Recipe:
         penalty_every: apply it every so many steps, that many times as strongly (lazy regularisation,
             Karras et al. 2020, appendix B).
         d_steps: D steps for each G step.
-        average: decay of the exponential moving average of G's weights (Yazıcı et al. 2019); 0 copies G.
+        average: decay of the exponential moving average of G's weights (Yazıcı et al. 2019); 0 copies G. Early on the
+            decay is lower, see `ramp`, so that the average forgets the random start.
         decay_from: share of `run.steps(...)` after which the learning rates fall linearly to 0; 1 never.
     """
 
@@ -50,24 +54,24 @@ class Recipe:
     penalty_every: int = 16
     d_steps: int = 1
     average: float = 0.999
-    decay_from: float = 0.5
+    decay_from: float = 0.75
 
     def __post_init__(self):
-        whole = {"batch_size": self.batch_size, "penalty_every": self.penalty_every, "d_steps": self.d_steps}
-        for name, value in whole.items():
-            if not isinstance(value, int) or value < 1:
-                raise BadInput(f"{name} is {value!r}: give a whole number, 1 or more.")
-        for name, value in {"lr_g": self.lr_g, "lr_d": self.lr_d}.items():
-            if not 0 < value < float("inf"):
-                raise BadInput(f"{name} is {value!r}: give a learning rate above 0, such as 1e-3.")
-        if not 0 <= self.gamma < float("inf"):
-            raise BadInput(f"gamma is {self.gamma!r}: give a weight of 0 or more.")
-        shares = {"betas[0]": self.betas[0], "betas[1]": self.betas[1], "average": self.average}
-        for name, value in shares.items():
-            if not 0 <= value < 1:
-                raise BadInput(f"{name} is {value!r}: give a number from 0 up to, but not including, 1.")
-        if not 0 <= self.decay_from <= 1:
-            raise BadInput(f"decay_from is {self.decay_from!r}: give a share of the training between 0 and 1.")
+        if not isinstance(self.loss, losses.Loss):
+            raise BadInput(f"loss is {self.loss!r}: give a losses.Loss, such as losses.LOSSES['hinge'].")
+        if not (self.penalty is None or callable(self.penalty)):
+            raise BadInput(f"penalty is {self.penalty!r}: give None, or a function such as penalties.r1.")
+        for name in ("batch_size", "penalty_every", "d_steps"):
+            whole(name, getattr(self, name), least=1)
+        for name in ("lr_g", "lr_d"):
+            real(name, getattr(self, name), above=0)
+        real("gamma", self.gamma, least=0)
+        real("average", self.average, least=0, below=1)
+        real("decay_from", self.decay_from, least=0, most=1)
+        if len(self.betas) != 2:
+            raise BadInput(f"betas is {self.betas!r}: give two numbers, such as (0.0, 0.99).")
+        for beta in self.betas:
+            real("betas", beta, least=0, below=1)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class Run:
         seed: fixes the order of the examples, the noise, and everything random inside the nets and penalties
             (the initial weights are fixed by the models' own seed).
         order_seed, noise_seed: vary only the order, or only the noise.
-        device: "cpu", "cuda", "mps", …
+        device: "cpu", "cuda", "mps", …; None leaves everything where the data is.
 
     Raises `BadInput` when the data, the nets and the recipe do not fit together.
     """
@@ -107,15 +111,15 @@ class Run:
         seed: int = 0,
         order_seed: int | None = None,
         noise_seed: int | None = None,
-        device: str | torch.device = "cpu",
+        device: str | torch.device | None = None,
     ):
         self.recipe = recipe or Recipe()
-        self.device = torch.device(device)
-        self.G, self.D = G.to(self.device), D.to(self.device)
         self.data = data
         examples = data.pixels if isinstance(data, Images) else data
         check_examples(examples, self.recipe.batch_size)
-        self.examples = examples.to(self.device)  # (N, *shape)
+        self.examples = examples if device is None else place(examples, device)  # (N, *shape)
+        self.device = self.examples.device
+        self.G, self.D = G.to(self.device), D.to(self.device)
         check_nets(self.G, self.D, self.examples)
 
         self.G_average = copy.deepcopy(self.G).eval().requires_grad_(False)
@@ -124,27 +128,32 @@ class Run:
             for net, lr in ((self.G, self.recipe.lr_g), (self.D, self.recipe.lr_d))
         )
         self.step = 0
-        self.order = torch.Generator(self.device).manual_seed(seed if order_seed is None else order_seed)
-        self.randomness = Randomness(seed if noise_seed is None else noise_seed, self.device)
+        self.plan: tuple[int, int] | None = None  # first and last step of the steps(n) that is under way
+        self.order = torch.Generator(self.device).manual_seed(whole("seed", seed if order_seed is None else order_seed))
+        self.randomness = Randomness(whole("seed", seed if noise_seed is None else noise_seed), self.device)
 
     def steps(self, n: int | None = None, *, seconds: float | None = None) -> Iterator[Step]:
         """Train for `n` more steps, or for `seconds` more seconds, yielding a `Step` after each.
 
-        Stop whenever you like: break out of the loop or interrupt it, and the run is as its last step left it.
+        Break out of the loop whenever you like. Without arguments, go on with the `n` steps that were broken off: the
+        learning rates fall as they would have.
         """
-        if (n is None) == (seconds is None):
-            raise BadInput("say how long to train: either a number of steps or seconds=…, not both.")
-        if n is not None and (not isinstance(n, int) or n < 0):
-            raise BadInput(f"the number of steps is {n!r}: give a whole number, 0 or more.")
-        if seconds is not None and not 0 < seconds < float("inf"):
-            raise BadInput(f"seconds is {seconds!r}: give a time above 0.")
-        return self._loop(n, seconds)
+        if n is not None and seconds is not None:
+            raise BadInput(f"n is {n!r} and seconds is {seconds!r}: say how long to train in one way.")
+        if seconds is not None:
+            self.plan, seconds = None, real("seconds", seconds, above=0)
+        elif n is not None:
+            self.plan = (self.step, self.step + whole("the number of steps", n))
+        elif self.plan is None:
+            raise BadInput("say how long to train: a number of steps, or seconds=….")
+        return self._loop(self.plan, seconds)
 
-    def _loop(self, n: int | None, seconds: float | None) -> Iterator[Step]:
-        first, began = self.step, time.perf_counter()
-        while (done := (self.step - first) / n if n else elapsed(began, seconds)) < 1:
-            set_learning_rate(self.opt_g, self.recipe.lr_g * decay(done, self.recipe.decay_from))
-            set_learning_rate(self.opt_d, self.recipe.lr_d * decay(done, self.recipe.decay_from))
+    def _loop(self, plan: tuple[int, int] | None, seconds: float | None) -> Iterator[Step]:
+        began = time.perf_counter()
+        while (done := share(self.step, *plan) if plan else (time.perf_counter() - began) / seconds) < 1:
+            rate = decay(done, self.recipe.decay_from)
+            set_learning_rate(self.opt_g, self.recipe.lr_g * rate)
+            set_learning_rate(self.opt_d, self.recipe.lr_d * rate)
             yield self.take_step()
 
     def take_step(self) -> Step:
@@ -157,7 +166,7 @@ class Run:
                 real = self.batch()
                 d_loss, real_logits, fake_logits = self.d_step(real, self.noise())
             g_loss = self.g_step(real, self.noise())
-            update_average(self.G_average, self.G, min(recipe.average, (1 + self.step) / (10 + self.step)))
+            update_average(self.G_average, self.G, min(recipe.average, ramp(self.step)))
         self.step += 1
         return Step(self.step, d_loss, g_loss, real_logits, fake_logits)
 
@@ -179,7 +188,8 @@ class Run:
         """Lower G's loss on one batch, D held fixed. Returns the loss, detached."""
         with frozen(self.D):
             fake_logits = self.D(self.G(z)).flatten()  # (B,)
-            real_logits = self.D(real).flatten() if self.recipe.loss.paired else torch.zeros_like(fake_logits)
+            unseen = torch.full_like(fake_logits, float("nan"))  # shows at once if a loss forgot to say it is paired
+            real_logits = self.D(real).flatten() if self.recipe.loss.paired else unseen
             loss = self.recipe.loss.g(real_logits, fake_logits)
             self.opt_g.zero_grad()
             loss.backward()
@@ -192,7 +202,8 @@ class Run:
         return self.examples[index]
 
     def noise(self) -> Tensor:
-        return torch.randn(self.recipe.batch_size, self.G.latent_dim, device=self.device)  # (B, latent_dim)
+        shape = self.recipe.batch_size, self.G.latent_dim
+        return torch.randn(shape, device=self.device, dtype=self.examples.dtype)  # (B, latent_dim)
 
     def sample(self, n: int, *, seed: int = 0, averaged: bool = True) -> Tensor:
         """`n` examples (n, *shape) from the averaged generator, or from G itself. The same seed, the same latents."""
@@ -201,18 +212,17 @@ class Run:
 
 def sample(G: nn.Module, n: int, *, seed: int = 0, batch_size: int = 1000) -> Tensor:
     """Draw (n, *shape) from a generator in eval mode, on its own device; the mode is put back afterwards."""
-    if not isinstance(n, int) or n < 1:
-        raise BadInput(f"the number of samples is {n!r}: give a whole number, 1 or more.")
-    device = next(G.parameters()).device
+    n, seed, weight = whole("the number of samples", n, least=1), whole("seed", seed), next(G.parameters())
+    stream = torch.Generator().manual_seed((seed + SAMPLING) % 2**63)  # on the CPU: the same latents on every device
     rounded = -(-n // 16) * 16  # torch draws in blocks of 16: so the first samples do not depend on how many there are
-    z = torch.randn(rounded, G.latent_dim, generator=torch.Generator().manual_seed(seed))[:n]  # same on every device
+    z = torch.randn(rounded, G.latent_dim, generator=stream)[:n]  # (n, latent_dim)
     with evaluating(G), torch.no_grad():
-        return torch.cat([G(part.to(device)) for part in z.split(batch_size)])
+        return torch.cat([G(part.to(weight)) for part in z.split(batch_size)])
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
-    """average ← decay · average + (1 − decay) · net, for weights and for batch norm's running statistics."""
+    """average ← decay · average + (1 − decay) · net for the weights; batch norm's running statistics are copied."""
     for a, b in zip(average.parameters(), net.parameters(), strict=True):
         a.lerp_(b, 1 - decay)
     for a, b in zip(average.buffers(), net.buffers(), strict=True):
@@ -224,8 +234,14 @@ def decay(done: float, start: float) -> float:
     return 1.0 if done <= start else (1 - done) / (1 - start)
 
 
-def elapsed(began: float, seconds: float | None) -> float:
-    return (time.perf_counter() - began) / seconds if seconds else 1.0
+def share(step: int, first: int, last: int) -> float:
+    """How much of the way from step `first` to step `last` is done."""
+    return (step - first) / (last - first) if last > first else 1.0
+
+
+def ramp(step: int) -> float:
+    """The decay of the average at a step, at most: 0.1 at first, 0.91 at step 90, 0.991 at 990, 0.999 at 8990."""
+    return (1 + step) / (10 + step)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
@@ -246,31 +262,17 @@ def frozen(net: nn.Module) -> Iterator[None]:
             p.requires_grad_(True)
 
 
-@contextlib.contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block; every module gets its own mode back."""
-    training = [module for module in net.modules() if module.training]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
 class Randomness:
     """A private stream for torch's global random functions: inside ``with`` they draw from it, outside they do not.
 
     It covers what takes no generator argument: `torch.randn`, dropout inside a net, the random points of WGAN-GP.
-    `state` is a list of byte tensors, the processor's and, on CUDA, the device's.
+    `state` is a list of byte tensors: the stream of the CPU and, on CUDA or MPS, that of the device.
     """
 
     def __init__(self, seed: int, device: torch.device):
         self.device = device
-        outside = self._read()
-        torch.manual_seed(seed)
-        self.state = self._read()
-        self._write(outside)
+        devices = ["cpu"] if device.type == "cpu" else ["cpu", device]
+        self.state = [torch.Generator(d).manual_seed(seed).get_state() for d in devices]
 
     def __enter__(self) -> None:
         self.outside = self._read()
@@ -281,13 +283,16 @@ class Randomness:
         self._write(self.outside)
 
     def _read(self) -> list[Tensor]:
-        cuda = [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []
-        return [torch.get_rng_state(), *cuda]
+        if self.device.type == "cuda":
+            return [torch.get_rng_state(), torch.cuda.get_rng_state(self.device)]
+        return [torch.get_rng_state(), *([torch.mps.get_rng_state()] if self.device.type == "mps" else [])]
 
     def _write(self, state: list[Tensor]) -> None:
         torch.set_rng_state(state[0])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state[1], self.device)
+        elif self.device.type == "mps":
+            torch.mps.set_rng_state(state[1])
 
 
 def check_examples(x: Tensor, batch_size: int) -> None:
@@ -300,7 +305,7 @@ def check_examples(x: Tensor, batch_size: int) -> None:
     low, high = (v.item() for v in x.aminmax())
     if not x.isfinite().all():
         raise BadInput("the data holds NaN or infinite values: remove those examples before training.")
-    if x.ndim == 4 and (low < -1 or high > 1):
+    if x.ndim >= 3 and (low < -1 or high > 1):
         raise BadInput(
             f"the pixels lie in [{low:g}, {high:g}], outside [-1, 1]: rescale them; for 0…255 that is x / 127.5 - 1."
         )
@@ -310,6 +315,9 @@ def check_nets(G: nn.Module, D: nn.Module, x: Tensor) -> None:
     """Raise `BadInput` unless G makes examples shaped like x and D gives one logit for each; both are tried on two."""
     if not isinstance(getattr(G, "latent_dim", None), int):
         raise BadInput("G has no attribute latent_dim: set it to the length of the latent vectors that G takes.")
+    weight = next(G.parameters(), x)
+    if weight.dtype != x.dtype:
+        raise BadInput(f"the data is {x.dtype}, but the weights of G are {weight.dtype}: bring both to one dtype.")
     two = x[:2].repeat(2, *[1] * (x.ndim - 1))[:2]
     with evaluating(G), evaluating(D), torch.no_grad():
         made = _try("G", G, torch.zeros(2, G.latent_dim, device=x.device, dtype=x.dtype))
@@ -323,6 +331,6 @@ def check_nets(G: nn.Module, D: nn.Module, x: Tensor) -> None:
 def _try(name: str, net: nn.Module, argument: Tensor) -> Tensor:
     try:
         return net(argument)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"{name} cannot take an input of shape {tuple(argument.shape)}: {reason}.") from error

@@ -7,17 +7,21 @@ import torch
 from torch import nn
 
 from gantutor import checkpoint, losses, models, penalties, toy
+from gantutor.data import Images
 from gantutor.errors import BadInput
 from gantutor.train import Recipe, Run
 
 POINTS = toy.ring().sample(64, seed=0)
-RECIPE = Recipe(batch_size=8, penalty=penalties.wgan_gp, penalty_every=3, average=0.9, decay_from=1.0)
+RECIPE = Recipe(batch_size=8, penalty=penalties.wgan_gp, penalty_every=3, average=0.9)
 
 
-def trained(steps=4, recipe=RECIPE, **sizes):
-    sizes = dict(shape=(2,), latent_dim=3, g_hidden=(16,), d_hidden=(16,), output="linear") | sizes
-    run = Run(*models.mlp(**sizes), POINTS, recipe, seed=1)
-    list(run.steps(steps))
+def trained(steps=4, recipe=RECIPE, data=POINTS):
+    """A run of ten steps, broken off after some."""
+    nets = models.mlp(shape=data.shape[1:], latent_dim=3, g_hidden=(16,), d_hidden=(16,), output="linear")
+    run = Run(*nets, data, recipe, seed=1)
+    for step in run.steps(10):
+        if step.index == steps:
+            return run
     return run
 
 
@@ -27,7 +31,8 @@ def test_a_loaded_run_goes_on_bit_for_bit(tmp_path):
     again = checkpoint.load(tmp_path, POINTS)
     assert again.recipe == run.recipe
     assert again.step == 4
-    for a, b in zip(run.steps(4), again.steps(4), strict=True):
+    assert again.order.get_state().equal(run.order.get_state())
+    for a, b in zip(run.steps(), again.steps(), strict=True):  # to the end of the ten steps, with the same decay
         assert a.index == b.index
         assert torch.equal(a.d_loss, b.d_loss)
     for name in ("G", "D", "G_average"):
@@ -43,6 +48,7 @@ def test_the_loaded_generator_is_the_averaged_one(tmp_path):
     G = checkpoint.load_generator(tmp_path)
     z = torch.randn(5, 3)
     assert torch.equal(G(z), run.G_average(z))
+    assert not any(p.requires_grad for p in G.parameters())
     assert not torch.allclose(G(z), run.G.eval()(z))
 
 
@@ -118,6 +124,57 @@ def test_foreign_files_are_told_apart(tmp_path, content, message):
     torch.save(content, tmp_path / checkpoint.FILE)
     with pytest.raises(BadInput, match=message):
         checkpoint.load_generator(tmp_path)
+
+
+def test_a_flipped_byte_is_found_out(tmp_path):
+    run = trained()
+    path = checkpoint.save(run, tmp_path)
+    content = bytearray(path.read_bytes())
+    content[content.index(run.D.net[1].weight.detach().numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="damaged"):
+        checkpoint.load(tmp_path, POINTS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"nets": []},
+        {"nets": {"G": {"class": "MLPGenerator", "config": None}, "D": {"class": "MLPDiscriminator", "config": {}}}},
+        {"G_average": [1, 2]},
+        {"randomness": []},
+        {"randomness": [torch.zeros(3)]},
+        {"step": "x"},
+        {"plan": 7},
+        {"opt_d": {}},
+        {"recipe": {"loss": "minimax"}},
+        {"recipe": {"no such field": 1}},
+    ],
+)
+def test_a_well_formed_file_with_the_wrong_things_in_it_gives_one_sentence(tmp_path, change):
+    path = checkpoint.save(trained(), tmp_path)
+    torch.save(torch.load(path, weights_only=True) | change, path)
+    with pytest.raises(BadInput) as caught:
+        checkpoint.load(tmp_path, POINTS)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_of_another_kind_of_device_is_loaded_and_trains_on(tmp_path):
+    path = checkpoint.save(trained(), tmp_path)
+    elsewhere = {"device": "cuda", "order": torch.zeros(16, dtype=torch.uint8), "randomness": [torch.zeros(16)] * 2}
+    torch.save(torch.load(path, weights_only=True) | elsewhere, path)
+    again = checkpoint.load(tmp_path, POINTS)
+    assert [step.index for step in again.steps()] == [5, 6, 7, 8, 9, 10]
+
+
+def test_other_data_than_it_was_trained_on_is_refused(tmp_path):
+    pixels, labels = torch.zeros(16, 1, 2, 2), torch.zeros(16, dtype=torch.int64)
+    some, other = (Images(name, pixels, labels, ("a",)) for name in ("mnist", "fashion-mnist"))
+    nets = models.mlp(shape=(1, 2, 2), latent_dim=3, g_hidden=(16,), d_hidden=(16,))
+    checkpoint.save(Run(*nets, some, RECIPE), tmp_path)
+    with pytest.raises(BadInput, match="was trained on 'mnist', not on 'fashion-mnist'"):
+        checkpoint.load(tmp_path, other)
+    checkpoint.load(tmp_path, some)
 
 
 def test_no_run_in_the_folder(tmp_path):

@@ -269,15 +269,37 @@ def test_the_environment_folder_is_read_and_never_written_to(monkeypatch, root, 
     assert fakes.tree(root) == before
 
 
-@pytest.mark.parametrize("as_root", [True, False])
-def test_a_given_folder_must_exist(monkeypatch, tmp_path, as_root):
+def test_a_set_environment_must_be_a_folder(monkeypatch, tmp_path):
     gone = tmp_path / "gone"
     fakes.put(download._cache() / "mnist")
-    if not as_root:
-        monkeypatch.setenv("GANTUTOR_DATA", str(gone))
-    with pytest.raises(BadInput, match=f"^{'root' if as_root else 'GANTUTOR_DATA'} is .*gone.* no folder"):
-        download.fetch("mnist", gone if as_root else None)
+    monkeypatch.setenv("GANTUTOR_DATA", str(gone))
+    with pytest.raises(BadInput, match="^GANTUTOR_DATA is .*gone.* no folder") as caught:
+        download.fetch("mnist")
+    assert isinstance(caught.value, DataUnavailable)  # whoever expects either kind of error gets it
     assert not gone.exists()
+
+
+def test_a_root_comes_first_and_the_environment_next(monkeypatch, root, tmp_path):
+    fakes.put(tmp_path / "environment" / "mnist")
+    monkeypatch.setenv("GANTUTOR_DATA", str(tmp_path / "environment"))
+    assert download.fetch("mnist", root) == tmp_path / "environment" / "mnist"
+    fakes.put(root / "mnist")
+    assert download.fetch("mnist", root) == root / "mnist"
+
+
+def test_a_root_that_is_the_environment_folder_is_not_written_to(monkeypatch, root):
+    monkeypatch.setenv("GANTUTOR_DATA", str(root))
+    with fakes.Mirror(fakes.good) as mirror:
+        fakes.set_mirrors(monkeypatch, mirror.url)
+        with pytest.raises(BadInput, match="GANTUTOR_DATA is set"):
+            download.fetch("mnist", root)
+    assert fakes.tree(root) == {}
+
+
+def test_a_root_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="root is .*file', which is a file"):
+        download.fetch("mnist", tmp_path / "file")
 
 
 def test_a_damaged_file_is_not_replaced_behind_ones_back(monkeypatch, root):

@@ -28,3 +28,18 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(BadInput, match="cannot write .*file.*a.txt"), files.replacing(tmp_path / "file" / "a.txt"):
         pass
+
+
+def test_folders_made_for_a_file_that_was_not_written_are_removed(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BadInput, match="No space left"), files.replacing(tmp_path / "a" / "b" / "c.txt") as temporary:
+        temporary.write_text("x")
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_input_that_is_missing_is_not_blamed_on_the_output(tmp_path):
+    with pytest.raises(FileNotFoundError), files.replacing(tmp_path / "a.txt"):
+        (tmp_path / "input.txt").read_text()

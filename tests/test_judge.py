@@ -7,7 +7,7 @@ from gantutor import data, judge
 from gantutor.errors import BadInput
 
 NEEDS_FILES = pytest.mark.skipif(
-    "GANTUTOR_DATA" not in os.environ, reason="GANTUTOR_DATA names no folder of real images"
+    not os.environ.get("GANTUTOR_DATA"), reason="GANTUTOR_DATA names no folder of real images"
 )
 
 

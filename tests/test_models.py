@@ -44,6 +44,12 @@ def test_the_seed_fixes_the_weights_and_leaves_the_global_random_state_alone():
         assert not torch.equal(weights, unequal)
 
 
+def test_the_discriminator_is_leaky_and_its_weights_are_not_those_of_the_generator():
+    G, D = models.mlp(shape=(16,), latent_dim=16, g_hidden=(16,), d_hidden=(16,), batch_norm=False, seed=3)
+    assert not torch.equal(G.net[0].weight, D.net[1].weight)
+    assert D.net[2](torch.tensor(-1.0)).item() == pytest.approx(-0.2)
+
+
 def test_a_net_is_made_again_from_its_config():
     for net in models.mlp(shape=(1, 4, 4), latent_dim=3, g_hidden=(6,), d_hidden=(5, 4), batch_norm=False, seed=9):
         again = models.CLASSES[type(net).__name__](**net.config)
@@ -52,7 +58,7 @@ def test_a_net_is_made_again_from_its_config():
 
 
 @pytest.mark.parametrize(
-    "wrong", [dict(latent_dim=0), dict(hidden=(16, -1)), dict(shape=(1, 2.5)), dict(output="relu")]
+    "wrong", [dict(latent_dim=0), dict(hidden=(16, -1)), dict(shape=(1, 2.5)), dict(output="relu"), dict(hidden=128)]
 )
 def test_wrong_sizes_are_named(wrong):
     with pytest.raises(BadInput, match=next(iter(wrong))):

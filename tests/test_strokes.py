@@ -105,13 +105,13 @@ def test_every_digit_is_written_in_several_ways(drawn, digit):
 
 @pytest.mark.parametrize("n", [-1, 2.0, "10", None, True, 10**30])
 def test_a_count_that_is_none_is_refused(n):
-    with pytest.raises(BadInput, match=r"n is .*: give the number of images as a whole number, 0 or more\."):
+    with pytest.raises(BadInput, match=r"n is .*: give a whole number, 0 or more\."):
         strokes.draw(n, seed=0)
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, None, 2**63])
 def test_a_seed_that_is_none_is_refused(seed):
-    with pytest.raises(BadInput, match=r"seed is .*: give the seed as a whole number"):
+    with pytest.raises(BadInput, match=r"seed is .*: give a whole number"):
         strokes.draw(1, seed=seed)
 
 

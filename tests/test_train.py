@@ -39,38 +39,34 @@ def test_the_loop_takes_the_steps_that_a_loop_by_hand_takes():
     opt_d = torch.optim.Adam(D.parameters(), recipe.lr_d, betas=recipe.betas)
     order = torch.Generator().manual_seed(5)
     average = copy.deepcopy(G)
-    torch.set_default_dtype(torch.float64)
-    try:
-        outside = torch.get_rng_state()
+    ones, zeros = torch.ones(8, dtype=torch.float64), torch.zeros(8, dtype=torch.float64)
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        noise = [torch.randn(8, 3) for _ in range(6 * 3)]
-        torch.set_rng_state(outside)
-        for k, step in enumerate(run.steps(6)):
-            for opt in (opt_g, opt_d):
-                opt.param_groups[0]["lr"] = 1e-3 * min(1, 2 * (1 - k / 6))
-            for _ in range(2):
-                real = data[torch.randint(64, (8,), generator=order)]
-                fake = G(noise.pop(0)).detach()
-                d_loss = bce(D(real), torch.ones(8)) + bce(D(fake), torch.zeros(8))
-                total = d_loss
-                if k % 3 == 0:
-                    x = real.clone().requires_grad_()
-                    (slope,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
-                    total = d_loss + 3 * 0.5 / 2 * (slope**2).sum(1).mean()
-                opt_d.zero_grad()
-                total.backward()
-                opt_d.step()
-            g_loss = bce(D(G(noise.pop(0))), torch.ones(8))
-            opt_g.zero_grad()
-            g_loss.backward()
-            opt_g.step()
-            ramp = min(0.9, (1 + k) / (10 + k))
-            for a, p in zip(average.parameters(), G.parameters(), strict=True):
-                a.data = ramp * a.data + (1 - ramp) * p.data
-            assert step.d_loss.item() == pytest.approx(d_loss.item(), rel=1e-9)
-            assert step.g_loss.item() == pytest.approx(g_loss.item(), rel=1e-9)
-    finally:
-        torch.set_default_dtype(torch.float32)
+        noise = [torch.randn(8, 3, dtype=torch.float64) for _ in range(6 * 3)]
+    for k, step in enumerate(run.steps(6)):
+        for opt in (opt_g, opt_d):
+            opt.param_groups[0]["lr"] = 1e-3 * min(1, 2 * (1 - k / 6))
+        for _ in range(2):
+            real = data[torch.randint(64, (8,), generator=order)]
+            fake = G(noise.pop(0)).detach()
+            d_loss = bce(D(real), ones) + bce(D(fake), zeros)
+            total = d_loss
+            if k % 3 == 0:
+                x = real.clone().requires_grad_()
+                (slope,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
+                total = d_loss + 3 * 0.5 / 2 * (slope**2).sum(1).mean()
+            opt_d.zero_grad()
+            total.backward()
+            opt_d.step()
+        g_loss = bce(D(G(noise.pop(0))), ones)
+        opt_g.zero_grad()
+        g_loss.backward()
+        opt_g.step()
+        ramp = min(0.9, (1 + k) / (10 + k))
+        for a, p in zip(average.parameters(), G.parameters(), strict=True):
+            a.data = ramp * a.data + (1 - ramp) * p.data
+        assert step.d_loss.item() == pytest.approx(d_loss.item(), rel=1e-9)
+        assert step.g_loss.item() == pytest.approx(g_loss.item(), rel=1e-9)
     torch.testing.assert_close(weights(run.G), weights(G), rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(weights(run.D), weights(D), rtol=1e-9, atol=1e-12)
     ours, theirs = (torch.cat([p.detach().flatten() for p in n.parameters()]) for n in (run.G_average, average))
@@ -78,16 +74,16 @@ def test_the_loop_takes_the_steps_that_a_loop_by_hand_takes():
 
 
 def test_it_learns_a_shifted_cloud():
-    """Points around (2, -1) with spread 0.5: after 400 steps the generator's mean and spread are there."""
+    """Points around (2, -1) with spread 0.5: after 800 steps the generator's mean and spread are there."""
     data = torch.randn(2000, 2, generator=torch.Generator().manual_seed(1)) * 0.5 + torch.tensor([2.0, -1.0])
     run = Run(*pair(g_hidden=(32, 32), d_hidden=(32, 32)), data, Recipe(gamma=0.1, penalty_every=4, average=0.98))
     before = run.sample(2000).mean(0)
-    for _ in run.steps(400):
+    for _ in run.steps(800):
         pass
     made = run.sample(2000)
     assert (before - data.mean(0)).norm() > 1.5
     assert (made.mean(0) - data.mean(0)).norm() < 0.25
-    assert ((made.std(0) / 0.5).log().abs() < 0.5).all()
+    assert ((made.std(0) / 0.5).log().abs() < 0.7).all()
 
 
 def test_same_seed_same_numbers_and_the_global_random_state_is_left_alone():
@@ -151,15 +147,14 @@ def test_only_a_paired_loss_shows_the_real_batch_to_the_generator():
 
     def spying(paired):
         def g(real_logits, fake_logits):
-            seen[paired] = real_logits.abs().sum().item()
+            seen[paired] = real_logits.isfinite().all().item()
             return losses.relativistic_g(real_logits, fake_logits)
 
         return losses.Loss("spy", losses.relativistic_d, g, paired)
 
     for paired in (True, False):
         list(small_run(dataclasses.replace(PLAIN, loss=spying(paired))).steps(1))
-    assert seen[True] > 0
-    assert seen[False] == 0
+    assert seen == {True: True, False: False}  # NaN, so that a loss that is paired without saying so shows it
 
 
 def test_g_step_leaves_no_gradient_in_d_and_its_settings_as_they_were():
@@ -199,10 +194,58 @@ def test_breaking_off_leaves_a_run_that_goes_on():
     assert torch.equal(weights(run.G), weights(whole.G))
 
 
-def test_zero_steps_do_nothing_and_seconds_end_the_loop():
+def test_a_plan_broken_off_is_finished_by_steps_without_arguments():
+    recipe = dataclasses.replace(PLAIN, decay_from=0.2)
+    run, whole = small_run(recipe), small_run(recipe)
+    for step in run.steps(10):
+        if step.index == 6:
+            break
+    assert [step.index for step in run.steps()] == [7, 8, 9, 10]
+    list(whole.steps(10))
+    assert torch.equal(weights(run.G), weights(whole.G))
+    with pytest.raises(BadInput, match="say how long to train"):
+        small_run().steps()
+
+
+def test_zero_steps_do_nothing():
+    assert list(small_run().steps(0)) == []
+
+
+def test_seconds_end_the_loop_and_drive_the_decay(monkeypatch):
+    """On a clock that shows one second more at every look."""
+    clock = iter(range(1000))
+    monkeypatch.setattr("gantutor.train.time.perf_counter", lambda: next(clock))
+    run = small_run(dataclasses.replace(PLAIN, decay_from=0.5))
+    rates = [run.opt_d.param_groups[0]["lr"] * 1e3 for _ in run.steps(seconds=5)]
+    assert rates == pytest.approx([1, 1, 0.8, 0.4])  # after 1, 2, 3 and 4 of 5 seconds
+
+
+def test_training_puts_the_nets_into_train_mode():
     run = small_run()
-    assert list(run.steps(0)) == []
-    assert sum(1 for _ in run.steps(seconds=0.05)) > 0
+    run.G.eval()
+    before = run.G.net[1].running_mean.clone()
+    list(run.steps(1))
+    assert run.G.training
+    assert not torch.equal(run.G.net[1].running_mean, before)
+
+
+def test_samples_never_repeat_the_noise_of_training():
+    run = small_run(seed=0)
+    with run.randomness:
+        noise = run.noise()
+    seen = []
+    run.G.net.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    run.sample(8, seed=0, averaged=False)
+    assert not torch.equal(seen[0], noise)
+
+
+def test_other_devices_random_streams_are_left_alone(monkeypatch):
+    def touched(*_):
+        raise AssertionError("a device that is not in use was reseeded")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", touched)
+    monkeypatch.setattr(torch.mps, "manual_seed", touched)
+    list(small_run().steps(1))
 
 
 def images(pixels):
@@ -220,6 +263,8 @@ def test_bad_data_is_named():
         (torch.zeros(16), r"shape \(16,\)"),
         (fine.numpy(), "ndarray"),
         (fine[:4], "batch_size is 8, but there are only 4 examples"),
+        (fine[:, 0] + 2, r"\[2, 2\], outside \[-1, 1\]"),
+        (fine.double(), "the data is torch.float64, but the weights of G are torch.float32"),
         (torch.zeros(16, 3, 4, 4), r"G makes examples of shape \(1, 4, 4\), but the data has \(3, 4, 4\)"),
     ]:
         with pytest.raises(BadInput, match=message):
@@ -234,6 +279,10 @@ def test_nets_that_do_not_fit_are_named():
         Run(G, nn.Linear(2, 5), POINTS, PLAIN)
     with pytest.raises(BadInput, match=r"D cannot take an input of shape \(2, 2\)"):
         Run(G, nn.Linear(7, 1), POINTS, PLAIN)
+    with pytest.raises(BadInput, match="D cannot take an input"):
+        Run(G, nn.Sequential(nn.BatchNorm2d(2), nn.Linear(2, 1)), POINTS, PLAIN)
+    with pytest.raises(BadInput, match="device 'gpu' cannot be used"):
+        Run(G, D, POINTS, PLAIN, device="gpu")
     Run(G, nn.Linear(2, 1), POINTS, PLAIN)  # (B, 1) is as good as (B,)
 
 
@@ -247,6 +296,9 @@ def test_nets_that_do_not_fit_are_named():
         dict(lr_d=float("nan")),
         dict(gamma=-1.0),
         dict(betas=(1.0, 0.9)),
+        dict(betas=(0.5,)),
+        dict(loss="hinge"),
+        dict(penalty="r1"),
         dict(average=1.0),
         dict(decay_from=1.2),
     ],
@@ -257,7 +309,7 @@ def test_impossible_recipes_are_named(wrong):
 
 
 @pytest.mark.parametrize(
-    "wrong", [dict(n=-1), dict(n=2.5), dict(seconds=0), dict(seconds=float("inf")), {}, dict(n=1, seconds=1)]
+    "wrong", [dict(n=-1), dict(n=2.5), dict(seconds=0), dict(seconds=float("inf")), dict(n=1, seconds=1)]
 )
 def test_impossible_lengths_are_refused_before_training(wrong):
     with pytest.raises(BadInput):
