@@ -1,0 +1,112 @@
+"""Execute notebooks under the full budget and put them into the form that is committed.
+
+    python tests/refresh_notebooks.py                     # all of notebooks/
+    python tests/refresh_notebooks.py 00_start_here 01    # those whose names begin so
+    python tests/refresh_notebooks.py --clean-only 01     # keep the outputs that are there
+
+The committed form: every code cell executed, in order 1…n; no widget state, no timing; one PNG per picture; a line of
+text where a widget was. It stops, and leaves the notebook as it was, at an error or a path of this machine.
+"""
+
+import argparse
+import base64
+import io
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+WIDGET = "application/vnd.jupyter.widget-view+json"
+INSTEAD = "A slider appears here when you run this cell."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="beginnings of file names; none means every notebook")
+    parser.add_argument("--clean-only", action="store_true", help="do not execute")
+    options = parser.parse_args(arguments)
+    paths = [p for p in sorted((ROOT / "notebooks").glob("*.ipynb"))
+             if not options.names or p.name.startswith(tuple(Path(n).name for n in options.names))]  # fmt: skip
+    for path in paths:
+        began = time.perf_counter()
+        notebook = nbformat.read(path, as_version=4)
+        if not options.clean_only:
+            execute(notebook, path.parent)
+        clean(notebook)
+        text = nbformat.writes(notebook, version=4) + "\n"
+        if found := machine_paths(text):
+            print(f"{path.name}: holds the path {found[0]!r}; not written", file=sys.stderr)
+            return 1
+        path.write_text(text, encoding="utf-8")
+        print(f"{path.name}: {time.perf_counter() - began:.0f} s, {len(text) / 1000:.0f} kB")
+    return 0 if paths else 2
+
+
+def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Run every cell in a fresh kernel, under the full budget with seed 0."""
+    from nbclient import NotebookClient
+
+    os.environ["GANTUTOR_BUDGET"] = "full"
+    os.environ.pop("GANTUTOR_SEED", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=1800, kernel_name="python3", resources=resources, record_timing=False,
+                   coalesce_streams=True, store_widget_state=False).execute()  # fmt: skip
+
+
+def clean(notebook: nbformat.NotebookNode) -> None:
+    """Change the notebook in place into its committed form."""
+    notebook.metadata = nbformat.from_dict({
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    })  # fmt: skip
+    for number, cell in enumerate(c for c in notebook.cells if c.cell_type == "code"):
+        cell.execution_count = number + 1
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = cell.execution_count
+            if "data" in output:
+                output.data, output.metadata = clean_bundle(output.data), nbformat.from_dict({})
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k == "tags" and v})
+
+
+def clean_bundle(data: dict) -> nbformat.NotebookNode:
+    """One picture or text per output: no widget view, no JPEG twin of a PNG, PNGs packed tightly."""
+    if WIDGET in data:
+        return nbformat.from_dict({"text/plain": INSTEAD})
+    data = {kind: value for kind, value in data.items() if kind != "image/jpeg" or "image/png" not in data}
+    if "image/png" in data:
+        data["image/png"] = pack(data["image/png"])
+    if "text/plain" in data:
+        data["text/plain"] = re.sub(r" at 0x[0-9a-fA-F]+", "", data["text/plain"])
+    return nbformat.from_dict(data)
+
+
+def pack(png: str) -> str:
+    """The same PNG, compressed as far as it goes; with a palette where it has at most 256 colours."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(base64.b64decode(png)))
+    if image.mode in ("RGB", "RGBA"):
+        image = image.convert("RGB")
+        if image.getcolors(256):
+            image = image.quantize(256)
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def machine_paths(text: str) -> list[str]:
+    """Absolute paths of a home folder, of this checkout or of this Python in the text."""
+    here = "|".join(re.escape(str(p)) for p in {ROOT, Path.home(), Path(sys.prefix)} if len(p.parts) > 1)
+    return re.findall(rf"(?:{here}|/home/\w|/Users/\w|/root/|/tmp/|/usr/lib|[A-Z]:\\\\Users)[^\s\"']*", text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

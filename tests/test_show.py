@@ -1,0 +1,175 @@
+"""`show`: pictures are checked by their pixels and by what the figures hold."""
+
+import io
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gantutor import show, theory
+from gantutor.errors import BadInput
+
+
+def test_grid_puts_every_pixel_where_it_belongs():
+    images = torch.linspace(-1, 1, 3 * 2 * 4).reshape(3, 1, 2, 4)  # 3 images, 2 high, 4 wide
+    picture = show.grid(images, columns=2, scale=3, gap=1)
+    assert (picture.mode, picture.size) == ("L", (2 * (4 * 3 + 1) + 1, 2 * (2 * 3 + 1) + 1))
+    sheet = np.asarray(picture)
+    for n, (row, column) in enumerate([(0, 0), (0, 1), (1, 0)]):
+        for y in range(2):
+            for x in range(4):
+                got = sheet[1 + row * 7 + 3 * y + 1, 1 + column * 13 + 3 * x + 1]
+                assert got == round((images[n, 0, y, x].item() + 1) / 2 * 255)
+    assert (sheet[8:14, 14:26] == 255).all()  # the place without an image is white
+
+
+def test_grid_keeps_colours_and_ends_of_the_range():
+    red = torch.tensor([1.0, -1.0, -1.0]).reshape(1, 3, 1, 1).expand(1, 3, 5, 5)
+    picture = show.grid(red, scale=1, gap=0)
+    assert picture.mode == "RGB"
+    assert (np.asarray(picture) == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize(
+    ("bad", "word"),
+    [
+        (torch.zeros(4, 28, 28), "(4, 28, 28)"),
+        (torch.zeros(4, 2, 8, 8), "(4, 2, 8, 8)"),
+        (torch.zeros(0, 1, 8, 8), "(0, 1, 8, 8)"),
+        (torch.zeros(4, 1, 8, 8, dtype=torch.uint8), "uint8"),
+        (torch.full((4, 1, 8, 8), 1.5), "1.5"),
+        (torch.full((4, 1, 8, 8), math.nan), "nan"),
+        ("a picture", "str"),
+    ],
+)
+def test_grid_names_what_is_wrong(bad, word):
+    with pytest.raises(BadInput, match="give") as error:
+        show.grid(bad)
+    assert word in str(error.value)
+
+
+@pytest.mark.parametrize("setting", [{"columns": -1}, {"scale": 0}, {"scale": 1.5}, {"gap": -2}])
+def test_grid_refuses_sizes_that_mean_nothing(setting):
+    with pytest.raises(BadInput, match=next(iter(setting))):
+        show.grid(torch.zeros(4, 1, 8, 8), **setting)
+
+
+def test_a_figure_is_a_png_of_its_own_size_without_pyplot():
+    figure = show.curves([0, 1, 2], {"a": [1, 2, 3]})
+    image = Image.open(io.BytesIO(figure._repr_png_()))
+    assert (image.format, image.size) == ("PNG", (800, 300))
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or not pyplot.get_fignums()
+
+
+def test_losses_draws_both_curves_and_the_levels_of_a_guessing_discriminator():
+    history = [(i, 1.0 + i / 1000, 3.0) for i in range(1, 401)]
+    (axes,) = show.losses(history).axes
+    lines = {line.get_label(): line for line in axes.lines}
+    window = 10  # 400 entries: a running mean of 10
+    d_mean = np.convolve([d for _, d, _ in history], np.ones(window) / window, "valid")
+    np.testing.assert_allclose(lines["D loss"].get_ydata(), d_mean)
+    np.testing.assert_allclose(lines["G loss"].get_ydata(), 3.0)
+    flat = [line.get_ydata()[0] for line in axes.lines if len(line.get_ydata()) == 2]
+    np.testing.assert_allclose(sorted(flat), [math.log(2), math.log(4)])
+    assert len(show.losses(history[:50], guides=False).axes[0].lines) == 2
+
+
+def test_losses_of_nothing_is_refused():
+    with pytest.raises(BadInput, match="at least one"):
+        show.losses([])
+
+
+def test_losses_survives_a_run_that_blew_up():
+    show.png(show.losses([(1, 1.0, 1.0), (2, math.inf, math.nan), (3, 2.0, 0.5)]))
+
+
+def test_curves_holds_what_it_was_given():
+    x = torch.linspace(0, 1, 5)
+    (axes,) = show.curves(x, {"a": x**2, "b": 2 * x}, log=True, ylim=(0.1, 3)).axes
+    np.testing.assert_allclose(axes.lines[1].get_ydata(), 2 * x)
+    assert (axes.get_yscale(), axes.get_ylim()) == ("log", (0.1, 3))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+    with pytest.raises(BadInput, match="'a' has shape"):
+        show.curves(x, {"a": [1, 2]})
+    with pytest.raises(BadInput, match="numbers"):
+        show.curves(x, {"a": ["one"] * 5})
+
+
+def test_densities_shades_the_area_under_p_and_q_only():
+    x = np.linspace(-3, 3, 50)
+    p, q = theory.gaussian(x), theory.gaussian(x, 1)
+    (axes,) = show.densities(x, {"p": p, "q": q, "D*": theory.optimal_discriminator(p, q)}).axes
+    assert (len(axes.lines), len(axes.collections)) == (3, 2)
+
+
+def test_field_points_its_arrows_along_the_field_and_draws_paths_while_finite():
+    path = np.array([[1.0, 0.0], [0.5, 0.5], [np.inf, np.inf]])
+    (axes,) = show.field(lambda x, y: (-y, x), {"path": path}, limit=2).axes
+    (arrows,) = [c for c in axes.collections if hasattr(c, "U")]
+    places = arrows.get_offsets()
+    np.testing.assert_allclose(arrows.U * places[:, 0] + arrows.V * places[:, 1], 0, atol=1e-9)  # across the radius
+    outside = np.hypot(*places.T) > 0
+    np.testing.assert_allclose(np.hypot(arrows.U, arrows.V)[outside], 1)
+    assert len(axes.lines[0].get_xdata()) == 2
+    with pytest.raises(BadInput, match="'path' has shape"):
+        show.field(lambda x, y: (-y, x), {"path": [1, 2, 3]})
+
+
+def test_surface_is_the_probability_at_each_place_and_keeps_the_mode_of_D():
+    D = torch.nn.Sequential(torch.nn.Dropout(0.9), torch.nn.Linear(2, 1), torch.nn.Flatten(0))
+    with torch.no_grad():
+        D[1].weight.copy_(torch.tensor([[1.0, 3.0]]))
+        D[1].bias.zero_()
+    picture = show.surface(D, limit=2, side=5)
+    axis = np.linspace(-2, 2, 5)
+    x, y = np.meshgrid(axis, axis)
+    np.testing.assert_allclose(picture, theory.sigmoid(x + 3 * y), atol=1e-6)
+    assert D.training
+
+
+def test_points_draws_both_clouds_and_the_surface():
+    real, fake = torch.rand(30, 2), torch.rand(20, 2)
+    axes = show.points(real, fake, lambda x: x[:, 0], limit=2).axes[0]
+    clouds = [c.get_offsets() for c in axes.collections if len(c.get_offsets()) in (20, 30)]
+    np.testing.assert_allclose(clouds[0], real)
+    np.testing.assert_allclose(clouds[1], fake)
+    assert axes.images[0].get_array().shape == (80, 80)
+    for bad in ((None, None), (torch.zeros(3, 3), None), (torch.zeros(0, 2), None)):
+        with pytest.raises(BadInput, match="points"):
+            show.points(*bad)
+
+
+def test_dots_puts_a_point_where_it_is():
+    picture = show.dots(None, torch.tensor([[0.5, 0.75]]), limit=1, size=200)
+    image = np.asarray(picture).astype(int)
+    ys, xs = np.nonzero(np.abs(image - (213, 94, 0)).sum(2) < 30)
+    assert abs(xs.mean() - 150) < 1.5
+    assert abs(ys.mean() - 25) < 1.5
+    show.dots(torch.zeros(2, 2), torch.tensor([[math.nan, 0.0], [1e30, -1e30]]))  # a run that blew up
+
+
+def test_chart_draws_higher_losses_higher_and_takes_any_history():
+    image = np.asarray(show.chart([(i, 1.5, 0.3) for i in range(100)], 300, 200)).astype(int)
+    blue = np.nonzero(np.abs(image[40:] - (0, 114, 178)).sum(2) < 60)[0].mean()
+    orange = np.nonzero(np.abs(image[40:] - (213, 94, 0)).sum(2) < 60)[0].mean()
+    assert blue < orange - 30  # rows count from above
+    for history in ([], [(1, 1.0, 1.0)], [(1, math.nan, math.inf), (2, 1.0, 2.0)], [(1, -5.0, 90.0)] * 3):
+        assert show.chart(history).size == (420, 320)
+
+
+def test_strip_sets_pictures_side_by_side_under_titles():
+    red, blue = Image.new("RGB", (40, 20), "red"), Image.new("RGB", (60, 40), "blue")
+    row = show.strip([red, blue], ["a", "b"])
+    assert row.size == (40 + 10 + 60, 24 + 40)
+    assert row.getpixel((20, 30)) == (255, 0, 0)
+    assert row.getpixel((80, 60)) == (0, 0, 255)
+    assert [row.getpixel((x, 30)) for x in (45, 50)] == [(255, 255, 255), (0, 0, 255)]  # the gap, then blue
+    assert show.strip([red, blue], height=20).size == (40 + 10 + 30, 20)
+    assert show.strip([show.curves([0, 1], {"a": [0, 1]})]).size == (800, 300)
+    for bad in (([], None), ([red], ["a", "b"]), (["red"], None)):
+        with pytest.raises(BadInput, match="give"):
+            show.strip(*bad)
