@@ -126,7 +126,7 @@ def read(steps: list[training.Step]) -> list[tuple[int, float, float]]:
 def samples(run: training.Run) -> show.Picture:
     """What the run's generator makes now: 64 images, or 1,000 points over as many of the data."""
     if run.examples.ndim == 4:
-        return show.grid(run.sample(64), scale=max(1, 320 // (8 * run.examples.shape[-1])))
+        return show.grid(run.sample(64), scale=max(1, 480 // (8 * run.examples.shape[-1])))
     if run.examples.shape[1:] == (2,):
         return show.dots(run.examples[:1000], run.sample(1000))
     raise BadInput(f"the data has shape {tuple(run.examples.shape[1:])}: say with look=… how to draw it.")

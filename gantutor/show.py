@@ -304,7 +304,7 @@ def points(real: Tensor | None, fake: Tensor | None, D: Callable[[Tensor], Tenso
     if not clouds:
         raise BadInput("points got neither real nor fake points: give at least one of the two.")
     limit = limit or 1.35 * max(float(np.abs(clouds[0][0]).max()), 1e-9)
-    picture, axes = _axes((5.4, 4.4) if D else (4.4, 4.4), title=title)
+    picture, axes = _axes((5.6, 4.4) if D else (4.4, 4.4), title=title)
     if D is not None:
         box = (-limit, limit, -limit, limit)
         belief = surface(D, limit)

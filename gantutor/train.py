@@ -46,9 +46,9 @@ class Recipe:
 
     loss: losses.Loss = losses.NON_SATURATING
     batch_size: int = 64
-    lr_g: float = 1e-3
+    lr_g: float = 1.5e-3
     lr_d: float = 1e-3
-    betas: tuple[float, float] = (0.0, 0.99)
+    betas: tuple[float, float] = (0.0, 0.999)
     penalty: penalties.Penalty | None = penalties.r1
     gamma: float = 1.0
     penalty_every: int = 16
@@ -69,7 +69,7 @@ class Recipe:
         real("average", self.average, least=0, below=1)
         real("decay_from", self.decay_from, least=0, most=1)
         if len(self.betas) != 2:
-            raise BadInput(f"betas is {self.betas!r}: give two numbers, such as (0.0, 0.99).")
+            raise BadInput(f"betas is {self.betas!r}: give two numbers, such as (0.0, 0.999).")
         for beta in self.betas:
             real("betas", beta, least=0, below=1)
 
@@ -163,18 +163,16 @@ class Run:
         self.D.train()
         with self.randomness:
             for _ in range(recipe.d_steps):
-                real = self.batch()
-                d_loss, real_logits, fake_logits = self.d_step(real, self.noise())
-            g_loss = self.g_step(real, self.noise())
+                real, fake = self.batch(), self.G(self.noise())  # (B, *shape) each
+                d_loss, real_logits, fake_logits = self.d_step(real, fake.detach())
+            g_loss = self.g_step(real, fake)  # the same fakes, looked at by the improved D: one pass through G saved
             update_average(self.G_average, self.G, min(recipe.average, ramp(self.step)))
         self.step += 1
         return Step(self.step, d_loss, g_loss, real_logits, fake_logits)
 
-    def d_step(self, real: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Lower D's loss on one batch, G held fixed. Returns the loss and the logits, detached."""
+    def d_step(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Lower D's loss on one batch of each kind. Returns the loss and the logits, detached."""
         recipe = self.recipe
-        with torch.no_grad():
-            fake = self.G(z)  # (B, *shape)
         real_logits, fake_logits = self.D(real).flatten(), self.D(fake).flatten()  # (B,), (B,)
         loss = total = recipe.loss.d(real_logits, fake_logits)
         if recipe.penalty and self.step % recipe.penalty_every == 0:
@@ -184,10 +182,10 @@ class Run:
         self.opt_d.step()
         return loss.detach(), real_logits.detach(), fake_logits.detach()
 
-    def g_step(self, real: Tensor, z: Tensor) -> Tensor:
-        """Lower G's loss on one batch, D held fixed. Returns the loss, detached."""
+    def g_step(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Lower G's loss on the batch it made, D held fixed. Returns the loss, detached."""
         with frozen(self.D):
-            fake_logits = self.D(self.G(z)).flatten()  # (B,)
+            fake_logits = self.D(fake).flatten()  # (B,)
             unseen = torch.full_like(fake_logits, float("nan"))  # shows at once if a loss forgot to say it is paired
             real_logits = self.D(real).flatten() if self.recipe.loss.paired else unseen
             loss = self.recipe.loss.g(real_logits, fake_logits)

@@ -42,14 +42,14 @@ def test_the_loop_takes_the_steps_that_a_loop_by_hand_takes():
     ones, zeros = torch.ones(8, dtype=torch.float64), torch.zeros(8, dtype=torch.float64)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        noise = [torch.randn(8, 3, dtype=torch.float64) for _ in range(6 * 3)]
+        noise = [torch.randn(8, 3, dtype=torch.float64) for _ in range(6 * 2)]
     for k, step in enumerate(run.steps(6)):
-        for opt in (opt_g, opt_d):
-            opt.param_groups[0]["lr"] = 1e-3 * min(1, 2 * (1 - k / 6))
+        for opt, lr in ((opt_g, recipe.lr_g), (opt_d, recipe.lr_d)):
+            opt.param_groups[0]["lr"] = lr * min(1, 2 * (1 - k / 6))
         for _ in range(2):
             real = data[torch.randint(64, (8,), generator=order)]
-            fake = G(noise.pop(0)).detach()
-            d_loss = bce(D(real), ones) + bce(D(fake), zeros)
+            fake = G(noise.pop(0))
+            d_loss = bce(D(real), ones) + bce(D(fake.detach()), zeros)
             total = d_loss
             if k % 3 == 0:
                 x = real.clone().requires_grad_()
@@ -58,7 +58,7 @@ def test_the_loop_takes_the_steps_that_a_loop_by_hand_takes():
             opt_d.zero_grad()
             total.backward()
             opt_d.step()
-        g_loss = bce(D(G(noise.pop(0))), ones)
+        g_loss = bce(D(fake), ones)
         opt_g.zero_grad()
         g_loss.backward()
         opt_g.step()
@@ -165,7 +165,7 @@ def test_g_step_leaves_no_gradient_in_d_and_its_settings_as_they_were():
     assert all(p.requires_grad for p in run.D.net[-1].parameters())
     run.opt_d.zero_grad()
     with run.randomness:
-        run.g_step(run.batch(), run.noise())
+        run.g_step(run.batch(), run.G(run.noise()))
     assert all(p.grad is None for p in run.D.parameters())
 
 
