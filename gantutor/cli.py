@@ -130,9 +130,14 @@ def lab(args: argparse.Namespace) -> int:
         print("Running as root, which Jupyter refuses by default: adding --allow-root.", file=sys.stderr, flush=True)
         command.append("--allow-root")
     command += args.further
+    return hand_over(command)
+
+
+def hand_over(command: list[str]) -> int:
+    """Become this Python command; on Windows, where exec would give the prompt back at once, wait for it instead."""
     if os.name != "nt":
         os.execv(sys.executable, command)
-    process = subprocess.Popen(command)  # exec on Windows would give the prompt back at once
+    process = subprocess.Popen(command)
     while True:
         with contextlib.suppress(KeyboardInterrupt):  # Jupyter received it as well, and ends
             return process.wait()
@@ -209,22 +214,31 @@ def check_length(steps: int | None, seconds: float | None) -> None:
 
 
 def choose_device(name: str) -> str:
-    """The best device of this computer for "auto"; otherwise `name`, once it has proved to work."""
+    """For "auto" the best device that works on this computer; otherwise `name`, if it works."""
+    kinds = ("cuda", "mps", "cpu")
+    if name == "auto":
+        return next(filter(works, kinds))
+    if name.partition(":")[0] not in kinds:
+        raise unknown("device", name, ["auto", *kinds])
+    if not works(name):
+        import torch
+
+        usable = ", ".join(filter(works, kinds))
+        raise BadInput(
+            f"--device {name}: torch {torch.__version__} cannot use such a device on this computer. "
+            f"It can use: {usable}."
+        )
+    return name
+
+
+def works(device: str) -> bool:
+    """Whether torch computes there: a device may be reported as available and yet fail, such as a GPU too old."""
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return next(kind for kind in there if there[kind])
-    if name.partition(":")[0] not in there:
-        raise unknown("device", name, ["auto", *there])
     try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        usable = ", ".join(kind for kind in there if there[kind])
-        raise BadInput(
-            f"--device {name}: torch {torch.__version__} finds no such device on this computer. It can use: {usable}."
-        ) from error
-    return name
+        return torch.ones(1, device=device).item() == 1
+    except (RuntimeError, AssertionError):
+        return False
 
 
 def check_room(run, out: Path) -> None:
@@ -334,11 +348,17 @@ def sample(args: argparse.Namespace) -> int:
     writers = {".npz": write_npz, ".png": write_png}
     if args.out.suffix.lower() not in writers:
         raise BadInput(f"--out is {str(args.out)!r}: give a file that ends in .npz or .png.")
+    if args.count < 1:
+        raise BadInput(f"--count is {args.count}: give a whole number, 1 or more.")
 
     from gantutor import checkpoint, train
     from gantutor.files import replacing
 
     images = train.sample(checkpoint.load_generator(args.run), args.count, seed=args.seed)  # (N, C, H, W) in [-1, 1]
+    if images.ndim != 4:
+        raise BadInput(f"{args.run} makes examples of shape {tuple(images.shape[1:])}: give a run that makes images.")
+    if not images.isfinite().all():
+        raise BadInput(f"{args.run} makes NaN or infinite pixels: its training blew up. Train again with another seed.")
     with replacing(args.out) as temporary:
         writers[args.out.suffix.lower()](images, temporary)
     print(f"{args.count} images: {args.out}")

@@ -14,7 +14,7 @@ import torch
 from IPython.display import display
 from torch import Tensor, nn
 
-from gantutor import show, theory
+from gantutor import models, show, theory
 from gantutor import train as training
 from gantutor.errors import BadInput
 
@@ -52,9 +52,10 @@ async def train(run: training.Run, steps: int | None = None, *, seconds: float |
         look: run -> Pillow image or figure, to be shown in place of the samples.
     Returns: [(step, D's loss, G's loss), …], at most about 1,000 entries for a number of steps, each step for seconds.
     """
+    loop = run.steps(steps, seconds=seconds)  # checks both
     look, clock, screen = look or samples, Clock(every), Screen()
     first, began = run.step, time.perf_counter()
-    keep = math.ceil((steps or 1) / 1000) or 1
+    keep = math.ceil((steps or 1) / 1000)
     history, waiting, napped = [], [], began
 
     def draw() -> None:
@@ -67,7 +68,7 @@ async def train(run: training.Run, steps: int | None = None, *, seconds: float |
 
     draw()
     try:
-        for step in run.steps(steps, seconds=seconds):
+        for step in loop:
             if step.index % keep == 0:
                 waiting.append(step)
             now = time.perf_counter()
@@ -255,18 +256,18 @@ def latent(run: training.Run | nn.Module) -> widgets.VBox:
 
 
 def walk(G: nn.Module, start: int, end: int, way: Tensor) -> Tensor:
-    """Images (T, *shape) along the great circle between the latents of two seeds, at the places `way` (T,) in [0, 1].
+    """Images (T, *shape) along the great circle between two seeds of `train.sample`, at places `way` (T,) in [0, 1].
 
     A latent z ~ N(0, I) of length d has a norm near √d. A straight line between two would pass far inside that shell,
     where G was never trained; the great circle stays on it (White 2016, arXiv 1609.04468).
     """
     device = next(G.parameters()).device
-    a, b = (torch.randn(G.latent_dim, generator=torch.Generator().manual_seed(s)) for s in (start, end))
+    a, b = (training.latents(G, 1, s)[0] for s in (start, end))  # (latent_dim,)
     angle = torch.arccos((a @ b / (a.norm() * b.norm())).clamp(-1, 1))
     way = way[:, None].to(a)  # (T, 1)
     direction = torch.sin((1 - way) * angle) * a / a.norm() + torch.sin(way * angle) * b / b.norm()  # (T, latent_dim)
     if start == end:
         direction = a.expand(len(way), -1)
     z = direction / direction.norm(dim=1, keepdim=True) * a.norm().lerp(b.norm(), way)
-    with training.evaluating(G), torch.no_grad():
+    with models.evaluating(G), torch.no_grad():
         return G(z.to(device))

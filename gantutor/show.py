@@ -98,7 +98,7 @@ def dots(real: Tensor | None, fake: Tensor, limit: float | None = None, size: in
     from PIL import Image, ImageDraw
 
     clouds = [(check_points(cloud), colour) for cloud, colour in ((real, REAL), (fake, FAKE)) if cloud is not None]
-    limit = limit or 1.35 * max(float(np.abs(clouds[0][0]).max()), 1e-9)
+    limit = limit or 1.35 * max(float(np.abs(clouds[0][0]).max(initial=0)), 1e-9)
     image = Image.new("RGB", (2 * size, 2 * size), "white")  # drawn twice as large, then reduced: smooth edges
     draw = ImageDraw.Draw(image)
     for cloud, colour in clouds:
@@ -116,10 +116,11 @@ def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image
     draw = ImageDraw.Draw(image)
     left, right, top, bottom = 80, 2 * width - 20, 60, 2 * height - 60
     values = np.array(history, dtype=float).reshape(-1, 3)
-    values = values[np.isfinite(values).all(axis=1)][-4000:]
+    values = values[np.isfinite(values).all(axis=1)]
     high = max(2.0, float(np.quantile(values[:, 1:], 0.98)) * 1.15) if len(values) else 2.0
     low = min(0.0, float(np.quantile(values[:, 1:], 0.02)) * 1.15) if len(values) else 0.0
     last = max(float(values[-1, 0]) if len(values) else 1.0, 1.0)
+    values = values[:: max(1, len(values) // 2000)]  # more points than pixels would only cost time
 
     def y_of(v):
         return bottom - (np.clip(v, low, high) - low) / (high - low) * (bottom - top)
@@ -303,7 +304,7 @@ def points(real: Tensor | None, fake: Tensor | None, D: Callable[[Tensor], Tenso
     ]
     if not clouds:
         raise BadInput("points got neither real nor fake points: give at least one of the two.")
-    limit = limit or 1.35 * max(float(np.abs(clouds[0][0]).max()), 1e-9)
+    limit = limit or 1.35 * max(float(np.abs(clouds[0][0]).max(initial=0)), 1e-9)
     picture, axes = _axes((5.6, 4.4) if D else (4.4, 4.4), title=title)
     if D is not None:
         box = (-limit, limit, -limit, limit)

@@ -210,12 +210,16 @@ class Run:
 
 def sample(G: nn.Module, n: int, *, seed: int = 0, batch_size: int = 1000) -> Tensor:
     """Draw (n, *shape) from a generator in eval mode, on its own device; the mode is put back afterwards."""
-    n, seed, weight = whole("the number of samples", n, least=1), whole("seed", seed), next(G.parameters())
-    stream = torch.Generator().manual_seed((seed + SAMPLING) % 2**63)  # on the CPU: the same latents on every device
-    rounded = -(-n // 16) * 16  # torch draws in blocks of 16: so the first samples do not depend on how many there are
-    z = torch.randn(rounded, G.latent_dim, generator=stream)[:n]  # (n, latent_dim)
+    z, weight = latents(G, n, seed), next(G.parameters())
     with evaluating(G), torch.no_grad():
         return torch.cat([G(part.to(weight)) for part in z.split(batch_size)])
+
+
+def latents(G: nn.Module, n: int, seed: int) -> Tensor:
+    """The latents (n, latent_dim) that `sample` uses for a seed, on the CPU: the same for every device."""
+    n, seed = whole("the number of samples", n, least=1), whole("seed", seed)
+    rounded = -(-n // 16) * 16  # torch draws in blocks of 16: so the first samples do not depend on how many there are
+    return torch.randn(rounded, G.latent_dim, generator=torch.Generator().manual_seed((seed + SAMPLING) % 2**63))[:n]
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from gantutor.errors import BadInput
 from gantutor.train import Run, Step
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
+CPU = "--device", "cpu"  # where the runs are made that the tests compare with
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_train_takes_the_steps_of_the_package_and_saves_them(few, tmp_path, capsys):
-    assert cli.main(["train", "mlp", "--data", "strokes", "--steps", "4", "--seed", "7", "--out", "here"]) == 0
+    assert cli.main(["train", "mlp", "--data", "strokes", "--steps", "4", "--seed", "7", "--out", "here", *CPU]) == 0
     assert_same_progress(checkpoint.load("here", few), few, steps=4, of=4, seed=7)
     said = capsys.readouterr()
     assert "4 steps" in said.out
@@ -71,13 +72,13 @@ def test_train_takes_the_steps_of_the_package_and_saves_them(few, tmp_path, caps
 
 
 def test_the_default_folder_is_named_after_model_and_data(few, capsys):
-    assert cli.main(["train", "mlp", "--data", "strokes", "--steps", "1"]) == 0
+    assert cli.main(["train", "mlp", "--data", "strokes", "--steps", "1", *CPU]) == 0
     assert checkpoint.load(Path("runs", "mlp-strokes"), few).step == 1
 
 
 def test_seconds_do_not_count_loading(images, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(data, "load", lambda *args, **kwargs: time.sleep(0.5) or images)
-    assert cli.main(["train", "mlp", "--seconds", "0.2", "--out", str(tmp_path)]) == 0
+    assert cli.main(["train", "mlp", "--seconds", "0.2", "--out", str(tmp_path), *CPU]) == 0
     assert checkpoint.load(tmp_path, images).step >= 1
 
 
@@ -92,7 +93,7 @@ def test_a_signal_in_the_middle_of_a_step_lets_the_step_end(few, monkeypatch, ca
     d_step, before = Run.d_step, signal.getsignal(number)
     with monkeypatch.context() as patch:
         patch.setattr(Run, "d_step", interrupted)
-        assert cli.main(["train", "mlp", "--steps", "1000", "--out", "here"]) == 0
+        assert cli.main(["train", "mlp", "--steps", "1000", "--out", "here", *CPU]) == 0
     assert signal.getsignal(number) is before
     assert "Stopped early: 5 steps" in capsys.readouterr().out
     assert_same_progress(checkpoint.load("here", few), few, steps=5, of=1000)
@@ -107,7 +108,7 @@ def test_a_signal_while_the_run_is_being_saved_does_not_stop_the_saving(few, mon
 
     torch_save, calls = torch.save, []
     monkeypatch.setattr(torch, "save", interrupted)
-    assert cli.main(["train", "mlp", "--steps", "2", "--out", "here"]) == 0
+    assert cli.main(["train", "mlp", "--steps", "2", "--out", "here", *CPU]) == 0
     assert len(calls) == 2
     assert checkpoint.load("here", few).step == 2
 
@@ -258,6 +259,25 @@ def test_sample_png_is_a_picture_of_the_grid(saved, tmp_path, capsys):
         assert min(picture.size) >= 4 * 28
 
 
+@pytest.mark.parametrize("file", ["x.npz", "x.png"])
+def test_sample_of_a_run_that_blew_up_or_makes_no_images_is_refused(images, tmp_path, monkeypatch, capsys, file):
+    monkeypatch.chdir(tmp_path)
+    blown_up = Run(*models.mlp(), images)
+    next(blown_up.G_average.parameters()).data.fill_(float("nan"))
+    checkpoint.save(blown_up, "nan")
+    plane = models.mlp((2,), g_hidden=(8,), d_hidden=(8,), output="linear")
+    checkpoint.save(Run(*plane, torch.zeros(64, 2)), "plane")
+    for folder, said in {
+        "nan": "nan makes NaN or infinite pixels",
+        "plane": "plane makes examples of shape (2,)",
+    }.items():
+        assert cli.main(["sample", folder, "--out", file]) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert err.count("\n") == 1
+    assert not Path(file).exists()
+
+
 def test_a_full_disk_leaves_the_old_sample(saved, tmp_path, monkeypatch, capsys):
     (tmp_path / "x.npz").write_bytes(b"old")
 
@@ -294,11 +314,22 @@ def test_fetch_fetches_nothing_when_one_name_is_wrong(monkeypatch, capsys):
     assert "did you mean 'fashion-mnist'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("cuda", "mps", "best"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
-def test_auto_takes_the_best_device(monkeypatch, cuda, mps, best):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+@pytest.mark.parametrize(
+    ("working", "best"), [(("cuda", "mps", "cpu"), "cuda"), (("mps", "cpu"), "mps"), (("cpu",), "cpu")]
+)
+def test_auto_takes_the_best_device_that_works(monkeypatch, working, best):
+    def ones(size, device):
+        if device not in working:
+            raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+        return torch_ones(size)
+
+    torch_ones = torch.ones
+    monkeypatch.setattr(torch, "ones", ones)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # as a GPU that is there but too old says
     assert cli.choose_device("auto") == best
+    if "cuda" not in working:
+        with pytest.raises(BadInput, match=f"--device cuda: .* It can use: {', '.join(working)}"):
+            cli.choose_device("cuda")
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
@@ -328,6 +359,8 @@ BAD = [
     ("sample broken --out x.npz", "run.pt"),
     ("sample old --out x.jpg", "'x.jpg': give a file that ends in .npz or .png"),
     ("sample old", "required: --out"),
+    ("sample old --count 0 --out x.npz", "--count is 0: give a whole number"),
+    ("sample old --count -1 --out x.png", "--count is -1: give a whole number"),
     ("fetch strokes", "'strokes' has no files to fetch"),
 ]
 

@@ -76,6 +76,27 @@ def test_lab_without_jupyter_says_so(course, monkeypatch, capsys):
     assert "JupyterLab is not installed" in capsys.readouterr().err
 
 
+def test_on_windows_lab_waits_for_jupyter_through_ctrl_c(monkeypatch):
+    class Jupyter:
+        waits = 0
+
+        def __init__(self, command):
+            assert command == ["jupyter"]
+
+        def wait(self):
+            self.waits += 1
+            if self.waits == 1:
+                raise KeyboardInterrupt
+            return 7
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cli.os, "name", "nt")
+        patch.setattr(cli.os, "execv", lambda *args: pytest.fail("exec"))
+        patch.setattr(cli.subprocess, "Popen", Jupyter)
+        status = cli.hand_over(["jupyter"])
+    assert status == 7
+
+
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_of_lab_is_ours(option, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -101,7 +122,7 @@ def server(tmp_path) -> Iterator[tuple[subprocess.Popen, str]]:
         process = subprocess.Popen(command, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
     try:
         for _ in range(300):
-            if found := re.search(rf"http://127\.0\.0\.1:{port}/\S+", log.read_text()):
+            if found := re.search(rf"http://127\.0\.0\.1:{port}/\S+", log.read_text(errors="replace")):
                 break
             time.sleep(0.2)
         else:

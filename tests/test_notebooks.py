@@ -10,12 +10,18 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from gantutor import data, download
+
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
 LARGEST = 600_000  # bytes
 
 # A folder of somebody's computer, but not the path of a URL: what stands before it is no letter, digit or dot.
-MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|private|var/folders)/|[A-Za-z]:\\+Users\\")
+MACHINE_PATH = re.compile(
+    r"(?<![\w.])/(?:home|root|tmp|work|workspace|content|mnt|opt|usr/lib|Users|private|var/folders)/"
+    r"|[A-Za-z]:\\+Users\\|site-packages[/\\]"
+)
+SUBSTITUTE = "strokes, drawn by the program, takes its place"  # what data.load_or_strokes prints without a network
 TIMING = {"execution", "ExecuteTime", "execution_time", "papermill"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -60,6 +66,8 @@ def output_faults(output: dict) -> Iterator[str]:
     for text in texts:
         if path := MACHINE_PATH.search(str(text)):
             yield f"the output names a folder of one computer ({path[0]})"
+        if SUBSTITUTE in str(text):
+            yield "it was executed without the real images"
 
 
 def is_binary(kind: str) -> bool:
@@ -96,7 +104,7 @@ def test_a_lesson_is_ruff_clean(path, command):
 def clean() -> nbformat.NotebookNode:
     new = nbformat.v4
     stream, picture = new.new_output("stream", text="see https://example.org/home/x\n"), new.new_output("display_data")
-    picture["data"] = {"image/png": "iVBORw0KGgo/tmp/AAAA", "text/plain": "<Figure>"}
+    picture["data"] = {"image/png": "iVBORw0KGgo+/tmp/site-packages/AAAA", "text/plain": "<Figure>"}
     cells = [
         new.new_markdown_cell("# Lesson"),
         new.new_code_cell("print(1)", execution_count=1, outputs=[stream]),
@@ -136,6 +144,15 @@ SPOILERS = {
     "path in a picture's text": lambda nb: nb.cells[2]["outputs"][0]["data"].update(
         {"text/html": "<a href='/work/x'>"}
     ),
+    "system path": text("/usr/lib/python3/x.py"),
+    "path of an installed program": text("/opt/python/x.py"),
+    "mounted path": text("/mnt/disk/x"),
+    "path of a hosted notebook": text("/content/x.csv"),
+    "path of a container": text("in /workspace/x"),
+    "path of a package": text(".venv/lib/python3.12/site-packages/torch/x.py"),
+    "strokes instead of MNIST": text(
+        "No mirror of mnist can be reached: strokes, drawn by the program, takes its place. (For the real images …)"
+    ),
     "path in source": lambda nb: nb.cells[1].update(source='open("/home/ann/x")'),
     "path in prose": lambda nb: nb.cells[0].update(source="see /home/ann/x"),
 }
@@ -146,3 +163,64 @@ def test_each_fault_is_seen(clean, spoil):
     notebook = copy.deepcopy(clean)
     spoil(notebook)
     assert len(faults(notebook)) == 1
+
+
+def test_the_rule_about_strokes_knows_what_the_package_prints(monkeypatch, capsys):
+    def offline(*args, **kwargs):
+        raise download.NoMirror("no network")
+
+    monkeypatch.setattr(data, "locate", offline)
+    monkeypatch.setattr(data, "_chosen", {})
+    data._choose("mnist")
+    assert SUBSTITUTE in capsys.readouterr().out
+
+
+# --- the program that brings notebooks into this form ----------------------------------------------------------------
+
+
+@pytest.fixture
+def committed(clean, tmp_path, monkeypatch) -> Path:
+    """The clean notebook as a file, where refresh_notebooks looks for it."""
+    import refresh_notebooks
+
+    monkeypatch.setattr(refresh_notebooks, "ROOT", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    notebook = copy.deepcopy(clean)
+    notebook.cells[2].outputs.clear()  # its picture is none
+    nbformat.write(notebook, tmp_path / "notebooks" / "01.ipynb")
+    return tmp_path / "notebooks" / "01.ipynb"
+
+
+def test_refreshing_writes_a_notebook_with_the_line_ends_of_unix(committed):
+    import refresh_notebooks
+
+    committed.write_bytes(committed.read_bytes().replace(b"\n", b"\r\n"))
+    assert refresh_notebooks.main(["--clean-only"]) == 0
+    assert b"\r" not in committed.read_bytes()
+    assert faults(nbformat.read(committed, as_version=4)) == []
+
+
+@pytest.mark.parametrize("name", ["not executed", "out of order", "stderr", "system path", "strokes instead of MNIST"])
+def test_refreshing_leaves_a_notebook_with_a_fault_as_it_was(committed, name, capsys):
+    import refresh_notebooks
+
+    notebook = nbformat.read(committed, as_version=4)
+    SPOILERS[name](notebook)
+    nbformat.write(notebook, committed)
+    before = committed.read_bytes()
+    assert refresh_notebooks.main(["--clean-only"]) == 1
+    assert committed.read_bytes() == before
+    assert [path.name for path in committed.parent.iterdir()] == ["01.ipynb"]
+
+
+def test_refreshing_executes_nothing_without_mnist(committed, monkeypatch):
+    import nbclient
+    import refresh_notebooks
+
+    def offline(name, *args, **kwargs):
+        raise download.NoMirror(name)
+
+    monkeypatch.setattr(data, "load", offline)
+    monkeypatch.setattr(nbclient, "NotebookClient", lambda *args, **kwargs: pytest.fail("executed"))
+    with pytest.raises(download.NoMirror, match="mnist"):
+        refresh_notebooks.main([])

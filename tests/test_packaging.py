@@ -80,7 +80,8 @@ def test_the_shipped_judges_judge(bin_folder, tmp_path):
 
 def test_train_and_sample(bin_folder, tmp_path):
     gantutor = bin_folder / "gantutor"
-    trained = run(gantutor, "train", "mlp", "--data", "strokes", "--steps", "20", "--out", "run", cwd=tmp_path)
+    train = "train mlp --data strokes --steps 20 --device cpu --out run"
+    trained = run(gantutor, *train.split(), cwd=tmp_path)
     assert "20 steps" in trained.stdout
     run(gantutor, "sample", "run", "--count", "9", "--out", "x.npz", cwd=tmp_path)
     assert np.load(tmp_path / "x.npz")["images"].shape == (9, 1, 28, 28)

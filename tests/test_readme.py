@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gantutor import checkpoint, cli
+from gantutor import __version__, checkpoint, cli
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,6 +35,17 @@ def test_every_python_file_named_in_a_command_is_there():
     named = [words[1] for words in commands() if words[0] == "python" and words[1].endswith(".py")]
     assert len(named) >= 2
     assert all((ROOT / name).is_file() for name in named)
+
+
+def test_the_check_of_a_change_installs_what_the_readme_says():
+    (install,) = [c for c in commands() if c[:2] == ["pip", "install"] and ".[test]" in c]
+    script = [line.split("#")[0] for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()]
+    (line,) = [shlex.split(line) for line in script if "pip install" in line]
+    assert line[: len(install) + 2] == ["python", "-m", *install]
+
+
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def test_links_and_pictures_lead_to_files():

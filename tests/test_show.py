@@ -152,6 +152,13 @@ def test_dots_puts_a_point_where_it_is():
     show.dots(torch.zeros(2, 2), torch.tensor([[math.nan, 0.0], [1e30, -1e30]]))  # a run that blew up
 
 
+def test_points_that_are_all_nan_are_an_empty_picture():
+    all_nan = torch.full((5, 2), math.nan)
+    show.png(show.points(None, all_nan))
+    show.png(show.points(all_nan, torch.zeros(3, 2)))
+    assert show.dots(None, all_nan, size=100).size == (100, 100)
+
+
 def test_chart_draws_higher_losses_higher_and_takes_any_history():
     image = np.asarray(show.chart([(i, 1.5, 0.3) for i in range(100)], 300, 200)).astype(int)
     blue = np.nonzero(np.abs(image[40:] - (0, 114, 178)).sum(2) < 60)[0].mean()
@@ -159,6 +166,13 @@ def test_chart_draws_higher_losses_higher_and_takes_any_history():
     assert blue < orange - 30  # rows count from above
     for history in ([], [(1, 1.0, 1.0)], [(1, math.nan, math.inf), (2, 1.0, 2.0)], [(1, -5.0, 90.0)] * 3):
         assert show.chart(history).size == (420, 320)
+
+
+def test_chart_draws_a_long_history_from_the_left_edge_to_the_right():
+    image = np.asarray(show.chart([(i, 1.5, 0.3) for i in range(1, 10_001)], 300, 200)).astype(int)
+    columns = np.nonzero(np.abs(image[40:] - (0, 114, 178)).sum(2) < 60)[1]
+    assert columns.min() <= 42  # the axis begins at 40
+    assert columns.max() >= 287  # and ends at 290
 
 
 def test_strip_sets_pictures_side_by_side_under_titles():

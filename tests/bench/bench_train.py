@@ -101,6 +101,8 @@ def speed(steps: Iterator, items_per_step: int, seconds: float, warm_up: int = 2
 def synchronize() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+    if torch.backends.mps.is_available():
+        torch.mps.synchronize()
 
 
 # --- our loop and the plain one --------------------------------------------------------------------------------------
