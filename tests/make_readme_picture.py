@@ -10,7 +10,7 @@ from gantutor import data, models, show
 from gantutor.files import replacing
 from gantutor.train import Run
 
-steps = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+steps = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
 run = Run(*models.mlp(), data.load("mnist"))
 looks = [0, 100, 1000, steps]
 pictures = [show.grid(run.sample(36), columns=6)]
