@@ -136,6 +136,7 @@ def lab(args: argparse.Namespace) -> int:
 def hand_over(command: list[str]) -> int:
     """Become this Python command; on Windows, where exec would give the prompt back at once, wait for it instead."""
     if os.name != "nt":
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # else Ctrl-C stays ignored where a script started us with &
         os.execv(sys.executable, command)
     process = subprocess.Popen(command)
     while True:

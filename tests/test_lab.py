@@ -44,6 +44,7 @@ def handed_over(monkeypatch, *options: str, user: int = 1000) -> list[str]:
         raise Handover(command)
 
     monkeypatch.setattr(cli.os, "execv", execv)
+    monkeypatch.setattr(cli.signal, "signal", lambda *args: None)  # what comes before exec is not for this process
     monkeypatch.setattr(cli.os, "name", "posix")
     monkeypatch.setattr(cli.os, "geteuid", lambda: user, raising=False)
     with pytest.raises(Handover) as caught:
@@ -158,5 +159,9 @@ def test_lab_opens_the_course_and_ends_on_a_signal(server, number):
     assert {"notebooks", "gantutor", "README.md"} <= names  # the root is the repository
     with urllib.request.urlopen(f"{base}/api/contents/notebooks/00_start_here.ipynb?{token}", timeout=30) as answer:
         assert json.load(answer)["type"] == "notebook"
-    process.send_signal(number)
-    assert process.wait(timeout=20) == 0
+    for _ in range(6):  # Jupyter can lose a Ctrl-C that comes while it serves a request: one presses again
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            assert process.wait(timeout=5) == 0
+            return
+    pytest.fail("the server did not end")
