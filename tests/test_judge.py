@@ -34,6 +34,16 @@ def test_features_and_logits_belong_together_whatever_the_batch():
     torch.testing.assert_close(logits, features @ j.head.weight.T + j.head.bias, rtol=1e-4, atol=1e-4)
 
 
+def test_looking_changes_nothing_in_a_judge_that_is_in_train_mode():
+    j = judge.load("strokes").train()
+    pixels = data.load("strokes", "test").pixels[:50]
+    before = j.body[1].running_mean.clone()
+    features, _ = judge.look(j, pixels)
+    assert j.training
+    assert torch.equal(j.body[1].running_mean, before)
+    torch.testing.assert_close(features, judge.look(j.eval(), pixels)[0])
+
+
 def test_a_judge_learns_from_few_drawn_digits():
     """Trained for real on 2,000 strokes, a judge knows most of the others, and is the same for the same seed."""
     images, held_out = data.load("strokes"), data.load("strokes", "test")
