@@ -22,6 +22,10 @@ class BadDataFolder(BadInput, DataUnavailable):
     """The folder that `GANTUTOR_DATA` names is missing or lacks a file: an error, never a reason to look elsewhere."""
 
 
+class OutOfMemory(GantutorError):
+    """The memory of the device did not suffice for a step."""
+
+
 def unknown(kind: str, name: object, choices: Iterable[str]) -> BadInput:
     """The error for a name that is not one of `choices`, suggesting the nearest one.
 

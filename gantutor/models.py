@@ -1,17 +1,23 @@
 """Generators and discriminators. Sizes are arguments; `seed` fixes the initial weights.
 
 Every G maps latents (B, latent_dim) to (B, *shape), with values in [-1, 1] when its output is tanh; every D maps
-(B, *shape) to logits (B,). Each keeps the arguments it was made with in `.config`, so a checkpoint can make it again.
+(B, *shape) to logits (B,). A conditional pair (classes > 0) takes labels, int64 (B,), as a second argument: G(z, y) and
+D(x, y). Each net keeps the arguments it was made with in `.config`, so a checkpoint can make it again.
 """
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
-from gantutor.errors import BadInput, whole
+from gantutor.errors import BadInput, real, unknown, whole
+from gantutor.labels import D_LABELS, G_LABELS, Join, projected
+
+# --- fully connected -------------------------------------------------------------------------------------------------
 
 
 class MLPGenerator(nn.Module):
@@ -24,18 +30,23 @@ class MLPGenerator(nn.Module):
         batch_norm: normalise each hidden layer over the batch (Ioffe & Szegedy 2015).
         output: "tanh" (images in [-1, 1]) or "linear" (any real value).
         seed: fixes the initial weights.
+        classes: 0, or the number of classes of a conditional G.
+        label: how it is told the class, "concat" or "embed"; see `Join`.
     """
 
-    def __init__(self, latent_dim=64, hidden=(256, 512), shape=(1, 28, 28), batch_norm=True, output="tanh", seed=0):
+    def __init__(self, latent_dim=64, hidden=(256, 512), shape=(1, 28, 28), batch_norm=True, output="tanh", seed=0,
+                 classes=0, label="concat"):  # fmt: skip
         super().__init__()
         if output not in ("tanh", "linear"):
             raise BadInput(f"output is {output!r}: choose 'tanh' (images in [-1, 1]) or 'linear' (any value).")
         check_sizes(latent_dim=[latent_dim], hidden=hidden, shape=shape)
+        check_conditioning(classes, label, G_LABELS)
         self.config = dict(latent_dim=latent_dim, hidden=list(hidden), shape=list(shape), batch_norm=batch_norm,
-                           output=output, seed=seed)  # fmt: skip
-        self.latent_dim = latent_dim
+                           output=output, seed=seed, classes=classes, label=label)  # fmt: skip
+        self.latent_dim, self.classes = latent_dim, classes
         with seeded(seed):
-            layers, width = [], latent_dim
+            self.join = Join(classes, label, (latent_dim,))
+            layers, width = [], self.join.width
             for size in hidden:
                 norm = [nn.BatchNorm1d(size)] if batch_norm else []
                 layers += [nn.Linear(width, size, bias=not batch_norm), *norm, nn.ReLU()]
@@ -43,8 +54,8 @@ class MLPGenerator(nn.Module):
             layers += [nn.Linear(width, math.prod(shape)), *([nn.Tanh()] if output == "tanh" else [])]
         self.net = nn.Sequential(*layers, nn.Unflatten(1, tuple(shape)))
 
-    def forward(self, z: Tensor) -> Tensor:
-        return self.net(z)  # (B, latent_dim) -> (B, *shape)
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.net(self.join(z, y))  # (B, latent_dim) -> (B, *shape)
 
 
 class MLPDiscriminator(nn.Module):
@@ -54,21 +65,200 @@ class MLPDiscriminator(nn.Module):
         hidden: widths of the hidden layers.
         shape: shape of one example.
         seed: fixes the initial weights.
+        classes: 0, or the number of classes of a conditional D.
+        label: how it is told the class, "concat", "embed" or "projection".
+        spectral: divide the weights of each layer by their largest singular value (Miyato et al. 2018).
     """
 
-    def __init__(self, hidden=(512, 256), shape=(1, 28, 28), seed=0):
+    def __init__(self, hidden=(512, 256), shape=(1, 28, 28), seed=0, classes=0, label="projection", spectral=False):
         super().__init__()
         check_sizes(hidden=hidden, shape=shape)
-        self.config = dict(hidden=list(hidden), shape=list(shape), seed=seed)
+        check_conditioning(classes, label, D_LABELS)
+        self.config = dict(hidden=list(hidden), shape=list(shape), seed=seed, classes=classes, label=label,
+                           spectral=spectral)  # fmt: skip
+        self.classes = classes
         with seeded(seed):
-            layers, width = [nn.Flatten()], math.prod(shape)
+            self.join = Join(classes, label, (math.prod(shape),))
+            layers, width = [nn.Flatten()], self.join.width
             for size in hidden:
                 layers += [nn.Linear(width, size), nn.LeakyReLU(0.2)]
                 width = size
             self.net = nn.Sequential(*layers, nn.Linear(width, 1))
+            self.table = nn.Embedding(classes, width) if classes and label == "projection" else None
+            if self.table is not None:
+                init_weights(self.table)
+            if spectral:
+                bound(self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x).squeeze(1)  # (B, *shape) -> (B,)
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return projected(self.net, self.table, self.join(x.flatten(1), y), y)  # (B, *shape) -> (B,)
+
+
+# --- convolutional ---------------------------------------------------------------------------------------------------
+
+FIRST = {28: 7, 32: 4, 64: 4}  # image size -> size of the smallest feature map; each layer between doubles it
+NORMS = ("batch", "none")
+DOWN, UP = ("stride", "pool"), ("transposed", "resize")
+
+
+class DCGANGenerator(nn.Module):
+    """z -> a small feature map -> doubled until it is an image (Radford et al. 2016).
+
+    Each doubling is a transposed convolution of stride 2, batch norm and ReLU, and halves the channels; the last one
+    makes the image, with tanh. For 28 pixels 7 → 14 → 28, for 32 and 64 from 4 on.
+
+    Args:
+        latent_dim: length of z; z is drawn from N(0, I).
+        width: channels of the last feature map, before the image; the first one has width · 2ⁿ.
+        shape: (C, 28, 28), (C, 32, 32) or (C, 64, 64).
+        up: "transposed", or "resize": enlarge by repeating pixels, then convolve (Odena et al. 2016).
+        kernel: side of the kernels. One that 2 does not divide gives checkerboards with "transposed".
+        norm: "batch" or "none".
+        activation: between the layers: "relu", "leaky" (slope 0.2), "tanh" or "sigmoid".
+        init_std: weights from N(0, init_std²) as in the paper; None leaves PyTorch's own.
+        seed: fixes the initial weights.
+        classes, label: as in `MLPGenerator`.
+
+    Raises:
+        BadInput: another image size, or a value that is not offered.
+    """
+
+    def __init__(self, latent_dim=64, width=32, shape=(1, 28, 28), up="transposed", kernel=4, norm="batch",
+                 activation="relu", init_std=0.02, seed=0, classes=0, label="concat"):  # fmt: skip
+        super().__init__()
+        doublings = check_conv(shape, width=width, kernel=kernel, latent_dim=latent_dim)
+        check_choices(up=(up, UP), norm=(norm, NORMS), activation=(activation, ACTIVATIONS))
+        check_conditioning(classes, label, G_LABELS)
+        self.config = dict(latent_dim=latent_dim, width=width, shape=list(shape), up=up, kernel=kernel, norm=norm,
+                           activation=activation, init_std=init_std, seed=seed, classes=classes,
+                           label=label)  # fmt: skip
+        self.latent_dim, self.classes = latent_dim, classes
+        first, plain = FIRST[shape[1]], norm == "none"
+
+        def rest(channels):
+            return [*([] if plain else [nn.BatchNorm2d(channels)]), ACTIVATIONS[activation]()]
+
+        with seeded(seed):
+            self.join = Join(classes, label, (latent_dim,))
+            wide = width * 2 ** (doublings - 1)
+            layers = [nn.Linear(self.join.width, wide * first * first, bias=plain),
+                      nn.Unflatten(1, (wide, first, first)), *rest(wide)]  # fmt: skip
+            for _ in range(doublings - 1):
+                layers += [*double(wide, wide // 2, kernel, up, bias=plain), *rest(wide // 2)]
+                wide //= 2
+            self.net = nn.Sequential(*layers, *double(wide, shape[0], kernel, up), nn.Tanh())
+            init_weights(self, init_std)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.net(self.join(z, y))  # (B, latent_dim) -> (B, C, H, W)
+
+
+class DCGANDiscriminator(nn.Module):
+    """An image halved until it is a small feature map -> one logit (Radford et al. 2016).
+
+    Each halving is a convolution of stride 2 with leaky ReLU, and doubles the channels. The paper puts batch norm
+    between them; the default here is none, because a gradient penalty asks for the slope at *each* image, and batch
+    norm lets the images of a batch talk to each other.
+
+    Args:
+        width: channels after the first halving; the last feature map has width · 2ⁿ.
+        shape: (C, 28, 28), (C, 32, 32) or (C, 64, 64).
+        down: "stride", or "pool": convolve at full size, then take the maximum of each 2×2.
+        kernel: side of the kernels.
+        norm: "none", or "batch" (in all halvings but the first, as in the paper).
+        slope: of the leaky ReLU below 0; 0 is a plain ReLU.
+        hidden: units of a fully connected layer before the logit; 0, as in the paper, for none.
+        spectral: divide the weights of each layer by their largest singular value (Miyato et al. 2018).
+        init_std, seed: as in `DCGANGenerator`.
+        classes, label: as in `MLPDiscriminator`.
+
+    Raises:
+        BadInput: another image size, or a value that is not offered.
+    """
+
+    def __init__(self, width=32, shape=(1, 28, 28), down="stride", kernel=4, norm="none", slope=0.2, hidden=0,
+                 spectral=False, init_std=0.02, seed=0, classes=0, label="projection"):  # fmt: skip
+        super().__init__()
+        halvings = check_conv(shape, width=width, kernel=kernel)
+        check_choices(down=(down, DOWN), norm=(norm, NORMS))
+        check_conditioning(classes, label, D_LABELS)
+        real("slope", slope, least=0)
+        whole("hidden", hidden)
+        self.config = dict(width=width, shape=list(shape), down=down, kernel=kernel, norm=norm, slope=slope,
+                           hidden=hidden, spectral=spectral, init_std=init_std, seed=seed, classes=classes,
+                           label=label)  # fmt: skip
+        self.classes = classes
+        with seeded(seed):
+            self.join = Join(classes, label, shape)
+            layers, before, after = [], self.join.width, width
+            for i in range(halvings):
+                normed = norm == "batch" and i > 0
+                layers += [*halve(before, after, kernel, down, bias=not normed),
+                           *([nn.BatchNorm2d(after)] if normed else []), nn.LeakyReLU(slope)]  # fmt: skip
+                before, after = after, after * 2
+            features = before * FIRST[shape[1]] ** 2
+            layers += [nn.Flatten()]
+            if hidden:
+                layers += [nn.Linear(features, hidden), nn.LeakyReLU(slope)]
+            self.net = nn.Sequential(*layers, nn.Linear(hidden or features, 1))
+            self.table = nn.Embedding(classes, hidden or features) if classes and label == "projection" else None
+            init_weights(self, init_std)
+            if spectral:
+                bound(self)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return projected(self.net, self.table, self.join(x, y), y)  # (B, C, H, W) -> (B,)
+
+
+def double(before: int, after: int, kernel: int, up: str, bias: bool = True) -> list[nn.Module]:
+    """Layers (B, before, n, n) -> (B, after, 2n, 2n)."""
+    if up == "resize":
+        return [nn.Upsample(scale_factor=2), *same(before, after, kernel, bias)]
+    padding = (kernel - 1) // 2  # (n − 1)·2 − 2·padding + kernel + output_padding = 2n
+    return [nn.ConvTranspose2d(before, after, kernel, 2, padding, 2 + 2 * padding - kernel, bias=bias)]
+
+
+def halve(before: int, after: int, kernel: int, down: str, bias: bool) -> list[nn.Module]:
+    """Layers (B, before, 2n, 2n) -> (B, after, n, n)."""
+    if down == "pool":
+        return [*same(before, after, kernel, bias), nn.MaxPool2d(2)]
+    return [nn.Conv2d(before, after, kernel, 2, (kernel - 1) // 2, bias=bias)]
+
+
+def same(before: int, after: int, kernel: int, bias: bool) -> list[nn.Module]:
+    """Layers (B, before, n, n) -> (B, after, n, n)."""
+    if kernel % 2:
+        return [nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=bias)]
+    low, high = (kernel - 1) // 2, kernel // 2
+    return [nn.ZeroPad2d((low, high, low, high)), nn.Conv2d(before, after, kernel, bias=bias)]
+
+
+WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
+ACTIVATIONS = {"relu": nn.ReLU, "leaky": lambda: nn.LeakyReLU(0.2), "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+
+@torch.no_grad()
+def init_weights(net: nn.Module, std: float | None = 0.02) -> None:
+    """Weights from N(0, std²), those of batch norm from N(1, std²), biases 0 (Radford et al. 2016, section 4).
+
+    None leaves the net as it is.
+    """
+    if std is None:
+        return
+    for layer in net.modules():
+        if isinstance(layer, (*WEIGHTED, nn.BatchNorm2d)):
+            layer.weight.normal_(1.0 if isinstance(layer, nn.BatchNorm2d) else 0.0, std)
+            if getattr(layer, "bias", None) is not None:
+                layer.bias.zero_()
+
+
+def bound(net: nn.Module) -> None:
+    """Divide the weights of every layer by their largest singular value, from now on (Miyato et al. 2018)."""
+    for layer in [m for m in net.modules() if isinstance(m, WEIGHTED)]:
+        spectral_norm(layer)
+
+
+# --- pairs -----------------------------------------------------------------------------------------------------------
 
 
 def mlp(
@@ -79,10 +269,91 @@ def mlp(
     batch_norm: bool = True,
     output: str = "tanh",
     seed: int = 0,
+    classes: int = 0,
+    label: str = "projection",
+    spectral: bool = False,
 ) -> tuple[MLPGenerator, MLPDiscriminator]:
-    """The MLP pair (G, D). G's first weights come from `seed`, D's from `seed + 1`."""
-    G = MLPGenerator(latent_dim, g_hidden, shape, batch_norm, output, seed)
-    return G, MLPDiscriminator(d_hidden, shape, seed + 1)
+    """The MLP pair (G, D). G's first weights come from `seed`, D's from `seed + 1`.
+
+    `label` is D's; G has the same, but "concat" where D has "projection". `spectral` is for D.
+    """
+    G = MLPGenerator(latent_dim, g_hidden, shape, batch_norm, output, seed, classes, g_label(label))
+    return G, MLPDiscriminator(d_hidden, shape, seed + 1, classes, label, spectral)
+
+
+def dcgan(
+    shape: Sequence[int] = (1, 28, 28),
+    latent_dim: int = 64,
+    g_width: int = 32,
+    d_width: int = 16,
+    hidden: int = 256,
+    seed: int = 0,
+    classes: int = 0,
+    label: str = "projection",
+    spectral: bool = False,
+) -> tuple[DCGANGenerator, DCGANDiscriminator]:
+    """The DCGAN pair (G, D). G's first weights come from `seed`, D's from `seed + 1`; labels as in `mlp`.
+
+    Narrow, so that it learns on a CPU, and with a fully connected layer in D, which the paper leaves out; the paper's
+    own have width 128, hidden 0 and images of 64 pixels.
+    """
+    G = DCGANGenerator(latent_dim, g_width, shape, seed=seed, classes=classes, label=g_label(label))
+    return G, DCGANDiscriminator(
+        d_width, shape, hidden=hidden, spectral=spectral, seed=seed + 1, classes=classes, label=label
+    )
+
+
+def g_label(label: str) -> str:
+    """How G is told the class where D is told so: G has no projection."""
+    return "concat" if label == "projection" else label
+
+
+# --- tools -----------------------------------------------------------------------------------------------------------
+
+
+class Row(NamedTuple):
+    """One line of `table`."""
+
+    layer: str
+    shape: tuple[int, ...]  # of what the layer gives for one example
+    parameters: int
+
+
+def rows(net: nn.Module, *inputs: Tensor) -> list[Row]:
+    """What each layer of a net gives, and its parameters, as `inputs` (B, …) pass through it in eval mode.
+
+    Layers that keep their own layers (`nn.Sequential`) or are never called are left out.
+    """
+    found, handles = [], []
+
+    def look(layer: nn.Module, arguments: tuple, result: Tensor) -> None:
+        found.append(Row(type(layer).__name__.removeprefix("Parametrized"), tuple(result.shape[1:]), parameters(layer)))
+
+    for name, layer in net.named_modules():
+        inner = {child for child, _ in layer.named_children()} - {"parametrizations"}
+        idle = isinstance(layer, Join) and not layer.classes
+        if not (inner or idle or "parametrizations" in name):
+            handles.append(layer.register_forward_hook(look))
+    try:
+        with evaluating(net), torch.no_grad():
+            net(*inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def table(net: nn.Module, *inputs: Tensor) -> str:
+    """`rows` as text to print, with the sum of all parameters: ``print(models.table(G, torch.zeros(1, 64)))``."""
+    lines = [f"{row.layer:16} {' × '.join(map(str, row.shape)) or '1':>14} {row.parameters:11,}"
+             for row in rows(net, *inputs)]  # fmt: skip
+    title = f"{'layer':16} {'gives':>14} {'parameters':>11}"
+    return "\n".join([title, *lines, f"{'together':31} {parameters(net):11,}"])
+
+
+def parameters(net: nn.Module) -> int:
+    """How many numbers of a net are learned."""
+    return sum(p.numel() for p in net.parameters())
 
 
 def check_sizes(**sizes: Sequence[int]) -> None:
@@ -92,6 +363,26 @@ def check_sizes(**sizes: Sequence[int]) -> None:
             raise BadInput(f"{name} is {values!r}: give a list of sizes, such as ({values!r},).")
         for value in values:
             whole(name, value, least=1)
+
+
+def check_conv(shape: Sequence[int], **sizes: int) -> int:
+    """How many doublings lead from the first feature map to an image of this shape; `BadInput` where there is none."""
+    check_sizes(shape=shape, **{name: [size] for name, size in sizes.items()})
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in FIRST:
+        raise BadInput(f"the shape is {tuple(shape)}: a DCGAN makes (C, H, W) images of 28×28, 32×32 or 64×64 pixels.")
+    return (shape[1] // FIRST[shape[1]]).bit_length() - 1
+
+
+def check_conditioning(classes: int, label: str, choices: Sequence[str]) -> None:
+    whole("classes", classes)
+    check_choices(label=(label, choices))
+
+
+def check_choices(**given: tuple[str, Iterable[str]]) -> None:
+    """Raise `BadInput` naming the first value that is not among its choices."""
+    for name, (value, choices) in given.items():
+        if value not in choices:
+            raise unknown(name, value, choices)
 
 
 @contextlib.contextmanager
@@ -114,4 +405,4 @@ def evaluating(net: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-CLASSES = {cls.__name__: cls for cls in (MLPGenerator, MLPDiscriminator)}
+CLASSES = {cls.__name__: cls for cls in (MLPGenerator, MLPDiscriminator, DCGANGenerator, DCGANDiscriminator)}

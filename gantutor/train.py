@@ -6,20 +6,24 @@ The loop yields after every step and keeps no log: whoever wants a curve or a pi
     run = Run(G, D, data.load("mnist"), seed=0)
     curve = [(step.index, step.d_loss.item(), step.g_loss.item()) for step in run.steps(1000)]
     images = run.sample(64)
+
+A conditional pair (`models.mlp(classes=10)`) is trained by the same loop: it gets the labels of its `Images`, and
+``run.sample(64, labels=7)`` draws sevens.
 """
 
 import contextlib
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from gantutor import losses, penalties
+from gantutor import fast, fitting, losses, penalties
 from gantutor.data import Images, place
 from gantutor.errors import BadInput, real, whole
+from gantutor.labels import check_labels, told
 from gantutor.models import evaluating
 
 SAMPLING = 0x5A4D504C  # added to the seed of a sample, so that it never repeats the noise of training
@@ -90,15 +94,20 @@ class Run:
 
     Args:
         G: maps latents (B, latent_dim) to examples (B, *shape); has an attribute `latent_dim`.
-        D: maps examples (B, *shape) to one logit each, (B,) or (B, 1).
+        D: maps examples (B, *shape) to one logit each, (B,) or (B, 1). Where G and D have an attribute `classes` above
+            0, both take the labels, int64 (B,), as a second argument; real and fake of a batch share their labels.
         data: `Images`, or a float tensor (N, *shape). Image values lie in [-1, 1]; points in the plane may be anything.
         recipe: how to train.
         seed: fixes the order of the examples, the noise, and everything random inside the nets and penalties
             (the initial weights are fixed by the models' own seed).
         order_seed, noise_seed: vary only the order, or only the noise.
         device: "cpu", "cuda", "mps", …; None leaves everything where the data is.
+        precision: "fp32", or "bf16" for 16-bit passes through the nets (the penalty stays in 32).
+        compile: pass both nets through `torch.compile`: the first steps take long, the others less.
+        capture: record the whole step as a CUDA graph and replay it. None does so on CUDA for the package's own nets:
+            a net of your own must not wait for the device (`.item()`) or decide anything by its values.
 
-    Raises `BadInput` when the data, the nets and the recipe do not fit together.
+    Raises `BadInput` when the data, the nets and the recipe do not fit together or this computer cannot do it.
     """
 
     def __init__(
@@ -112,25 +121,40 @@ class Run:
         order_seed: int | None = None,
         noise_seed: int | None = None,
         device: str | torch.device | None = None,
+        precision: str = "fp32",
+        compile: bool = False,
+        capture: bool | None = None,
     ):
         self.recipe = recipe or Recipe()
         self.data = data
         examples = data.pixels if isinstance(data, Images) else data
-        check_examples(examples, self.recipe.batch_size)
+        fitting.check_examples(examples, self.recipe.batch_size)
         self.examples = examples if device is None else place(examples, device)  # (N, *shape)
         self.device = self.examples.device
         self.G, self.D = G.to(self.device), D.to(self.device)
-        check_nets(self.G, self.D, self.examples)
+        self.labels = fitting.check_labelled(self.G, self.D, data, self.device)  # (N,), or None
+        fitting.check_nets(self.G, self.D, self.examples, self.labels)
+        self.precision = precision
+        fast.check_precision(precision, self.device)
+        self.capture = fitting.choose_capture(capture, self.device, self.G, self.D)
+        if self.device.type == "cuda" and self.examples.ndim == 4:  # tensor cores read channels-last
+            self.G, self.D = (net.to(memory_format=torch.channels_last) for net in (self.G, self.D))
 
         self.G_average = copy.deepcopy(self.G).eval().requires_grad_(False)
+        self.pass_g, self.pass_d = self.G, self.D  # what the batches go through
+        if compile:
+            fast.check_compile(self.device)
+            self.pass_g, self.pass_d = torch.compile(self.G), torch.compile(self.D)
         self.opt_g, self.opt_d = (
-            torch.optim.Adam(net.parameters(), lr, betas=self.recipe.betas, fused=self.device.type in ("cpu", "cuda"))
+            adam(net, lr, self.recipe.betas, self.capture)
             for net, lr in ((self.G, self.recipe.lr_g), (self.D, self.recipe.lr_d))
         )
         self.step = 0
         self.plan: tuple[int, int] | None = None  # first and last step of the steps(n) that is under way
         self.order = torch.Generator(self.device).manual_seed(whole("seed", seed if order_seed is None else order_seed))
         self.randomness = Randomness(whole("seed", seed if noise_seed is None else noise_seed), self.device)
+        self.recent = torch.zeros((), device=self.device) if self.capture else 0.0  # weight of G in the average
+        self.captured: dict[bool, fast.Captured] = {}  # with the penalty, and without
 
     def steps(self, n: int | None = None, *, seconds: float | None = None) -> Iterator[Step]:
         """Train for `n` more steps, or for `seconds` more seconds, yielding a `Step` after each.
@@ -157,62 +181,124 @@ class Run:
             yield self.take_step()
 
     def take_step(self) -> Step:
-        """One turn of the game: D improves `d_steps` times, then G once, then the average follows G."""
-        recipe = self.recipe
+        """One turn of the game, and what it was like."""
+        penalise = self.recipe.penalty is not None and self.step % self.recipe.penalty_every == 0
+        recent = 1 - min(self.recipe.average, ramp(self.step))
+        self.recent = self.recent.fill_(recent) if self.capture else recent
+        with self.randomness, fast.telling_memory(self.device, self.recipe.batch_size):
+            result = self.replay(penalise) if self.capture else self.turn(penalise)
+        self.step += 1
+        return Step(self.step, *result)
+
+    def turn(self, penalise: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """D improves `d_steps` times, then G once, then the average follows G. Returns a `Step` without its index."""
         self.G.train()
         self.D.train()
-        with self.randomness:
-            for _ in range(recipe.d_steps):
-                real, fake = self.batch(), self.G(self.noise())  # (B, *shape) each
-                d_loss, real_logits, fake_logits = self.d_step(real, fake.detach())
-            g_loss = self.g_step(real, fake)  # the same fakes, looked at by the improved D: one pass through G saved
-            update_average(self.G_average, self.G, min(recipe.average, ramp(self.step)))
-        self.step += 1
-        return Step(self.step, d_loss, g_loss, real_logits, fake_logits)
+        for _ in range(self.recipe.d_steps):
+            real, y = self.batch()  # (B, *shape), (B,) or None
+            with self.autocast():
+                fake = told(self.pass_g, y)(self.noise()).to(real.dtype)  # (B, *shape)
+            d_loss, real_logits, fake_logits = self.d_step(real, fake.detach(), y, penalise)
+        g_loss = self.g_step(real, fake, y)  # the same fakes, looked at by the improved D: one pass through G saved
+        update_average(self.G_average, self.G, self.recent)
+        return d_loss, g_loss, real_logits, fake_logits
 
-    def d_step(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def d_step(
+        self, real: Tensor, fake: Tensor, y: Tensor | None = None, penalise: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Lower D's loss on one batch of each kind. Returns the loss and the logits, detached."""
-        recipe = self.recipe
-        real_logits, fake_logits = self.D(real).flatten(), self.D(fake).flatten()  # (B,), (B,)
+        recipe, D = self.recipe, told(self.pass_d, y)
+        with self.autocast():
+            real_logits, fake_logits = D(real), D(fake)
+        real_logits, fake_logits = (logits.flatten().to(real.dtype) for logits in (real_logits, fake_logits))  # (B,)
         loss = total = recipe.loss.d(real_logits, fake_logits)
-        if recipe.penalty and self.step % recipe.penalty_every == 0:
-            total = loss + recipe.gamma * recipe.penalty_every * recipe.penalty(self.D, real, fake)
+        if penalise:  # by D itself: torch.compile has no second derivative
+            total = loss + recipe.gamma * recipe.penalty_every * recipe.penalty(told(self.D, y), real, fake)
         self.opt_d.zero_grad()
         total.backward()
         self.opt_d.step()
         return loss.detach(), real_logits.detach(), fake_logits.detach()
 
-    def g_step(self, real: Tensor, fake: Tensor) -> Tensor:
+    def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
         """Lower G's loss on the batch it made, D held fixed. Returns the loss, detached."""
+        D = told(self.pass_d, y)
         with frozen(self.D):
-            fake_logits = self.D(fake).flatten()  # (B,)
-            unseen = torch.full_like(fake_logits, float("nan"))  # shows at once if a loss forgot to say it is paired
-            real_logits = self.D(real).flatten() if self.recipe.loss.paired else unseen
+            with self.autocast():
+                fake_logits = D(fake)
+                real_logits = D(real) if self.recipe.loss.paired else torch.full_like(fake_logits, float("nan"))
+            # NaN shows at once if a loss forgot to say it is paired
+            real_logits, fake_logits = (logits.flatten().to(real.dtype) for logits in (real_logits, fake_logits))
             loss = self.recipe.loss.g(real_logits, fake_logits)
             self.opt_g.zero_grad()
             loss.backward()
         self.opt_g.step()
         return loss.detach()
 
-    def batch(self) -> Tensor:
-        """A batch is an index: (batch_size, *shape), drawn with replacement."""
+    def replay(self, penalise: bool) -> list[Tensor]:
+        """What `turn` does, from its CUDA graph; the first time, record it."""
+        if penalise not in self.captured:
+            order, stream = self.order.get_state(), self.randomness.read()
+            with fast.traceless((self.G, self.D, self.G_average), (self.opt_g, self.opt_d)):
+                self.captured[penalise] = fast.Captured(lambda: self.turn(penalise), [self.order])
+            self.order.set_state(order)
+            self.randomness.write(stream)
+        return [tensor.clone() for tensor in self.captured[penalise]()]
+
+    def autocast(self) -> torch.autocast:
+        return fast.autocast(self.precision, self.device)
+
+    def batch(self) -> tuple[Tensor, Tensor | None]:
+        """A batch is an index: examples (batch_size, *shape), drawn with replacement, and their labels or None."""
         index = torch.randint(len(self.examples), (self.recipe.batch_size,), generator=self.order, device=self.device)
-        return self.examples[index]
+        return self.examples[index], None if self.labels is None else self.labels[index]
 
     def noise(self) -> Tensor:
         shape = self.recipe.batch_size, self.G.latent_dim
         return torch.randn(shape, device=self.device, dtype=self.examples.dtype)  # (B, latent_dim)
 
-    def sample(self, n: int, *, seed: int = 0, averaged: bool = True) -> Tensor:
-        """`n` examples (n, *shape) from the averaged generator, or from G itself. The same seed, the same latents."""
-        return sample(self.G_average if averaged else self.G, n, seed=seed)
+    def sample(
+        self, n: int, *, seed: int = 0, averaged: bool = True, labels: int | Sequence[int] | Tensor | None = None
+    ) -> Tensor:
+        """`n` examples (n, *shape) from the averaged generator, or from G itself; `labels` as in `sample` below."""
+        return sample(self.G_average if averaged else self.G, n, seed=seed, labels=labels)
 
 
-def sample(G: nn.Module, n: int, *, seed: int = 0, batch_size: int = 1000) -> Tensor:
-    """Draw (n, *shape) from a generator in eval mode, on its own device; the mode is put back afterwards."""
-    z, weight = latents(G, n, seed), next(G.parameters())
+def sample(
+    G: nn.Module,
+    n: int,
+    *,
+    seed: int = 0,
+    labels: int | Sequence[int] | Tensor | None = None,
+    batch_size: int = 1000,
+) -> Tensor:
+    """Draw (n, *shape) from a generator in eval mode, on its own device; the mode is put back afterwards.
+
+    The same seed gives the same latents. `labels`, for a conditional G: one class for all, or n of them; without,
+    the classes take turns, 0, 1, 2, ….
+    """
+    z, y, weight = latents(G, n, seed), wanted_labels(G, n, labels), next(G.parameters())
+    parts = zip(z.split(batch_size), [None] * n if y is None else y.to(weight.device).split(batch_size), strict=False)
     with evaluating(G), torch.no_grad():
-        return torch.cat([G(part.to(weight)) for part in z.split(batch_size)])
+        return torch.cat([told(G, y)(part.to(weight)) for part, y in parts])
+
+
+def wanted_labels(G: nn.Module, n: int, labels: int | Sequence[int] | Tensor | None = None) -> Tensor | None:
+    """The labels (n,) that `sample` gives to a conditional G, on the CPU; None for any other.
+
+    Raises `BadInput` for labels that do not fit.
+    """
+    classes = getattr(G, "classes", 0)
+    if labels is None:
+        return torch.arange(n) % classes if classes else None
+    if not classes:
+        raise BadInput(f"labels are {labels!r}, but this generator is not conditional: leave them out.")
+    try:
+        y = torch.as_tensor(labels).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise BadInput(f"labels are {labels!r}: give one class, or {n} of them.") from None
+    y = y.expand(n) if y.ndim == 0 else y
+    check_labels(y.long() if not (y.is_floating_point() or y.dtype == torch.bool) else y, n, classes)
+    return y.long()
 
 
 def latents(G: nn.Module, n: int, seed: int) -> Tensor:
@@ -223,10 +309,10 @@ def latents(G: nn.Module, n: int, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
-    """average ← decay · average + (1 − decay) · net for the weights; batch norm's running statistics are copied."""
+def update_average(average: nn.Module, net: nn.Module, recent: float | Tensor) -> None:
+    """average ← (1 − recent) · average + recent · net for the weights; batch norm's running statistics are copied."""
     for a, b in zip(average.parameters(), net.parameters(), strict=True):
-        a.lerp_(b, 1 - decay)
+        a.lerp_(b, recent)
     for a, b in zip(average.buffers(), net.buffers(), strict=True):
         a.copy_(b)
 
@@ -246,9 +332,17 @@ def ramp(step: int) -> float:
     return (1 + step) / (10 + step)
 
 
+def adam(net: nn.Module, lr: float, betas: tuple[float, float], capture: bool) -> torch.optim.Adam:
+    """Adam, fused where there is such a kernel; to be captured, its learning rate is a tensor on the device."""
+    device = next(net.parameters()).device
+    if capture:
+        lr = torch.tensor(lr, device=device)
+    return torch.optim.Adam(net.parameters(), lr, betas=betas, fused=device.type in ("cpu", "cuda"), capturable=capture)
+
+
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = group["lr"].fill_(lr) if isinstance(group["lr"], Tensor) else lr
 
 
 @contextlib.contextmanager
@@ -277,62 +371,21 @@ class Randomness:
         self.state = [torch.Generator(d).manual_seed(seed).get_state() for d in devices]
 
     def __enter__(self) -> None:
-        self.outside = self._read()
-        self._write(self.state)
+        self.outside = self.read()
+        self.write(self.state)
 
     def __exit__(self, *error: object) -> None:
-        self.state = self._read()
-        self._write(self.outside)
+        self.state = self.read()
+        self.write(self.outside)
 
-    def _read(self) -> list[Tensor]:
+    def read(self) -> list[Tensor]:
         if self.device.type == "cuda":
             return [torch.get_rng_state(), torch.cuda.get_rng_state(self.device)]
         return [torch.get_rng_state(), *([torch.mps.get_rng_state()] if self.device.type == "mps" else [])]
 
-    def _write(self, state: list[Tensor]) -> None:
+    def write(self, state: list[Tensor]) -> None:
         torch.set_rng_state(state[0])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state[1], self.device)
         elif self.device.type == "mps":
             torch.mps.set_rng_state(state[1])
-
-
-def check_examples(x: Tensor, batch_size: int) -> None:
-    """Raise `BadInput` unless x can be trained on: (N, *shape), float, finite, pixels within [-1, 1], N ≥ batch."""
-    if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2:
-        kind = f"a {x.dtype} tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
-        raise BadInput(f"the data is {kind}: give Images, or a float tensor (N, *shape) such as (60000, 1, 28, 28).")
-    if len(x) < batch_size:
-        raise BadInput(f"batch_size is {batch_size}, but there are only {len(x)} examples: choose a smaller batch.")
-    low, high = (v.item() for v in x.aminmax())
-    if not x.isfinite().all():
-        raise BadInput("the data holds NaN or infinite values: remove those examples before training.")
-    if x.ndim >= 3 and (low < -1 or high > 1):
-        raise BadInput(
-            f"the pixels lie in [{low:g}, {high:g}], outside [-1, 1]: rescale them; for 0…255 that is x / 127.5 - 1."
-        )
-
-
-def check_nets(G: nn.Module, D: nn.Module, x: Tensor) -> None:
-    """Raise `BadInput` unless G makes examples shaped like x and D gives one logit for each; both are tried on two."""
-    if not isinstance(getattr(G, "latent_dim", None), int):
-        raise BadInput("G has no attribute latent_dim: set it to the length of the latent vectors that G takes.")
-    weight = next(G.parameters(), x)
-    if weight.dtype != x.dtype:
-        raise BadInput(f"the data is {x.dtype}, but the weights of G are {weight.dtype}: bring both to one dtype.")
-    two = x[:2].repeat(2, *[1] * (x.ndim - 1))[:2]
-    with evaluating(G), evaluating(D), torch.no_grad():
-        made = _try("G", G, torch.zeros(2, G.latent_dim, device=x.device, dtype=x.dtype))
-        if made.shape != two.shape:
-            raise BadInput(f"G makes examples of shape {tuple(made.shape[1:])}, but the data has {tuple(x.shape[1:])}.")
-        logits = _try("D", D, two)
-        if logits.numel() != 2:
-            raise BadInput(f"D turns 2 examples into {tuple(logits.shape)}: it must give one logit each, (2,).")
-
-
-def _try(name: str, net: nn.Module, argument: Tensor) -> Tensor:
-    try:
-        return net(argument)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(f"{name} cannot take an input of shape {tuple(argument.shape)}: {reason}.") from error

@@ -16,8 +16,21 @@ PACKAGE = Path(__file__).resolve().parents[1] / "gantutor"
 
 # Reading order: a module imports only those before it.
 ORDER = [
-    *("errors", "budget", "files", "theory", "toy", "strokes", "download", "data", "models", "losses", "penalties"),
-    *("train", "checkpoint", "judge", "metrics", "show", "live", "cli", "__main__"),
+    *(
+        "errors",
+        "budget",
+        "files",
+        "theory",
+        "toy",
+        "strokes",
+        "download",
+        "data",
+        "labels",
+        "models",
+        "losses",
+        "penalties",
+    ),
+    *("fast", "fitting", "train", "checkpoint", "judge", "metrics", "show", "live", "cli", "__main__"),
 ]
 # What runs when a module is imported needs nothing but this (and the standard library).
 OUTSIDE = {name: {"torch", "numpy"} for name in ORDER} | {

@@ -107,7 +107,7 @@ def test_seeds_can_be_varied_one_at_a_time():
     def first_batch_and_noise(**seeds):
         run = small_run(seed=0, **seeds)
         with run.randomness:
-            return run.batch(), run.noise()
+            return run.batch()[0], run.noise()
 
     batch, noise = first_batch_and_noise()
     other_order = first_batch_and_noise(order_seed=1)
@@ -165,7 +165,7 @@ def test_g_step_leaves_no_gradient_in_d_and_its_settings_as_they_were():
     assert all(p.requires_grad for p in run.D.net[-1].parameters())
     run.opt_d.zero_grad()
     with run.randomness:
-        run.g_step(run.batch(), run.G(run.noise()))
+        run.g_step(run.batch()[0], run.G(run.noise()))
     assert all(p.grad is None for p in run.D.parameters())
 
 

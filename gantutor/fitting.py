@@ -1,0 +1,77 @@
+"""Do the examples, the nets and the computer fit together? Each check raises a `BadInput` that says what does not."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gantutor.data import Images, place
+from gantutor.errors import BadInput
+from gantutor.labels import told
+from gantutor.models import CLASSES, evaluating
+
+
+def check_examples(x: Tensor, batch_size: int) -> None:
+    """Raise `BadInput` unless x can be trained on: (N, *shape), float, finite, pixels within [-1, 1], N ≥ batch."""
+    if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2:
+        kind = f"a {x.dtype} tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        raise BadInput(f"the data is {kind}: give Images, or a float tensor (N, *shape) such as (60000, 1, 28, 28).")
+    if len(x) < batch_size:
+        raise BadInput(f"batch_size is {batch_size}, but there are only {len(x)} examples: choose a smaller batch.")
+    low, high = (v.item() for v in x.aminmax())
+    if not x.isfinite().all():
+        raise BadInput("the data holds NaN or infinite values: remove those examples before training.")
+    if x.ndim >= 3 and (low < -1 or high > 1):
+        raise BadInput(
+            f"the pixels lie in [{low:g}, {high:g}], outside [-1, 1]: rescale them; for 0…255 that is x / 127.5 - 1."
+        )
+
+
+def check_labelled(G: nn.Module, D: nn.Module, data: Images | Tensor, device: torch.device) -> Tensor | None:
+    """The labels (N,) for a conditional pair, else None. Raises `BadInput` where pair and data do not agree."""
+    classes, others = (getattr(net, "classes", 0) for net in (G, D))
+    if classes != others:
+        raise BadInput(f"G is made for {classes} classes and D for {others}: make both for the same number.")
+    if not classes:
+        return None
+    if not isinstance(data, Images):
+        raise BadInput("G and D are conditional, but the data has no labels: give Images instead of a tensor.")
+    if len(data.classes) != classes:
+        raise BadInput(f"G and D are made for {classes} classes, but {data.name} has {len(data.classes)}.")
+    return place(data.labels, device)
+
+
+def choose_capture(capture: bool | None, device: torch.device, *nets: nn.Module) -> bool:
+    """Whether to replay a CUDA graph. Raises `BadInput` where that was asked for and there is no CUDA."""
+    if capture and device.type != "cuda":
+        raise BadInput(
+            f"capture is True, but CUDA graphs need a CUDA device, and this run is on {device}: leave it out."
+        )
+    own = all(type(net) in CLASSES.values() for net in nets)
+    return capture if capture is not None else device.type == "cuda" and own
+
+
+def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = None) -> None:
+    """Raise `BadInput` unless G makes examples shaped like x and D gives one logit for each; both are tried on two."""
+    if not isinstance(getattr(G, "latent_dim", None), int):
+        raise BadInput("G has no attribute latent_dim: set it to the length of the latent vectors that G takes.")
+    weight = next(G.parameters(), x)
+    if weight.dtype != x.dtype:
+        raise BadInput(f"the data is {x.dtype}, but the weights of G are {weight.dtype}: bring both to one dtype.")
+    two = x[:2].repeat(2, *[1] * (x.ndim - 1))[:2]
+    y = None if labels is None else labels[:1].repeat(2)
+    with evaluating(G), evaluating(D), torch.no_grad():
+        made = _try("G", told(G, y), torch.zeros(2, G.latent_dim, device=x.device, dtype=x.dtype))
+        if made.shape != two.shape:
+            raise BadInput(f"G makes examples of shape {tuple(made.shape[1:])}, but the data has {tuple(x.shape[1:])}.")
+        logits = _try("D", told(D, y), two)
+        if logits.numel() != 2:
+            raise BadInput(f"D turns 2 examples into {tuple(logits.shape)}: it must give one logit each, (2,).")
+
+
+def _try(name: str, net: Callable[[Tensor], Tensor], argument: Tensor) -> Tensor:
+    try:
+        return net(argument)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"{name} cannot take an input of shape {tuple(argument.shape)}: {reason}.") from error
