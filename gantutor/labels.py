@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from gantutor.errors import BadInput
 
@@ -49,6 +48,11 @@ def projected(net: nn.Sequential, table: nn.Module | None, x: Tensor, y: Tensor 
     h = net[:-1](x)  # (B, features)
     logits = net[-1](h).squeeze(1)  # (B,)
     return logits if table is None else logits + (table(y) * h).sum(1)
+
+
+def one_hot(y: Tensor, classes: int) -> Tensor:
+    """Labels (B,) -> (B, K), true at the label. (PyTorch's own waits for the values, which no CUDA graph can.)"""
+    return y[:, None] == torch.arange(classes, device=y.device)
 
 
 def check_labels(y: Tensor | None, n: int, classes: int) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 from gantutor import losses, models, penalties, toy
 from gantutor.data import Images
 from gantutor.errors import BadInput
-from gantutor.train import Recipe, Run
+from gantutor.train import Recipe, Run, latents
 
 PLAIN = Recipe(batch_size=8, penalty=None, average=0.0, decay_from=1.0)
 POINTS = toy.ring().sample(64, seed=0)
@@ -319,3 +319,114 @@ def test_impossible_lengths_are_refused_before_training(wrong):
 def test_impossible_sample_counts_are_refused():
     with pytest.raises(BadInput, match="number of samples is 0"):
         small_run().sample(0)
+
+
+# --- conditional -----------------------------------------------------------------------------------------------------
+
+# Three classes of points, far apart: class k lies around CENTERS[k] with spread 0.1.
+CENTERS = torch.tensor([[2.0, 0.0], [-1.0, 1.7], [-1.0, -1.7]])
+
+
+class Clouds(Images):
+    """Points in the place of pixels, with labels: the smallest conditional data there is."""
+
+    def __post_init__(self):
+        pass
+
+
+def clouds(n=600):
+    y = torch.arange(n) % 3
+    noise = torch.randn(n, 2, generator=torch.Generator().manual_seed(1))
+    return Clouds("clouds", CENTERS[y] + 0.1 * noise, y, ("right", "above", "below"))
+
+
+def test_the_conditional_loop_takes_the_steps_that_a_loop_by_hand_takes():
+    """Algorithm 1 with D(x, y) and G(z, y), R1 by autograd on the data alone, in float64."""
+    points = clouds(64)
+    data = Clouds(points.name, points.pixels.double(), points.labels, points.classes)
+    recipe = Recipe(batch_size=8, gamma=0.5, penalty_every=2, average=0.9, decay_from=1.0)
+    G, D = (net.double() for net in pair(classes=3))
+    run = Run(copy.deepcopy(G), copy.deepcopy(D), data, recipe, seed=5)
+
+    bce = nn.functional.binary_cross_entropy_with_logits
+    opt_g = torch.optim.Adam(G.parameters(), recipe.lr_g, betas=recipe.betas)
+    opt_d = torch.optim.Adam(D.parameters(), recipe.lr_d, betas=recipe.betas)
+    order = torch.Generator().manual_seed(5)
+    ones, zeros = torch.ones(8, dtype=torch.float64), torch.zeros(8, dtype=torch.float64)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        noise = [torch.randn(8, 3, dtype=torch.float64) for _ in range(5)]
+    for k, step in enumerate(run.steps(5)):
+        index = torch.randint(64, (8,), generator=order)
+        real, y = data.pixels[index], data.labels[index]
+        fake = G(noise[k], y)
+        d_loss = bce(D(real, y), ones) + bce(D(fake.detach(), y), zeros)
+        total = d_loss
+        if k % 2 == 0:
+            x = real.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(D(x, y).sum(), x, create_graph=True)
+            total = d_loss + 2 * 0.5 / 2 * (slope**2).sum(1).mean()
+        opt_d.zero_grad()
+        total.backward()
+        opt_d.step()
+        g_loss = bce(D(fake, y), ones)
+        opt_g.zero_grad()
+        g_loss.backward()
+        opt_g.step()
+        assert step.d_loss.item() == pytest.approx(d_loss.item(), rel=1e-9)
+        assert step.g_loss.item() == pytest.approx(g_loss.item(), rel=1e-9)
+    torch.testing.assert_close(weights(run.G), weights(G), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(weights(run.D), weights(D), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("label", ["concat", "embed", "projection"])
+def test_each_way_to_tell_the_class_learns_which_class_is_where(label):
+    nets = pair(classes=3, label=label, g_hidden=(32, 32), d_hidden=(32, 32))
+    run = Run(*nets, clouds(), Recipe(gamma=0.1, penalty_every=4, average=0.98))
+
+    def right(labels):
+        made = run.sample(300, labels=labels)
+        return (torch.cdist(made, CENTERS).argmin(1) == labels).float().mean().item()
+
+    before = min(right(torch.full((300,), k)) for k in range(3))
+    list(run.steps(600))
+    assert before < 0.6
+    assert all(right(torch.full((300,), k)) > 0.95 for k in range(3))
+    assert right(torch.arange(300) % 3) > 0.95  # the label of each example is its own, not that of its batch
+
+
+def test_labels_of_samples():
+    run = Run(*pair(classes=3), clouds(), PLAIN)
+    by_turns, asked = run.sample(7), run.sample(7, labels=[0, 1, 2, 0, 1, 2, 0])
+    assert torch.equal(by_turns, asked)
+    assert torch.equal(run.sample(4, labels=2), run.sample(4, labels=torch.tensor([2, 2, 2, 2])))
+    assert not torch.allclose(run.sample(4, labels=2), run.sample(4, labels=1))
+    many = run.sample(2500, labels=1)  # more than one batch of sampling
+    torch.testing.assert_close(many[2000:2010], run.G_average(latent(run, 2010)[2000:], torch.ones(10).long()))
+
+
+def latent(run, n):
+    return latents(run.G, n, 0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (3, "the labels go from 3 to 3"),
+        (-1, "from -1"),
+        ([0, 1], r"shape \(2,\): give int64 of shape \(5,\), from 0 to 2"),
+        (1.5, "float32"),
+        ("seven", "labels are 'seven'"),
+        (True, "bool"),
+    ],
+    ids=str,
+)
+def test_labels_that_do_not_fit_are_named(labels, message):
+    run = Run(*pair(classes=3), clouds(), PLAIN)
+    with pytest.raises(BadInput, match=message):
+        run.sample(5, labels=labels)
+
+
+def test_labels_for_an_unconditional_generator_are_refused():
+    with pytest.raises(BadInput, match="not conditional"):
+        small_run().sample(5, labels=1)

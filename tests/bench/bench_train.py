@@ -1,6 +1,7 @@
 """How fast do we train, how good does it get, and what does our loop save? Prints tables; pytest does not collect it.
 
     python tests/bench/bench_train.py                                # MNIST, 60 s of training, then the comparison
+    python tests/bench/bench_train.py --model cdcgan --precision bf16 --compare 0
     python tests/bench/bench_train.py --data strokes --seconds 20 --set gamma=0.1 --set loss=hinge
     python tests/bench/bench_train.py --seconds 0                    # the comparison alone
 
@@ -16,15 +17,17 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from bench_steps import MODELS, synchronize
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from gantutor import cli, data, judge, losses, metrics, models
+from gantutor import cli, data, fast, judge, losses, metrics, models
 from gantutor.train import Recipe, Run
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="mlp", choices=cli.MODELS)
     parser.add_argument("--data", default="mnist", choices=data.NAMES)
     parser.add_argument("--seconds", type=float, default=60, help="of training, for the score over time; 0 skips it")
     parser.add_argument("--compare", type=float, default=10, help="seconds for each loop compared; 0 skips it")
@@ -32,15 +35,22 @@ def main() -> None:
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe"
     )
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="fp32", choices=fast.PRECISIONS)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--no-capture", action="store_true", help="no CUDA graph, on CUDA")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     device, recipe = cli.choose_device(args.device), changed(Recipe(), args.set)
     images = data.load(args.data, device=device)
-    print(f"{args.data} on {device}, {torch.get_num_threads()} threads, torch {torch.__version__}, seed {args.seed}")
+    print(
+        f"{args.model} on {args.data} on {device}, {args.precision}, {torch.get_num_threads()} threads, torch {torch.__version__}, seed {args.seed}"
+    )
     fields = {name: getattr(recipe, name) for name in recipe.__dataclass_fields__}
     print(", ".join(f"{k} {getattr(v, 'name', getattr(v, '__name__', v))}" for k, v in fields.items()))
     if args.seconds:
-        score_over_time(images, recipe, device, args.seconds, args.seed)
+        capture = False if args.no_capture else None
+        options = dict(device=device, precision=args.precision, compile=args.compile, capture=capture, seed=args.seed)
+        score_over_time(args.model, images, recipe, args.seconds, options)
     if args.compare:
         compare_loops(images, device, args.compare)
 
@@ -58,16 +68,16 @@ def changed(recipe: Recipe, settings: list[str]) -> Recipe:
 
 
 def score_over_time(
-    images: data.Images, recipe: Recipe, device: str, seconds: float, seed: int, looks: int = 6
+    model: str, images: data.Images, recipe: Recipe, seconds: float, options: dict, looks: int = 6
 ) -> None:
     """Train for about `seconds` of pure training, stopping the clock for `looks` scores on the way."""
-    j = judge.load(images.name, device)
-    test, _ = judge.look(j, data.load(images.name, "test", device=device).pixels)
+    j = judge.load(images.name, options["device"])
+    test, _ = judge.look(j, data.load(images.name, "test", device=options["device"]).pixels)
     train, _ = judge.look(j, images.pixels[:10_000])
     print(f"\nfloor (10,000 training images against the test images): {metrics.frechet(train, test):.2f}")
 
-    run = new_run(images, recipe, device, seed)
-    steps = round(seconds * speed(new_run(images, recipe, device, seed).steps(10**9), 1, seconds=3))
+    run = new_run(model, images, recipe, **options)
+    steps = round(seconds * speed(new_run(model, images, recipe, **options).steps(10**9), 1, seconds=3))
     print(f"{'seconds':>8} {'steps':>8} {'images/s':>9} {'D loss':>7} {'G loss':>7} {'score':>8}")
     trained, began = 0.0, time.perf_counter()
     for step in run.steps(steps):
@@ -80,9 +90,9 @@ def score_over_time(
             began = time.perf_counter()
 
 
-def new_run(images: data.Images, recipe: Recipe, device: str, seed: int = 0) -> Run:
-    G, D = models.mlp(shape=tuple(images.pixels.shape[1:]), seed=seed)
-    return Run(G, D, images, recipe, seed=seed, device=device)
+def new_run(model: str, images: data.Images, recipe: Recipe, seed: int = 0, **options) -> Run:
+    G, D = MODELS[model][0](tuple(images.pixels.shape[1:]), seed=seed)
+    return Run(G, D, images, recipe, seed=seed, **options)
 
 
 def speed(steps: Iterator, items_per_step: int, seconds: float, warm_up: int = 20) -> float:
@@ -98,13 +108,6 @@ def speed(steps: Iterator, items_per_step: int, seconds: float, warm_up: int = 2
     return count * items_per_step / (time.perf_counter() - began)
 
 
-def synchronize() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    if torch.backends.mps.is_available():
-        torch.mps.synchronize()
-
-
 # --- our loop and the plain one --------------------------------------------------------------------------------------
 
 
@@ -113,8 +116,8 @@ def compare_loops(images: data.Images, device: str, seconds: float, rounds: int 
     full = Recipe()
     bare = dataclasses.replace(full, penalty=None, average=0.0, decay_from=1.0)
     loops: dict[str, Callable[[], Iterator]] = {
-        "ours, with R1, averaging, decay": lambda: new_run(images, full, device).steps(10**9),
-        "ours, without them": lambda: new_run(images, bare, device).steps(10**9),
+        "ours, with R1, averaging, decay": lambda: new_run("mlp", images, full, device=device).steps(10**9),
+        "ours, without them": lambda: new_run("mlp", images, bare, device=device).steps(10**9),
         "plain (DataLoader, transforms, .item())": lambda: plain_loop(images, full.batch_size, device),
     }
     results = {name: [] for name in loops}
