@@ -40,8 +40,8 @@ def save(run: Run, folder: str | PathLike) -> Path:
         "G": run.G.state_dict(),
         "D": run.D.state_dict(),
         "G_average": run.G_average.state_dict(),
-        "opt_g": run.opt_g.state_dict(),
-        "opt_d": run.opt_d.state_dict(),
+        "opt_g": _optimizer(run.opt_g),
+        "opt_d": _optimizer(run.opt_d),
         "order": run.order.get_state(),
         "randomness": run.randomness.state,
     }
@@ -60,10 +60,14 @@ def load(
     G: nn.Module | None = None,
     D: nn.Module | None = None,
     device: str | torch.device | None = None,
+    precision: str = "fp32",
+    compile: bool = False,
+    capture: bool | None = None,
 ) -> Run:
     """The run as it was saved, ready for more `steps`. Nets that are not the package's own are passed in as G and D.
 
-    On the kind of device it was saved on, it goes on bit for bit; on another, with random numbers of its own.
+    On the kind of device it was saved on, it goes on bit for bit; on another, with random numbers of its own. How the
+    steps are computed is not part of the file: `device`, `precision`, `compile` and `capture` are those of `Run`.
 
     Raises:
         BadInput: there is no run, the file is damaged or holds code, or it belongs to other nets or other data.
@@ -73,10 +77,12 @@ def load(
         raise BadInput(f"{path} was trained on {state['data']!r}, not on {data.name!r}: load that data set.")
     with _blaming(path):
         G, D = _net(path, state, "G", G), _net(path, state, "D", D)
-        run = Run(G, D, data, _recipe(state), seed=whole("step", state["step"]), device=device)
+        run = Run(G, D, data, _recipe(state), seed=whole("step", state["step"]), device=device, precision=precision,
+                  compile=compile, capture=capture)  # fmt: skip
         _fill(path, "averaged generator", run.G_average, state["G_average"])
-        run.opt_g.load_state_dict(state["opt_g"])
-        run.opt_d.load_state_dict(state["opt_d"])
+        for name, optimizer in (("opt_g", run.opt_g), ("opt_d", run.opt_d)):
+            own = optimizer.state_dict()["param_groups"]  # the options of the saved run may not fit this device
+            optimizer.load_state_dict({"state": state[name]["state"], "param_groups": own})
         if state["device"] == run.device.type:
             run.order.set_state(state["order"])
             run.randomness.state = [torch.Generator(d).set_state(s).get_state() for d, s in _streams(run, state)]
@@ -144,6 +150,12 @@ def _fill(path: Path, name: str, net: nn.Module, weights: dict[str, Tensor]) -> 
         raise BadInput(f"the weights of {name} in {path} do not fit {type(net).__name__}: {detail}") from error
 
 
+def _optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The optimizer's state, its learning rates as plain numbers: in a captured run they are tensors on the device."""
+    state = optimizer.state_dict()
+    return {**state, "param_groups": [{**group, "lr": float(group["lr"])} for group in state["param_groups"]]}
+
+
 def _plain(recipe: Recipe) -> dict[str, Any]:
     """The recipe with its functions replaced by their names."""
     named = {function: name for name, function in penalties.PENALTIES.items()}
@@ -169,11 +181,13 @@ def _streams(run: Run, state: dict) -> list[tuple[torch.device | str, Tensor]]:
 
 @contextlib.contextmanager
 def _blaming(path: Path) -> Iterator[None]:
-    """Turn whatever a malformed file sets off into one sentence about the file."""
+    """Turn whatever the contents of a file set off into one sentence that names the file."""
     try:
         yield
-    except BadInput:
-        raise
+    except BadInput as error:
+        if str(path) in str(error):
+            raise
+        raise BadInput(f"{path}: {error}") from error
     except (RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise _damaged(path, error) from error
 

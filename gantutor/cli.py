@@ -13,16 +13,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from gantutor import __version__
-from gantutor.errors import BadInput, GantutorError, unknown
+from gantutor import __version__, progress
+from gantutor.errors import BadInput, GantutorError, OutOfMemory, real, unknown, whole
 
-MODELS = ("mlp",)  # each names the function of `models` that makes the pair (G, D)
+MODELS = ("mlp", "dcgan", "cmlp", "cdcgan")  # functions of `models` that make the pair (G, D); with c, conditional
 LANDING = Path("notebooks", "00_start_here.ipynb")
 PROGRAM = "python -m gantutor" if Path(sys.argv[0]).name == "__main__.py" else "gantutor"
 
@@ -82,31 +81,43 @@ def make_parser() -> Parser:
 
     text = "open the course in JupyterLab"
     add("lab", help=text, usage=f"{PROGRAM} lab [JUPYTER OPTION …]",
-        description=f"{text.capitalize()}. All options go to Jupyter: --no-browser, --port 8890, …")  # fmt: skip
+        description=f"{capital(text)}. All options go to Jupyter: --no-browser, --port 8890, …")  # fmt: skip
 
     text = "download data sets and check them"
-    command = add("fetch", help=text, description=text.capitalize() + ".")
+    command = add("fetch", help=text, description=capital(text) + ".")
     command.add_argument("names", nargs="*", metavar="NAME", help="mnist, fashion-mnist; both if none is named")
 
     text = "train a GAN and save the run"
-    command = add("train", help=text, description=f"{text.capitalize()}. Ctrl-C ends early and saves what there is.")
+    command = add("train", help=text, description=f"{capital(text)}. Ctrl-C ends early and saves what there is.")
     command.add_argument("model", metavar="MODEL", help=", ".join(MODELS))
     command.add_argument("--data", metavar="NAME", default="mnist", help="strokes, mnist (default) or fashion-mnist")
     length = command.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, metavar="N", help="train for N steps")
     length.add_argument("--seconds", type=float, metavar="S", help="train for S seconds; loading does not count")
     command.add_argument("--seed", type=seed, metavar="K", default=0, help="the same seed, the same run (default 0)")
+    command.add_argument("--batch-size", type=int, metavar="N", help="real images per step (default 64)")
     command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto (default) takes the best")
+    command.add_argument("--precision", default="fp32", help="fp32 (default), or bf16: 16-bit passes through the nets")
+    command.add_argument("--compile", action="store_true", help="use torch.compile: the first steps take long")
+    command.add_argument("--no-capture", action="store_const", const=False, dest="capture",
+                         help="on CUDA, do not replay each step as one CUDA graph")  # fmt: skip
     command.add_argument("--out", metavar="DIR", type=Path, help="where the run is saved (default runs/MODEL-NAME)")
 
     text = "draw images from a saved run"
-    command = add("sample", help=text, description=text.capitalize() + ", with its averaged generator.")
+    command = add("sample", help=text, description=capital(text) + ", with its averaged generator.")
     command.add_argument("run", metavar="DIR", type=Path, help="the folder given to train --out")
-    command.add_argument("--count", type=int, metavar="N", default=64, help="how many images (default 64)")
+    command.add_argument("--count", type=int, metavar="N", help="how many images (default 64)")
+    command.add_argument("--label", metavar="CLASS", help="draw this class only, by number or name (7, sneaker)")
+    command.add_argument("--per-class", type=int, metavar="N", help="N images of each class, in order of class")
     command.add_argument("--seed", type=seed, metavar="K", default=0, help="the same seed, the same images (default 0)")
     command.add_argument("--out", metavar="FILE", type=Path, required=True,
-                         help=".npz (images: uint8 (N, C, H, W)) or .png (a grid)")  # fmt: skip
+                         help=".npz (images: uint8 (N, C, H, W); labels: int64 (N,), where a run has classes) or "
+                              ".png (a grid)")  # fmt: skip
     return parser
+
+
+def capital(text: str) -> str:
+    return text[0].upper() + text[1:]  # str.capitalize would make a gan of a GAN
 
 
 def seed(text: str) -> int:
@@ -173,45 +184,87 @@ def fetch(args: argparse.Namespace) -> int:
 
 
 def train(args: argparse.Namespace) -> int:
-    check_length(args.steps, args.seconds)
+    check_numbers(args)
     if args.model not in MODELS:
         raise unknown("model", args.model, MODELS)
     out = args.out or Path("runs", f"{args.model}-{args.data}")
 
-    from gantutor import checkpoint, data, models
-    from gantutor.train import Run
+    from gantutor import checkpoint, data
 
     if args.data not in data.NAMES:
         raise unknown("data set", args.data, data.NAMES)
     if os.path.exists(out / checkpoint.FILE):
         raise BadInput(f"{out} already holds a run: choose another folder with --out, or delete that one.")
     device = choose_device(args.device)
+    check_speed(args, device)
     images = data.load(args.data, device=device)
-    G, D = getattr(models, args.model)(shape=tuple(images.pixels.shape[1:]), seed=args.seed)
-    run = Run(G, D, images, seed=args.seed, device=device)
+    run = make_run(args, images, device)
     check_room(run, out)
-    note(f"Training {args.model} on {args.data} ({len(images):,} images, {device}). Ctrl-C ends early and saves.")
+    how = [device, *["bf16"] * (args.precision == "bf16"), *["compiled"] * args.compile, *["CUDA graph"] * run.capture]
+    facts = f"{len(images):,} images, {', '.join(how)}"
+    note(f"Training {args.model} on {args.data} ({facts}). Ctrl-C ends early and saves.")
+    return learn(run, args.steps, args.seconds, out)
+
+
+def learn(run, steps: int | None, seconds: float | None, out: Path) -> int:
+    """Train and save. A signal ends the training early, and so does a memory that runs out, which is an error."""
+    from gantutor import checkpoint
+
     with stop_signals() as asked:
-        progress = ProgressLine(args.steps, args.seconds, run.recipe.batch_size)
-        for step in run.steps(args.steps, seconds=args.seconds):
-            progress.show(step)
-            if asked:
-                break
-        progress.close()
+        line = progress.Line(steps, seconds, run.recipe.batch_size)
+        try:
+            for step in run.steps(steps, seconds=seconds):
+                line.show(step)
+                if asked:
+                    break
+        except OutOfMemory as error:
+            line.close()
+            kept = f" The {run.step:,} steps before are saved in {checkpoint.save(run, out)}." if run.step else ""
+            raise OutOfMemory(f"{error} The batch size is set with --batch-size.{kept}") from error
+        line.close()
         path = checkpoint.save(run, out)
         done = "Stopped early" if asked else "Done"
-        print(f"{done}: {progress.summary()}. The run is saved in {path}.")
-        print(f"See what it draws:  {PROGRAM} sample {quoted(out)} --count 64 --out {quoted(out / 'images.png')}")
+        print(f"{done}: {line.summary()}. The run is saved in {path}.")
+        what = "--count 64" if run.labels is None else "--per-class 8"
+        print(f"See what it draws:  {PROGRAM} sample {quoted(out)} {what} --out {quoted(out / 'images.png')}")
     return 0
 
 
-def check_length(steps: int | None, seconds: float | None) -> None:
-    if steps is None and seconds is None:
+def check_numbers(args: argparse.Namespace) -> None:
+    if args.steps is None and args.seconds is None:
         raise BadInput("say how long to train: --steps N or --seconds S.")
-    if steps is not None and steps < 1:
-        raise BadInput(f"--steps is {steps}: give a whole number, 1 or more.")
-    if seconds is not None and not 0 < seconds < float("inf"):
-        raise BadInput(f"--seconds is {seconds:g}: give a time above 0.")
+    if args.seconds is not None:
+        real("--seconds", args.seconds, above=0)
+    check_counts(args, "steps", "batch_size")
+
+
+def check_counts(args: argparse.Namespace, *names: str) -> None:
+    for name in names:
+        if getattr(args, name) is not None:
+            whole("--" + name.replace("_", "-"), getattr(args, name), least=1)
+
+
+def check_speed(args: argparse.Namespace, device: str) -> None:
+    """Raise `BadInput`, before anything is loaded, where the device cannot do what was asked for by name."""
+    import torch
+
+    from gantutor import fast
+
+    fast.check_precision(args.precision, torch.device(device))
+    if args.compile:
+        fast.check_compile(torch.device(device))
+
+
+def make_run(args: argparse.Namespace, images, device: str):
+    from gantutor import models
+    from gantutor.train import Recipe, Run
+
+    make = getattr(models, args.model.removeprefix("c"))
+    classes = len(images.classes) if args.model.startswith("c") else 0
+    G, D = make(shape=tuple(images.pixels.shape[1:]), seed=args.seed, classes=classes)
+    recipe = Recipe() if args.batch_size is None else Recipe(batch_size=args.batch_size)
+    return Run(G, D, images, recipe, seed=args.seed, device=device, precision=args.precision, compile=args.compile,
+               capture=args.capture)  # fmt: skip
 
 
 def choose_device(name: str) -> str:
@@ -279,61 +332,6 @@ def stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-class ProgressLine:
-    """Step, speed, losses, time left: one line on stderr, rewritten in place on a terminal, now and then elsewhere.
-
-    The losses are fetched from the device (`.item()`) only for a line that is printed.
-    """
-
-    def __init__(self, steps: int | None, seconds: float | None, batch_size: int):
-        self.steps, self.seconds, self.batch_size = steps, seconds, batch_size
-        self.terminal = sys.stderr.isatty()
-        self.pause = 0.2 if self.terminal else 10.0  # seconds between lines
-        self.began = self.printed = self.now = time.perf_counter()
-        self.step = None
-
-    def show(self, step) -> None:
-        self.step, self.now = step, time.perf_counter()
-        if self.now - self.printed >= self.pause:
-            self.printed = self.now
-            self.write(f"step {step.index:,}  {self.rate():,.0f} img/s  {self.losses()}  {clock(self.left())} left")
-
-    def write(self, line: str) -> None:
-        if self.terminal:
-            room = shutil.get_terminal_size().columns - 1
-            line = "\r" + line[:room].ljust(room)
-        print(line, end="" if self.terminal else "\n", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        if self.step is not None:
-            self.step.d_loss.item()  # the device may still be at work: wait, then look at the clock
-        self.now = time.perf_counter()
-        if self.terminal and self.printed > self.began:
-            print(file=sys.stderr)
-
-    def rate(self) -> float:
-        return self.step.index * self.batch_size / (self.now - self.began)
-
-    def losses(self) -> str:
-        return f"D {self.step.d_loss.item():.3f}  G {self.step.g_loss.item():.3f}"
-
-    def left(self) -> float:
-        elapsed = self.now - self.began
-        return elapsed * (self.steps / self.step.index - 1) if self.steps else max(self.seconds - elapsed, 0)
-
-    def summary(self) -> str:
-        if self.step is None:
-            return "0 steps"
-        return f"{self.step.index:,} steps in {clock(self.now - self.began)}, {self.rate():,.0f} img/s, {self.losses()}"
-
-
-def clock(seconds: float) -> str:
-    """75 -> "1:15", 3700 -> "1:01:40"."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
 def quoted(path: Path) -> str:
     return f'"{path}"' if " " in str(path) else str(path)
 
@@ -349,32 +347,74 @@ def sample(args: argparse.Namespace) -> int:
     writers = {".npz": write_npz, ".png": write_png}
     if args.out.suffix.lower() not in writers:
         raise BadInput(f"--out is {str(args.out)!r}: give a file that ends in .npz or .png.")
-    if args.count < 1:
-        raise BadInput(f"--count is {args.count}: give a whole number, 1 or more.")
+    check_counts(args, "count", "per_class")
+    if args.per_class is not None and (args.count, args.label) != (None, None):
+        raise BadInput("--per-class draws every class, as often as it says: leave out --count and --label.")
 
     from gantutor import checkpoint, train
     from gantutor.files import replacing
 
-    images = train.sample(checkpoint.load_generator(args.run), args.count, seed=args.seed)  # (N, C, H, W) in [-1, 1]
+    G = checkpoint.load_generator(args.run)
+    n, labels, what = choose_classes(args, getattr(G, "classes", 0))
+    images = train.sample(G, n, seed=args.seed, labels=labels)  # (N, C, H, W) in [-1, 1]
     if images.ndim != 4:
         raise BadInput(f"{args.run} makes examples of shape {tuple(images.shape[1:])}: give a run that makes images.")
     if not images.isfinite().all():
         raise BadInput(f"{args.run} makes NaN or infinite pixels: its training blew up. Train again with another seed.")
     with replacing(args.out) as temporary:
-        writers[args.out.suffix.lower()](images, temporary)
-    print(f"{args.count} images: {args.out}")
+        writers[args.out.suffix.lower()](temporary, images, train.wanted_labels(G, n, labels), args.per_class)
+    print(f"{n} images{what}: {args.out}")
     return 0
 
 
-def write_npz(images, path: Path) -> None:
+def choose_classes(args: argparse.Namespace, classes: int) -> tuple[int, int | list[int] | None, str]:
+    """How many images to draw, their labels as `train.sample` takes them, and the choice in words."""
+    if not classes and (args.label is not None or args.per_class is not None):
+        option = "--per-class" if args.label is None else "--label"
+        raise BadInput(f"{args.run} was trained without classes: leave out {option}, or train cmlp or cdcgan.")
+    if args.per_class is not None:
+        labels = [y for y in range(classes) for _ in range(args.per_class)]
+        return len(labels), labels, f", {args.per_class} of each of {classes} classes"
+    n = 64 if args.count is None else args.count
+    if args.label is None:
+        return n, None, ", the classes in turn" if classes else ""
+    label, name = find_class(args.label, args.run, classes)
+    return n, label, f" of class {name}"
+
+
+def find_class(text: str, run: Path, classes: int) -> tuple[int, str]:
+    """Number and name of a class of a saved run, from either. In a data set that is not ours the number is the name."""
+    from gantutor import checkpoint, data
+
+    names = data.CLASSES.get(str(checkpoint.read(run)[1]["data"]), ())
+    numbers = [str(label) for label in range(classes)]
+    names = names if len(names) == classes else numbers
+    for known in (numbers, [name.casefold() for name in names]):
+        if text.casefold() in known:
+            label = known.index(text.casefold())
+            return label, names[label]
+    raise unknown("class", text, names)
+
+
+def write_npz(path: Path, images, labels, per_class: int | None) -> None:
     import numpy as np
 
     pixels = images.add(1).mul(127.5).round().clamp(0, 255).byte().numpy()  # the inverse of x / 127.5 - 1
+    known = {} if labels is None else {"labels": labels.numpy()}
     with open(path, "wb") as file:
-        np.savez_compressed(file, images=pixels)
+        np.savez_compressed(file, images=pixels, **known)
 
 
-def write_png(images, path: Path) -> None:
+def write_png(path: Path, images, labels, per_class: int | None) -> None:
+    """A grid; with `per_class` each class begins a new row, and one of more than 25 images has several."""
+    from torch.nn.functional import pad
+
     from gantutor import show
 
-    show.grid(images).save(path, format="PNG")
+    columns = None
+    if per_class:
+        rows = -(-per_class // 25)
+        columns = -(-per_class // rows)
+        images = images.unflatten(0, (-1, per_class))  # (K, per_class, C, H, W)
+        images = pad(images, (0, 0) * 3 + (0, rows * columns - per_class), value=1.0).flatten(0, 1)  # white places
+    show.grid(images, columns).save(path, format="PNG")

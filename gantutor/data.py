@@ -23,7 +23,7 @@ from torch import Tensor
 
 from gantutor import strokes
 from gantutor.download import FILES, SHA256, Damaged, NoMirror, blaming, check, fetch, find, locate, read
-from gantutor.errors import BadDataFolder, BadInput, DataUnavailable, unknown
+from gantutor.errors import BadDataFolder, BadInput, DataUnavailable, OutOfMemory, unknown
 
 __all__ = ["NAMES", "Images", "fetch", "from_folder", "load", "load_or_strokes"]
 
@@ -160,9 +160,17 @@ def _images(name: str, pixels: Tensor, labels: Tensor, device: str | torch.devic
 
 
 def place(tensor: Tensor, device: str | torch.device) -> Tensor:
-    """The tensor on a device. Raises `BadInput` for a device that this computer does not have."""
+    """The tensor on a device.
+
+    Raises `BadInput` for a device that this computer does not have, `OutOfMemory` for one that is full.
+    """
     try:
         return tensor.to(device)
+    except torch.OutOfMemoryError as error:
+        size = tensor.numel() * tensor.element_size() / 1e9
+        raise OutOfMemory(
+            f"{device} has no room for {size:.1f} GB of images: free its memory, or take fewer."
+        ) from error
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"device {str(device)!r} cannot be used on this computer: {reason}") from error

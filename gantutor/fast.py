@@ -1,6 +1,7 @@
 """What makes a step faster without changing what it computes: 16-bit arithmetic, `torch.compile`, CUDA graphs."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
@@ -69,20 +70,31 @@ class Captured:
     Args:
         function: does the work, entirely on the device.
         generators: random generators that it draws from, beside the device's default one.
+
+    Raises:
+        BadInput: the function does something that cannot be recorded.
     """
 
     def __init__(self, function: Callable[[], Sequence[Tensor]], generators: Iterable[torch.Generator]):
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
+        with torch.cuda.stream(aside), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*capturable=True")  # Adam: why is this not captured?
             for _ in range(WARM_UP):
                 function()
         torch.cuda.current_stream().wait_stream(aside)
         self.graph = torch.cuda.CUDAGraph()
         for generator in generators:
             self.graph.register_generator_state(generator)
-        with torch.cuda.graph(self.graph):
-            self.result = function()
+        try:
+            with torch.cuda.graph(self.graph):
+                self.result = function()
+        except RuntimeError as error:
+            if "captur" not in str(error):
+                raise
+            raise BadInput(
+                f"this step cannot be recorded as a CUDA graph ({reason(error)}): use capture=False."
+            ) from error
 
     def __call__(self) -> Sequence[Tensor]:
         self.graph.replay()

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from gantutor import models, show, theory
 from gantutor import train as training
+from gantutor.data import Images
 from gantutor.errors import BadInput
+from gantutor.labels import told
 
 SHARE = 0.05  # the part of the training time that displaying may take
 NAP = 0.005  # seconds between two looks at whether somebody pressed stop
@@ -125,9 +127,15 @@ def read(steps: list[training.Step]) -> list[tuple[int, float, float]]:
 
 
 def samples(run: training.Run) -> show.Picture:
-    """What the run's generator makes now: 64 images, or 1,000 points over as many of the data."""
+    """What the run's generator makes now: 64 images, or 1,000 points over as many of the data.
+
+    A conditional run of 2 to 16 classes has a column for each class and at most 80 images.
+    """
     if run.examples.ndim == 4:
-        return show.grid(run.sample(64), scale=max(1, 480 // (8 * run.examples.shape[-1])))
+        classes = getattr(run.G, "classes", 0)
+        columns = classes if 2 <= classes <= 16 else 8
+        n = 64 if columns != classes else columns * min(10, 80 // columns)  # the classes take turns
+        return show.grid(run.sample(n), columns, scale=max(1, 480 // (8 * run.examples.shape[-1])))
     if run.examples.shape[1:] == (2,):
         return show.dots(run.examples[:1000], run.sample(1000))
     raise BadInput(f"the data has shape {tuple(run.examples.shape[1:])}: say with look=… how to draw it.")
@@ -245,23 +253,33 @@ def density_portrait(q_mean: float = 2.0, q_std: float = 1.0) -> show.Figure:
 
 
 def latent(run: training.Run | nn.Module) -> widgets.VBox:
-    """Walk from one latent to another and watch the image. Takes a run (its averaged generator) or a generator."""
-    G = run.G_average if isinstance(run, training.Run) else run
+    """Walk from one latent to another and watch the image. Takes a run (its averaged generator) or a generator.
 
-    def draw(start: int, end: int, way: float) -> show.Picture:
-        image = walk(G, start, end, torch.tensor([way]))
+    A conditional one gets a menu of its classes too, by name for a run on `Images`.
+    """
+    G, data = (run.G_average, run.data) if isinstance(run, training.Run) else (run, None)
+    classes = getattr(G, "classes", 0)
+    names = data.classes if isinstance(data, Images) else map(str, range(classes))
+    menu = {"label": dict(zip(names, range(classes), strict=True))} if classes else {}
+
+    def draw(start: int, end: int, way: float, label: int | None = None) -> show.Picture:
+        image = walk(G, start, end, torch.tensor([way]), label)
         return show.grid(image, scale=max(1, 224 // image.shape[-1]), gap=0)
 
-    return explore(draw, way=(0.0, 1.0, 0.02, 0.5), start=(0, 50, 1, 0), end=(0, 50, 1, 1))
+    return explore(draw, way=(0.0, 1.0, 0.02, 0.5), start=(0, 50, 1, 0), end=(0, 50, 1, 1), **menu)
 
 
-def walk(G: nn.Module, start: int, end: int, way: Tensor) -> Tensor:
+def walk(G: nn.Module, start: int, end: int, way: Tensor, label: int | None = None) -> Tensor:
     """Images (T, *shape) along the great circle between two seeds of `train.sample`, at places `way` (T,) in [0, 1].
+
+    A conditional G draws all of them in the class `label`, which it cannot do without.
 
     A latent z ~ N(0, I) of length d has a norm near √d. A straight line between two would pass far inside that shell,
     where G was never trained; the great circle stays on it (White 2016, arXiv 1609.04468).
     """
-    device = next(G.parameters()).device
+    if label is None and (classes := getattr(G, "classes", 0)):
+        raise BadInput(f"G is conditional, and label is None: give the class to walk in, 0 to {classes - 1}.")
+    device, y = next(G.parameters()).device, training.wanted_labels(G, len(way), label)  # y: (T,), or None
     a, b = (training.latents(G, 1, s)[0] for s in (start, end))  # (latent_dim,)
     angle = torch.arccos((a @ b / (a.norm() * b.norm())).clamp(-1, 1))
     way = way[:, None].to(a)  # (T, 1)
@@ -270,4 +288,4 @@ def walk(G: nn.Module, start: int, end: int, way: Tensor) -> Tensor:
         direction = a.expand(len(way), -1)
     z = direction / direction.norm(dim=1, keepdim=True) * a.norm().lerp(b.norm(), way)
     with models.evaluating(G), torch.no_grad():
-        return G(z.to(device))
+        return told(G, None if y is None else y.to(device))(z.to(device))

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -41,9 +42,9 @@ class MLPGenerator(nn.Module):
             raise BadInput(f"output is {output!r}: choose 'tanh' (images in [-1, 1]) or 'linear' (any value).")
         check_sizes(latent_dim=[latent_dim], hidden=hidden, shape=shape)
         check_conditioning(classes, label, G_LABELS)
-        self.config = dict(latent_dim=latent_dim, hidden=list(hidden), shape=list(shape), batch_norm=batch_norm,
-                           output=output, seed=seed, classes=classes, label=label)  # fmt: skip
-        self.latent_dim, self.classes = latent_dim, classes
+        self.config = native(latent_dim=latent_dim, hidden=list(hidden), shape=list(shape), batch_norm=batch_norm,
+                             output=output, seed=seed, classes=classes, label=label)  # fmt: skip
+        self.latent_dim, self.classes = self.config["latent_dim"], self.config["classes"]
         with seeded(seed):
             self.join = Join(classes, label, (latent_dim,))
             layers, width = [], self.join.width
@@ -52,7 +53,7 @@ class MLPGenerator(nn.Module):
                 layers += [nn.Linear(width, size, bias=not batch_norm), *norm, nn.ReLU()]
                 width = size
             layers += [nn.Linear(width, math.prod(shape)), *([nn.Tanh()] if output == "tanh" else [])]
-        self.net = nn.Sequential(*layers, nn.Unflatten(1, tuple(shape)))
+        self.net = nn.Sequential(*layers, nn.Unflatten(1, tuple(self.config["shape"])))
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.net(self.join(z, y))  # (B, latent_dim) -> (B, *shape)
@@ -74,9 +75,9 @@ class MLPDiscriminator(nn.Module):
         super().__init__()
         check_sizes(hidden=hidden, shape=shape)
         check_conditioning(classes, label, D_LABELS)
-        self.config = dict(hidden=list(hidden), shape=list(shape), seed=seed, classes=classes, label=label,
-                           spectral=spectral)  # fmt: skip
-        self.classes = classes
+        self.config = native(hidden=list(hidden), shape=list(shape), seed=seed, classes=classes, label=label,
+                             spectral=spectral)  # fmt: skip
+        self.classes = self.config["classes"]
         with seeded(seed):
             self.join = Join(classes, label, (math.prod(shape),))
             layers, width = [nn.Flatten()], self.join.width
@@ -129,10 +130,10 @@ class DCGANGenerator(nn.Module):
         doublings = check_conv(shape, width=width, kernel=kernel, latent_dim=latent_dim)
         check_choices(up=(up, UP), norm=(norm, NORMS), activation=(activation, ACTIVATIONS))
         check_conditioning(classes, label, G_LABELS)
-        self.config = dict(latent_dim=latent_dim, width=width, shape=list(shape), up=up, kernel=kernel, norm=norm,
-                           activation=activation, init_std=init_std, seed=seed, classes=classes,
-                           label=label)  # fmt: skip
-        self.latent_dim, self.classes = latent_dim, classes
+        self.config = native(latent_dim=latent_dim, width=width, shape=list(shape), up=up, kernel=kernel, norm=norm,
+                             activation=activation, init_std=init_std, seed=seed, classes=classes,
+                             label=label)  # fmt: skip
+        self.latent_dim, self.classes = self.config["latent_dim"], self.config["classes"]
         first, plain = FIRST[shape[1]], norm == "none"
 
         def rest(channels):
@@ -140,7 +141,7 @@ class DCGANGenerator(nn.Module):
 
         with seeded(seed):
             self.join = Join(classes, label, (latent_dim,))
-            wide = width * 2 ** (doublings - 1)
+            wide = self.config["width"] * 2 ** (doublings - 1)
             layers = [nn.Linear(self.join.width, wide * first * first, bias=plain),
                       nn.Unflatten(1, (wide, first, first)), *rest(wide)]  # fmt: skip
             for _ in range(doublings - 1):
@@ -184,10 +185,10 @@ class DCGANDiscriminator(nn.Module):
         check_conditioning(classes, label, D_LABELS)
         real("slope", slope, least=0)
         whole("hidden", hidden)
-        self.config = dict(width=width, shape=list(shape), down=down, kernel=kernel, norm=norm, slope=slope,
-                           hidden=hidden, spectral=spectral, init_std=init_std, seed=seed, classes=classes,
-                           label=label)  # fmt: skip
-        self.classes = classes
+        self.config = native(width=width, shape=list(shape), down=down, kernel=kernel, norm=norm, slope=slope,
+                             hidden=hidden, spectral=spectral, init_std=init_std, seed=seed, classes=classes,
+                             label=label)  # fmt: skip
+        self.classes = self.config["classes"]
         with seeded(seed):
             self.join = Join(classes, label, shape)
             layers, before, after = [], self.join.width, width
@@ -234,6 +235,7 @@ def same(before: int, after: int, kernel: int, bias: bool) -> list[nn.Module]:
 
 
 WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
+NORMALISING = (nn.BatchNorm1d, nn.BatchNorm2d)
 ACTIVATIONS = {"relu": nn.ReLU, "leaky": lambda: nn.LeakyReLU(0.2), "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 
@@ -245,9 +247,12 @@ def init_weights(net: nn.Module, std: float | None = 0.02) -> None:
     """
     if std is None:
         return
+    real("the standard deviation of the first weights", std, least=0)
     for layer in net.modules():
-        if isinstance(layer, (*WEIGHTED, nn.BatchNorm2d)):
-            layer.weight.normal_(1.0 if isinstance(layer, nn.BatchNorm2d) else 0.0, std)
+        if isinstance(layer, (*WEIGHTED, *NORMALISING)):
+            bounded = hasattr(layer, "parametrizations")  # then `layer.weight` is a copy, divided
+            weight = layer.parametrizations.weight.original if bounded else layer.weight
+            weight.normal_(1.0 if isinstance(layer, NORMALISING) else 0.0, std)
             if getattr(layer, "bias", None) is not None:
                 layer.bias.zero_()
 
@@ -331,7 +336,7 @@ def rows(net: nn.Module, *inputs: Tensor) -> list[Row]:
 
     for name, layer in net.named_modules():
         inner = {child for child, _ in layer.named_children()} - {"parametrizations"}
-        idle = isinstance(layer, Join) and not layer.classes
+        idle = isinstance(layer, Join) and layer.width == layer.shape[0]
         if not (inner or idle or "parametrizations" in name):
             handles.append(layer.register_forward_hook(look))
     try:
@@ -370,7 +375,7 @@ def check_conv(shape: Sequence[int], **sizes: int) -> int:
     check_sizes(shape=shape, **{name: [size] for name, size in sizes.items()})
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in FIRST:
         raise BadInput(f"the shape is {tuple(shape)}: a DCGAN makes (C, H, W) images of 28×28, 32×32 or 64×64 pixels.")
-    return (shape[1] // FIRST[shape[1]]).bit_length() - 1
+    return int(shape[1] // FIRST[shape[1]]).bit_length() - 1
 
 
 def check_conditioning(classes: int, label: str, choices: Sequence[str]) -> None:
@@ -385,11 +390,22 @@ def check_choices(**given: tuple[str, Iterable[str]]) -> None:
             raise unknown(name, value, choices)
 
 
+def native(**arguments: object) -> dict[str, object]:
+    """The arguments with Python's own numbers and lists in the place of NumPy's: a checkpoint holds nothing else."""
+
+    def own(value: object) -> object:
+        if isinstance(value, (list, tuple)):
+            return [own(part) for part in value]
+        return value.item() if isinstance(value, np.generic) else value
+
+    return {name: own(value) for name, value in arguments.items()}
+
+
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw the block's random numbers from `seed`, and leave torch's global random state as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)  # torch.manual_seed would touch every GPU as well
+        torch.random.default_generator.manual_seed(whole("seed", seed))  # torch.manual_seed would seed GPUs too
         yield
 
 

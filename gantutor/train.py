@@ -153,7 +153,7 @@ class Run:
         self.plan: tuple[int, int] | None = None  # first and last step of the steps(n) that is under way
         self.order = torch.Generator(self.device).manual_seed(whole("seed", seed if order_seed is None else order_seed))
         self.randomness = Randomness(whole("seed", seed if noise_seed is None else noise_seed), self.device)
-        self.recent = torch.zeros((), device=self.device) if self.capture else 0.0  # weight of G in the average
+        self.recent = self.examples.new_zeros(()) if self.capture else 0.0  # weight of G in the average
         self.captured: dict[bool, fast.Captured] = {}  # with the penalty, and without
 
     def steps(self, n: int | None = None, *, seconds: float | None = None) -> Iterator[Step]:
@@ -196,8 +196,7 @@ class Run:
         self.D.train()
         for _ in range(self.recipe.d_steps):
             real, y = self.batch()  # (B, *shape), (B,) or None
-            with self.autocast():
-                fake = told(self.pass_g, y)(self.noise()).to(real.dtype)  # (B, *shape)
+            fake = self.generate(y)  # (B, *shape)
             d_loss, real_logits, fake_logits = self.d_step(real, fake.detach(), y, penalise)
         g_loss = self.g_step(real, fake, y)  # the same fakes, looked at by the improved D: one pass through G saved
         update_average(self.G_average, self.G, self.recent)
@@ -207,10 +206,8 @@ class Run:
         self, real: Tensor, fake: Tensor, y: Tensor | None = None, penalise: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Lower D's loss on one batch of each kind. Returns the loss and the logits, detached."""
-        recipe, D = self.recipe, told(self.pass_d, y)
-        with self.autocast():
-            real_logits, fake_logits = D(real), D(fake)
-        real_logits, fake_logits = (logits.flatten().to(real.dtype) for logits in (real_logits, fake_logits))  # (B,)
+        recipe = self.recipe
+        real_logits, fake_logits = self.logits(real, y), self.logits(fake, y)  # (B,), (B,)
         loss = total = recipe.loss.d(real_logits, fake_logits)
         if penalise:  # by D itself: torch.compile has no second derivative
             total = loss + recipe.gamma * recipe.penalty_every * recipe.penalty(told(self.D, y), real, fake)
@@ -221,13 +218,10 @@ class Run:
 
     def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
         """Lower G's loss on the batch it made, D held fixed. Returns the loss, detached."""
-        D = told(self.pass_d, y)
         with frozen(self.D):
-            with self.autocast():
-                fake_logits = D(fake)
-                real_logits = D(real) if self.recipe.loss.paired else torch.full_like(fake_logits, float("nan"))
-            # NaN shows at once if a loss forgot to say it is paired
-            real_logits, fake_logits = (logits.flatten().to(real.dtype) for logits in (real_logits, fake_logits))
+            fake_logits = self.logits(fake, y)  # (B,)
+            unseen = torch.full_like(fake_logits, float("nan"))  # shows at once if a loss forgot to say it is paired
+            real_logits = self.logits(real, y) if self.recipe.loss.paired else unseen
             loss = self.recipe.loss.g(real_logits, fake_logits)
             self.opt_g.zero_grad()
             loss.backward()
@@ -244,8 +238,16 @@ class Run:
             self.randomness.write(stream)
         return [tensor.clone() for tensor in self.captured[penalise]()]
 
-    def autocast(self) -> torch.autocast:
-        return fast.autocast(self.precision, self.device)
+    def generate(self, y: Tensor | None) -> Tensor:
+        """What G makes of new noise: (batch_size, *shape)."""
+        z = self.noise()
+        with fast.autocast(self.precision, self.device):
+            return told(self.pass_g, y)(z).to(z.dtype)
+
+    def logits(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """D's logits (B,) of examples (B, *shape)."""
+        with fast.autocast(self.precision, self.device):
+            return told(self.pass_d, y)(x).flatten().to(x.dtype)
 
     def batch(self) -> tuple[Tensor, Tensor | None]:
         """A batch is an index: examples (batch_size, *shape), drawn with replacement, and their labels or None."""

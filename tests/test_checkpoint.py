@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gantutor import checkpoint, losses, models, penalties, toy
+from gantutor import checkpoint, fast, losses, models, penalties, toy
 from gantutor.data import Images
 from gantutor.errors import BadInput
 from gantutor.train import Recipe, Run
@@ -40,6 +40,106 @@ def test_a_loaded_run_goes_on_bit_for_bit(tmp_path):
             getattr(run, name).state_dict().values(), getattr(again, name).state_dict().values(), strict=True
         ):
             assert torch.equal(a, b)
+
+
+def few_images(classes: int = 3) -> Images:
+    random = torch.Generator().manual_seed(0)
+    pixels = torch.rand(20, 1, 28, 28, generator=random) * 2 - 1
+    return Images("some", pixels, torch.arange(20) % classes, tuple("abcdefgh"[:classes]))
+
+
+PAIRS = {
+    "mlp": lambda classes: models.mlp(latent_dim=3, g_hidden=(8,), d_hidden=(8,), classes=classes),
+    "dcgan": lambda classes: models.dcgan(latent_dim=3, g_width=2, d_width=2, hidden=8, classes=classes, spectral=True),
+}
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_an_image_run_goes_on_as_if_never_interrupted(tmp_path, pair, classes):
+    images, recipe = few_images(), Recipe(batch_size=4, penalty_every=2)
+    unbroken, broken = (Run(*PAIRS[pair](classes), images, recipe) for _ in range(2))
+    expected = list(unbroken.steps(6))
+    for step in broken.steps(6):
+        if step.index == 3:
+            break
+    checkpoint.save(broken, tmp_path)
+    again = checkpoint.load(tmp_path, images)
+    for a, b in zip(expected[3:], again.steps(), strict=True):
+        assert torch.equal(a.real_logits, b.real_logits)  # the same images, labels and noise
+        assert torch.equal(a.fake_logits, b.fake_logits)
+    for name in ("G", "D", "G_average"):
+        saved, loaded = getattr(unbroken, name).state_dict(), getattr(again, name).state_dict()
+        assert all(torch.equal(saved[key], loaded[key]) for key in saved)
+    assert torch.equal(
+        again.sample(5, labels=2 if classes else None), unbroken.sample(5, labels=2 if classes else None)
+    )
+
+
+def test_a_conditional_run_on_data_with_other_classes_is_refused(tmp_path):
+    path = checkpoint.save(Run(*PAIRS["mlp"](3), few_images(), Recipe(batch_size=4)), tmp_path)
+    with pytest.raises(BadInput, match="made for 3 classes, but some has 5") as caught:
+        checkpoint.load(tmp_path, few_images(5))
+    assert str(path) in str(caught.value)
+    with pytest.raises(BadInput, match="the data has no labels") as caught:
+        checkpoint.load(tmp_path, few_images().pixels)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_from_before_there_were_classes_is_loaded(tmp_path):
+    run = trained()
+    path = checkpoint.save(run, tmp_path)
+    state = torch.load(path, weights_only=True)
+    for net in ("G", "D"):
+        config = state["nets"][net]["config"]
+        assert config["classes"] == 0
+        for new in {"classes", "label", "spectral"} & config.keys():
+            del config[new]
+    torch.save(state, path)
+    again = checkpoint.load(tmp_path, POINTS)
+    for a, b in zip(run.steps(), again.steps(), strict=True):
+        assert torch.equal(a.d_loss, b.d_loss)
+
+
+def test_the_optimizers_of_another_device_lend_their_state_not_their_options(tmp_path):
+    run = trained()
+    path = checkpoint.save(run, tmp_path)
+    state = torch.load(path, weights_only=True)
+    for name in ("opt_g", "opt_d"):  # as a captured run on CUDA would have them, which Adam refuses on a CPU
+        state[name]["param_groups"][0] |= {"lr": torch.tensor(9.0), "capturable": True, "betas": (0.5, 0.5)}
+    torch.save(state, path)
+    again = checkpoint.load(tmp_path, POINTS)
+    (group,) = again.opt_d.param_groups
+    assert not group["capturable"]
+    assert group["betas"] == RECIPE.betas
+    for a, b in zip(run.steps(), again.steps(), strict=True):
+        assert torch.equal(a.d_loss, b.d_loss)
+
+
+def test_learning_rates_are_saved_as_plain_numbers(tmp_path):
+    run = trained()
+    for optimizer in (run.opt_g, run.opt_d):
+        optimizer.param_groups[0]["lr"] = torch.tensor(0.25)  # as in a captured run
+    state = torch.load(checkpoint.save(run, tmp_path), weights_only=True)
+    for name in ("opt_g", "opt_d"):
+        lr = state[name]["param_groups"][0]["lr"]
+        assert type(lr) is float
+        assert lr == 0.25
+    assert isinstance(run.opt_g.param_groups[0]["lr"], torch.Tensor)  # the run itself is left as it was
+
+
+def test_how_to_compute_is_chosen_when_loading(tmp_path, monkeypatch):
+    def cannot(device):
+        raise BadInput("there is no compiler.")
+
+    checkpoint.save(trained(), tmp_path)
+    again = checkpoint.load(tmp_path, POINTS, precision="bf16", capture=False)
+    assert (again.precision, again.capture) == ("bf16", False)
+    with pytest.raises(BadInput, match="capture is True"):
+        checkpoint.load(tmp_path, POINTS, device="cpu", capture=True)
+    monkeypatch.setattr(fast, "check_compile", cannot)
+    with pytest.raises(BadInput, match="no compiler"):
+        checkpoint.load(tmp_path, POINTS, compile=True)
 
 
 def test_the_loaded_generator_is_the_averaged_one(tmp_path):

@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gantutor import checkpoint, cli, data, files, models, strokes
+from gantutor import checkpoint, cli, data, fast, files, models, strokes, train
 from gantutor.errors import BadInput
-from gantutor.train import Run, Step
+from gantutor.train import Recipe, Run
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
 CPU = "--device", "cpu"  # where the runs are made that the tests compare with
@@ -43,9 +43,22 @@ def saved(images, tmp_path_factory) -> Path:
     return checkpoint.save(run, tmp_path_factory.mktemp("saved")).parent
 
 
-def assert_same_progress(run: Run, images: data.Images, steps: int, of: int, seed: int = 0):
+@pytest.fixture(scope="module")
+def clothes(images) -> data.Images:
+    return data.Images("fashion-mnist", images.pixels, images.labels, data.CLASSES["fashion-mnist"])
+
+
+@pytest.fixture(scope="module")
+def conditional(clothes, tmp_path_factory) -> Path:
+    """A conditional run of three steps, made without the command line."""
+    run = Run(*models.mlp(classes=10), clothes)
+    list(run.steps(3))
+    return checkpoint.save(run, tmp_path_factory.mktemp("conditional")).parent
+
+
+def assert_same_progress(run: Run, images: data.Images, steps: int, of: int, seed: int = 0, nets=None, **options):
     """`run` is where the first `steps` of a training of `of` steps lead."""
-    other = Run(*models.mlp(seed=seed), images, seed=seed)
+    other = Run(*(nets or models.mlp(seed=seed)), images, seed=seed, **options)
     for step in other.steps(of):
         if step.index == steps:
             break
@@ -84,11 +97,11 @@ def test_seconds_do_not_count_loading(images, monkeypatch, tmp_path, capsys):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_of_a_step_lets_the_step_end(few, monkeypatch, capsys, number):
-    def interrupted(self, real, z):
+    def interrupted(self, *args):
         if self.step == 4:  # the fifth
             signal.raise_signal(number)
             signal.raise_signal(number)  # an impatient person
-        return d_step(self, real, z)
+        return d_step(self, *args)
 
     d_step, before = Run.d_step, signal.getsignal(number)
     with monkeypatch.context() as patch:
@@ -124,6 +137,107 @@ def test_interrupted_before_training_leaves_nothing(monkeypatch, tmp_path, capsy
     assert tree(tmp_path) == {}
 
 
+@pytest.mark.parametrize(
+    ("model", "make"),
+    [
+        ("dcgan", lambda: models.dcgan()),
+        ("cmlp", lambda: models.mlp(classes=10)),
+        ("cdcgan", lambda: models.dcgan(classes=10)),
+    ],
+)
+def test_each_model_is_the_pair_of_its_name(few, capsys, model, make):
+    assert cli.main(["train", model, "--data", "strokes", "--steps", "2", "--batch-size", "8", *CPU]) == 0
+    run = checkpoint.load(Path("runs", f"{model}-strokes"), few)
+    assert_same_progress(run, few, steps=2, of=2, nets=make(), recipe=Recipe(batch_size=8))
+    assert ("--per-class 8" in capsys.readouterr().out) == model.startswith("c")
+
+
+def test_the_batch_size_and_the_precision_are_those_asked_for(few, capsys):
+    asked = "train mlp --steps 3 --batch-size 32 --precision bf16 --out here"
+    assert cli.main([*asked.split(), *CPU]) == 0
+    assert "(200 images, cpu, bf16)" in capsys.readouterr().err
+    run = checkpoint.load("here", few)
+    assert_same_progress(run, few, steps=3, of=3, recipe=Recipe(batch_size=32), precision="bf16")
+    with pytest.raises(AssertionError):
+        assert_same_progress(run, few, steps=3, of=3, recipe=Recipe(batch_size=32))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], {"precision": "fp32", "compile": False, "capture": None}),
+        (["--no-capture"], {"precision": "fp32", "compile": False, "capture": False}),
+        (["--compile", "--precision", "bf16"], {"precision": "bf16", "compile": True, "capture": None}),
+    ],
+)
+def test_the_speed_options_reach_the_run(few, monkeypatch, capsys, options, expected):
+    class Enough(Exception):
+        pass
+
+    def run(*args, **given):
+        assert {name: given[name] for name in expected} == expected
+        raise Enough
+
+    monkeypatch.setattr(train, "Run", run)
+    monkeypatch.setattr(fast, "check_compile", lambda device: None)
+    with pytest.raises(Enough):
+        cli.main(["train", "mlp", "--steps", "1", *options, *CPU])
+
+
+def test_what_the_device_cannot_do_is_told_before_anything_is_loaded(monkeypatch, tmp_path, capsys):
+    def cannot(*args):
+        raise RuntimeError("no such arithmetic")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "load", lambda *args, **kwargs: pytest.fail("loaded"))
+    monkeypatch.setattr(fast, "autocast", cannot)
+    monkeypatch.setattr(torch, "compile", cannot)
+    for options, said in {
+        "--precision bf16": "precision bf16 cannot be used on cpu: no such arithmetic. Use fp32.",
+        "--precision fp16": "unknown precision 'fp16'",
+        "--compile": "torch.compile does not work here on cpu: no such arithmetic. Train without it.",
+        "--batch-size 0": "--batch-size is 0: give a whole number, 1 or more.",
+    }.items():
+        assert cli.main(["train", "mlp", "--steps", "1", *options.split(), *CPU]) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert err.count("\n") == 1
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.slow
+def test_a_compiled_training_learns_what_a_plain_one_does(few, capsys):
+    assert cli.main(["train", "mlp", "--steps", "2", "--compile", "--out", "here", *CPU]) == 0
+    assert "cpu, compiled)" in capsys.readouterr().err
+    compiled, plain = checkpoint.load("here", few), Run(*models.mlp(), few)
+    list(plain.steps(2))
+    torch.testing.assert_close(compiled.sample(8), plain.sample(8), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("steps_before", [0, 3])
+def test_where_the_memory_runs_out_what_was_learned_is_saved(few, monkeypatch, tmp_path, capsys, steps_before):
+    def hungry(self, penalise):
+        if self.step == steps_before:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return turn(self, penalise)
+
+    turn = Run.turn
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "turn", hungry)
+        assert cli.main(["train", "mlp", "--steps", "9", "--batch-size", "40", "--out", "here", *CPU]) == 2
+    out, err = capsys.readouterr()
+    sentence = err.splitlines()[-1]
+    assert sentence.startswith("gantutor: cpu ran out of memory at batch size 40: try 20.")
+    assert "--batch-size" in sentence
+    assert not out
+    if steps_before:
+        assert f"saved in {Path('here', 'run.pt')}" in sentence
+        assert_same_progress(checkpoint.load("here", few), few, steps=3, of=9, recipe=Recipe(batch_size=40))
+    else:
+        assert "saved" not in sentence
+        assert tree(tmp_path) == {}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C reaches a process group there")
 def test_ctrl_c_ends_a_real_training(tmp_path):
@@ -151,79 +265,6 @@ def test_ctrl_c_ends_a_real_training(tmp_path):
     assert "Stopped early" in out
     assert "Traceback" not in err
     assert checkpoint.read(tmp_path / "run")[1]["step"] > 0
-
-
-# --- the progress line -----------------------------------------------------------------------------------------------
-
-
-class Loss:
-    """Stands in for a 0-d tensor and counts how often it was fetched from the device."""
-
-    fetched = 0
-
-    def item(self) -> float:
-        Loss.fetched += 1
-        return 0.5
-
-
-class Clock:
-    now = 100.0
-
-    def perf_counter(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def ticking(monkeypatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(cli.time, "perf_counter", clock.perf_counter)
-    monkeypatch.setattr(Loss, "fetched", 0)
-    return clock
-
-
-def show_steps(line: cli.ProgressLine, clock: Clock, steps: int, seconds_each: float):
-    for index in range(1, steps + 1):
-        clock.now += seconds_each
-        line.show(Step(index, Loss(), Loss(), None, None))
-
-
-def test_in_a_log_a_line_comes_every_ten_seconds(ticking, capsys):
-    line = cli.ProgressLine(steps=1000, seconds=None, batch_size=64)
-    show_steps(line, ticking, 200, seconds_each=0.125)  # 25 s: lines at 10 s and 20 s
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2
-    assert Loss.fetched == 2 * len(lines)
-    assert lines[1] == "step 160  512 img/s  D 0.500  G 0.500  1:45 left"  # 64 / 0.125 s; 840 steps × 0.125 s
-
-
-def test_on_a_terminal_one_line_is_rewritten(ticking, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "40")
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    line = cli.ProgressLine(steps=None, seconds=60, batch_size=64)
-    show_steps(line, ticking, 100, seconds_each=0.0101)  # just over 1 s: at most 5 lines
-    line.close()
-    said = capsys.readouterr().err
-    assert said.endswith("\n")
-    assert said.count("\n") == 1
-    first, *lines = said[:-1].split("\r")
-    assert first == ""
-    assert 4 <= len(lines) <= 5
-    assert all(len(text) == 39 for text in lines)  # a full line would wrap, and leave copies behind
-    assert "left" not in lines[0]  # cut off at 39
-    assert Loss.fetched == 2 * len(lines) + 1  # and once to wait for the device at the end
-
-
-def test_the_time_left_of_a_training_in_seconds(ticking, capsys):
-    line = cli.ProgressLine(steps=None, seconds=60, batch_size=1)
-    show_steps(line, ticking, 2, seconds_each=10)
-    assert [text.split()[-2] for text in capsys.readouterr().err.splitlines()] == ["0:50", "0:40"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0:00"), (75, "1:15"), (59.6, "1:00"), (3700, "1:01:40"), (90061, "25:01:01")]
-)
-def test_clock(seconds, text):
-    assert cli.clock(seconds) == text
 
 
 # --- sample ----------------------------------------------------------------------------------------------------------
@@ -257,6 +298,52 @@ def test_sample_png_is_a_picture_of_the_grid(saved, tmp_path, capsys):
     with Image.open(tmp_path / "deep" / "x.PNG") as picture:
         assert picture.format == "PNG"
         assert min(picture.size) >= 4 * 28
+
+
+@pytest.mark.parametrize(
+    ("options", "labels", "said"),
+    [
+        ("--count 4 --label 7", [7] * 4, "4 images of class sneaker: "),
+        ("--count 3 --label Sneaker", [7] * 3, "3 images of class sneaker: "),
+        ("--label t-shirt/TOP", [0] * 64, "64 images of class T-shirt/top: "),
+        ("--per-class 2", [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9], "20 images, 2 of each of 10"),
+        ("--count 12", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1], "12 images, the classes in turn: "),
+    ],
+)
+def test_sample_draws_the_classes_asked_for(conditional, tmp_path, capsys, options, labels, said):
+    file = tmp_path / "x.npz"
+    assert cli.main(["sample", str(conditional), *options.split(), "--seed", "5", "--out", str(file)]) == 0
+    assert said in capsys.readouterr().out
+    with np.load(file) as arrays:
+        pixels, drawn = arrays["images"], arrays["labels"]
+    assert drawn.dtype == np.int64
+    assert drawn.tolist() == labels
+    G = checkpoint.load_generator(conditional)
+    expected = G(train.latents(G, len(labels), 5), torch.tensor(labels))
+    assert np.abs(pixels / 127.5 - 1 - expected.numpy()).max() <= 0.5 / 127.5 + 1e-6
+
+
+def test_a_run_on_data_of_ones_own_has_numbers_for_classes(images, tmp_path, capsys):
+    mine = data.Images("mine", images.pixels, images.labels, data.CLASSES["fashion-mnist"])
+    checkpoint.save(Run(*models.mlp(classes=10), mine), tmp_path)
+    sample = ["sample", str(tmp_path), "--out", str(tmp_path / "x.npz"), "--label"]
+    assert cli.main([*sample, "sneaker"]) == 2
+    assert "unknown class 'sneaker': The choices are: 0, 1, 2" in capsys.readouterr().err
+    assert cli.main([*sample, "7"]) == 0
+    assert "of class 7" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("per_class", "columns"), [(3, 3), (25, 25), (31, 16), (100, 25)])
+def test_in_a_png_each_class_begins_a_row(tmp_path, per_class, columns):
+    shades = torch.tensor([-1.0, 0.0]).repeat_interleave(per_class).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
+    cli.write_png(tmp_path / "x.png", shades, None, per_class)
+    with Image.open(tmp_path / "x.png") as picture:
+        middles = np.asarray(picture)[6::10, 6::10].astype(int)  # one pixel of each place: 8 wide, and a line of 2
+    rows = -(-per_class // columns)
+    assert middles.shape == (2 * rows, columns)
+    filled = np.full((2, rows * columns), 255)
+    filled[:, :per_class] = [[0], [128]]
+    assert np.abs(middles - filled.reshape(2 * rows, columns)).max() <= 1
 
 
 @pytest.mark.parametrize("file", ["x.npz", "x.png"])
@@ -361,20 +448,32 @@ BAD = [
     ("sample old", "required: --out"),
     ("sample old --count 0 --out x.npz", "--count is 0: give a whole number"),
     ("sample old --count -1 --out x.png", "--count is -1: give a whole number"),
+    ("train mlp --steps 1 --batch-size -2", "--batch-size is -2: give a whole number"),
+    ("train mlp --steps 1 --batch-size 201", "batch_size is 201, but there are only 200 examples"),
+    ("train mlp --steps 1 --precision fp8", "unknown precision 'fp8'"),
+    ("sample old --label 7 --out x.npz", "old was trained without classes: leave out --label"),
+    ("sample old --per-class 7 --out x.npz", "old was trained without classes: leave out --per-class"),
+    ("sample dressed --label 10 --out x.npz", "unknown class '10': The choices are: T-shirt/top, trouser"),
+    ("sample dressed --label -1 --out x.npz", "unknown class '-1'"),
+    ("sample dressed --label sneker --out x.npz", "unknown class 'sneker': did you mean 'sneaker'?"),
+    ("sample dressed --per-class 0 --out x.npz", "--per-class is 0: give a whole number, 1 or more"),
+    ("sample dressed --per-class 3 --count 3 --out x.npz", "leave out --count and --label"),
+    ("sample dressed --per-class 3 --label 0 --out x.npz", "leave out --count and --label"),
     ("fetch strokes", "'strokes' has no files to fetch"),
 ]
 
 
 @pytest.mark.parametrize(("line", "said"), BAD, ids=[line for line, _ in BAD])
-def test_each_error_is_one_sentence_and_changes_nothing(few, saved, tmp_path, capsys, line, said):
+def test_each_error_is_one_sentence_and_changes_nothing(few, saved, conditional, tmp_path, capsys, line, said):
     (tmp_path / "file").write_text("a file")
-    for folder, contents in {"old": (saved / "run.pt").read_bytes(), "broken": b"PK\3\4 no more"}.items():
+    runs = {"old": (saved / "run.pt").read_bytes(), "dressed": (conditional / "run.pt").read_bytes()}
+    for folder, contents in {**runs, "broken": b"PK\3\4 no more"}.items():
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "run.pt").write_bytes(contents)
     before = tree(tmp_path)
     assert cli.main(line.split()) == 2
     out, err = capsys.readouterr()
-    assert said.replace("/", os.sep) in err
+    assert said in err or said.replace("/", os.sep) in err
     assert err.count("\n") == 1
     assert not out
     assert tree(tmp_path) == before

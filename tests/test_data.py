@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from gantutor import data, download, strokes
-from gantutor.errors import BadInput, DataUnavailable
+from gantutor.errors import BadInput, DataUnavailable, OutOfMemory
 
 REAL = os.environ.get("GANTUTOR_DATA")
 
@@ -448,3 +448,12 @@ def test_the_published_files(monkeypatch, name, split):
     if (name, split) == ("mnist", "train"):
         mean = (images.pixels.double().mean().item() + 1) / 2
         assert mean == pytest.approx(0.1307, abs=5e-5)  # the mean that public MNIST scripts normalise by
+
+
+def test_a_device_without_room_is_told_from_one_that_is_missing(monkeypatch):
+    def full(self, device):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch.Tensor, "to", full)
+    with pytest.raises(OutOfMemory, match=r"cuda has no room for 0\.4 GB of data"):
+        data.place(torch.empty(100_000_000), "cuda")

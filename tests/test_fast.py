@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 import torch
-from tape import Tape
+from tape import stand_in
 from torch import nn
 
 from gantutor import fast, fitting, losses, models, penalties, toy, train
@@ -45,8 +45,7 @@ def numbers(run, n):
 @pytest.fixture
 def tape(monkeypatch):
     """Runs made after ``tape(True)`` are captured, by the stand-in."""
-    monkeypatch.setattr(fast, "Captured", Tape)
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)  # labels are looked at on the CPU only
+    stand_in(monkeypatch)
 
     def switch(on):
         monkeypatch.setattr(fitting, "choose_capture", lambda *_: on)
@@ -92,21 +91,27 @@ def test_a_run_that_trained_before_it_was_captured_goes_on(tape):
     assert torch.equal(*(weights(run.G_average) for run in runs))
 
 
-def test_the_stand_in_keeps_numbers_as_a_cuda_graph_does():
+def test_the_stand_in_keeps_numbers_as_a_cuda_graph_does(tape):
     """Else the tests above would not see a learning rate that is a Python number."""
     rate, total, random = [1.0], torch.zeros(1), torch.Generator().manual_seed(0)
-
-    def function():
-        return [total.add_(rate[0]), torch.rand(2, generator=random)]
-
-    replay = Tape(function, [random])
+    captured = fast.Captured(lambda: [total.add_(rate[0]), torch.rand(2, generator=random)], [random])
     total.zero_()
     rate[0] = 5.0
-    first, second = ([t.clone() for t in replay()] for _ in range(2))
+    first, second = ([t.clone() for t in captured()] for _ in range(2))
     assert (first[0].item(), second[0].item()) == (1, 2)
     assert not torch.equal(first[1], second[1])
-    with pytest.raises(RuntimeError, match="capturing"):
-        Tape(lambda: [total * total.item()], [])
+
+
+def test_a_step_that_cannot_be_captured_is_named(tape):
+    tape(True)
+
+    def waiting(real_logits, fake_logits):
+        return fake_logits.mean() * (2 if real_logits.mean().item() > 0 else 1)
+
+    own = losses.Loss("own", waiting, losses.non_saturating_g)
+    run = Run(*points_pair(), POINTS, dataclasses.replace(RECIPE, loss=own))
+    with pytest.raises(BadInput, match="cannot be recorded as a CUDA graph.*not permitted.*capture=False"):
+        list(run.steps(1))
 
 
 def test_steps_of_a_captured_run_keep_their_values(tape):
@@ -158,9 +163,11 @@ def test_bf16_is_used_inside_the_nets_and_nowhere_else():
     recipe = dataclasses.replace(RECIPE, penalty=spying_penalty)
     runs = {p: Run(*points_pair(), POINTS, recipe, seed=1, precision=p) for p in fast.PRECISIONS}
     inside = []
-    runs["bf16"].D.net[1].register_forward_hook(lambda layer, given, made: inside.append(made.dtype))
+    for net in (runs["bf16"].G, runs["bf16"].D):
+        net.net[1].register_forward_hook(lambda layer, given, made: inside.append((layer, made.dtype)))
     steps = {p: list(run.steps(5))[-1] for p, run in runs.items()}
-    assert torch.bfloat16 in inside
+    for net in (runs["bf16"].G, runs["bf16"].D):
+        assert (net.net[1], torch.bfloat16) in inside
     assert set(seen) == {torch.float32}
     for tensor in (steps["bf16"].d_loss, steps["bf16"].fake_logits, *runs["bf16"].G.parameters()):
         assert tensor.dtype == torch.float32

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from gantutor import live, losses, models, toy, train
+from gantutor.data import Images
 from gantutor.errors import BadInput
 
 
@@ -131,6 +132,40 @@ def test_samples_of_images_are_a_grid_and_other_data_needs_a_look(page):
     asyncio.run(live.train(run, 1, look=lambda run: Image.new("RGB", (9, 9))))
 
 
+class Shade(torch.nn.Module):
+    """Paints each class in its own grey."""
+
+    latent_dim = 4
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.classes, self.scale = classes, torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, z, y):
+        return (y / self.classes * self.scale).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
+
+
+def make_shades(classes: int) -> train.Run:
+    images = Images(
+        "mine", torch.zeros(100, 1, 8, 8), torch.arange(100) % classes, [f"no. {y}" for y in range(classes)]
+    )
+    return train.Run(Shade(classes), models.MLPDiscriminator((16,), (1, 8, 8), classes=classes), images)
+
+
+@pytest.mark.parametrize(("classes", "rows"), [(2, 10), (10, 8), (16, 5)])
+def test_samples_of_a_conditional_run_have_a_column_for_each_class(classes, rows):
+    picture = np.asarray(live.samples(make_shades(classes)), dtype=int)
+    middles = picture[30::58, 30::58]  # one pixel of each image: 8 × 7 wide, and a line of 2
+    assert middles.shape == (rows, classes)
+    assert np.abs(middles - (np.arange(classes) / classes + 1) * 127.5).max() <= 1
+
+
+def test_samples_of_many_classes_come_as_they_are():
+    middles = np.asarray(live.samples(make_shades(17)), dtype=int)[30::58, 30::58]
+    assert middles.shape == (8, 8)
+    assert np.abs(middles.flatten() - (np.arange(64) % 17 / 17 + 1) * 127.5).max() <= 1
+
+
 def test_every_loss_can_be_watched(page):
     for loss in losses.LOSSES.values():
         G, D = models.mlp((2,), g_hidden=(8,), d_hidden=(8,), output="linear")
@@ -227,3 +262,28 @@ def test_the_latent_explorer_takes_a_run_or_a_generator():
         before = box.picture.value
         box.controls["way"].value = 1.0
         assert box.picture.value != before
+
+
+def test_the_latent_explorer_of_a_conditional_generator_has_a_menu_of_classes():
+    run = make_shades(4)
+    for start, names in ((run, ("no. 0", "no. 1", "no. 2", "no. 3")), (run.G, ("0", "1", "2", "3"))):
+        box = live.latent(start)
+        menu = box.controls["label"]
+        assert (tuple(menu.options), menu.value, box.message.value) == (names, 0, "")
+        for y in (0, 3):
+            menu.value = y
+            grey = Image.open(io.BytesIO(box.picture.value)).getpixel((9, 9))
+            assert abs(grey - (y / 4 + 1) * 127.5) <= 1
+    assert "label" not in live.latent(models.mlp((1, 8, 8), g_hidden=(16,), d_hidden=(16,))[0]).controls
+
+
+def test_a_walk_stays_in_its_class():
+    G, _ = models.mlp((1, 8, 8), g_hidden=(16,), d_hidden=(16,), classes=3)
+    walked = live.walk(G, 3, 4, torch.tensor([0.0, 1.0]), label=2)
+    for image, seed in zip(walked, (3, 4), strict=True):
+        torch.testing.assert_close(image, train.sample(G, 1, seed=seed, labels=2)[0], rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(image, train.sample(G, 1, seed=seed, labels=1)[0], rtol=1e-4, atol=1e-4)
+    with pytest.raises(BadInput, match="label is None: give the class to walk in, 0 to 2"):
+        live.walk(G, 3, 4, torch.tensor([0.5]))
+    with pytest.raises(BadInput, match="labels go from 3 to 3"):
+        live.walk(G, 3, 4, torch.tensor([0.5]), label=3)

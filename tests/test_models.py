@@ -1,5 +1,11 @@
+import inspect
+import json
+from itertools import pairwise
+
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from gantutor import models
 from gantutor.errors import BadInput
@@ -63,3 +69,424 @@ def test_a_net_is_made_again_from_its_config():
 def test_wrong_sizes_are_named(wrong):
     with pytest.raises(BadInput, match=next(iter(wrong))):
         models.MLPGenerator(**wrong)
+
+
+# --- convolutional ---------------------------------------------------------------------------------------------------
+
+NARROW = dict(width=4, seed=1)
+GENERATORS = (models.MLPGenerator, models.DCGANGenerator)
+DISCRIMINATORS = (models.MLPDiscriminator, models.DCGANDiscriminator)
+
+
+def kinds(net):
+    return [type(layer) for layer in net.modules()]
+
+
+@pytest.mark.parametrize("width", [4, 6])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("size", "factors", "first"), [(28, [2, 1], 7), (32, [4, 2, 1], 4), (64, [8, 4, 2, 1], 4)])
+def test_dcgan_counts_shapes_and_range(size, factors, first, channels, width):
+    """Layer by layer: 4×4 kernels, no bias before batch norm, which has two numbers per channel."""
+    up = [width * f for f in factors]  # channels of G's feature maps
+    G = models.DCGANGenerator(10, width, (channels, size, size), init_std=1.0)
+    linear, norms = 10 * up[0] * first**2, sum(2 * c for c in up)
+    inner = sum(16 * a * b for a, b in pairwise(up))
+    assert count(G) == models.parameters(G) == linear + norms + inner + 16 * up[-1] * channels + channels
+
+    down = up[::-1]  # those of D
+    inner = sum(16 * a * b for a, b in pairwise(down))
+    first_layer, features = 16 * channels * width + width, down[-1] * first**2
+    for norm, extra in (("none", sum(down[1:])), ("batch", 2 * sum(down[1:]))):  # a bias, or batch norm's two
+        D = models.DCGANDiscriminator(width, (channels, size, size), norm=norm)
+        assert count(D) == first_layer + inner + extra + features + 1
+    D = models.DCGANDiscriminator(width, (channels, size, size), hidden=5)
+    assert count(D) == first_layer + inner + sum(down[1:]) + 5 * features + 5 + 5 + 1
+
+    with torch.no_grad():
+        x = G(torch.randn(3, 10))
+        assert x.shape == (3, channels, size, size)
+        assert 0.5 < x.abs().max() <= 1
+        assert D(x).shape == (3,)
+
+
+def test_parameters_of_the_published_pair():
+    """PyTorch's DCGAN tutorial (z 100, width 64, 3 × 64 × 64) has 3,576,704 and 2,765,568, without three biases."""
+    G = models.DCGANGenerator(100, 64, (3, 64, 64))
+    D = models.DCGANDiscriminator(64, (3, 64, 64), norm="batch")
+    assert models.parameters(G) == 3_576_704 + 3  # of the image
+    assert models.parameters(D) == 2_765_568 + 64 + 1  # of the first convolution and of the logit
+
+
+@pytest.mark.parametrize("n", [4, 7])
+@pytest.mark.parametrize("kernel", [2, 3, 4, 5, 6])
+def test_every_kernel_doubles_and_halves_exactly(kernel, n):
+    x = torch.zeros(1, 3, n, n)
+    for up in models.UP:
+        assert nn.Sequential(*models.double(3, 5, kernel, up))(x).shape == (1, 5, 2 * n, 2 * n)
+    for down in models.DOWN:
+        big = torch.zeros(1, 3, 2 * n, 2 * n)
+        assert nn.Sequential(*models.halve(3, 5, kernel, down, bias=True))(big).shape == (1, 5, n, n)
+    G = models.DCGANGenerator(3, 4, (1, 28, 28), kernel=kernel)
+    D = models.DCGANDiscriminator(4, (1, 28, 28), kernel=kernel)
+    assert D(G(torch.zeros(2, 3))).shape == (2,)
+
+
+def test_one_pixel_spreads_as_the_kernel_says():
+    """With all weights 1, a single 1 becomes a kernel × kernel patch; from the resized picture, where 2×2 are 1, the
+    sums of a kernel × kernel window."""
+    x = torch.zeros(1, 1, 5, 5)
+    x[0, 0, 2, 2] = 1
+    for kernel in (2, 3, 4, 5):
+        layers = {up: nn.Sequential(*models.double(1, 1, kernel, up, bias=False)) for up in models.UP}
+        with torch.no_grad():
+            for net in layers.values():
+                net[-1].weight.fill_(1)
+            assert layers["transposed"](x).count_nonzero() == kernel**2
+            assert layers["transposed"](x).sum() == kernel**2
+            assert layers["resize"](x).count_nonzero() == (kernel + 1) ** 2
+            assert layers["resize"](x).sum() == 4 * kernel**2
+
+
+def test_each_variant_has_the_layers_it_is_named_for():
+    G, resized = (models.DCGANGenerator(shape=(1, 32, 32), up=up, **NARROW) for up in ("transposed", "resize"))
+    assert kinds(G).count(nn.ConvTranspose2d) == 3
+    assert nn.ConvTranspose2d not in kinds(resized)
+    assert kinds(resized).count(nn.Upsample) == kinds(resized).count(nn.Conv2d) == 3
+    D, pooled = (models.DCGANDiscriminator(shape=(1, 32, 32), down=down, **NARROW) for down in ("stride", "pool"))
+    assert [layer.stride for layer in D.modules() if isinstance(layer, nn.Conv2d)] == [(2, 2)] * 3
+    assert [layer.stride for layer in pooled.modules() if isinstance(layer, nn.Conv2d)] == [(1, 1)] * 3
+    assert kinds(pooled).count(nn.MaxPool2d) == 3
+
+
+def test_where_batch_norm_is():
+    """G: after all but the image. D, where asked for: after all convolutions but the first (Radford et al. 2016)."""
+    order = [k for k in kinds(models.DCGANGenerator(shape=(1, 32, 32), **NARROW).net) if k is not nn.Unflatten][1:]
+    hidden = [nn.BatchNorm2d, nn.ReLU, nn.ConvTranspose2d]
+    assert order == [nn.Linear, *hidden * 3, nn.Tanh]
+    D = models.DCGANDiscriminator(shape=(1, 32, 32), norm="batch", **NARROW)
+    hidden = [nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU]
+    assert kinds(D.net)[1:] == [nn.Conv2d, nn.LeakyReLU, *hidden * 2, nn.Flatten, nn.Linear]
+    for net in (models.DCGANGenerator(norm="none", **NARROW), models.DCGANDiscriminator(**NARROW)):
+        assert nn.BatchNorm2d not in kinds(net)
+        assert all(layer.bias is not None for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear))
+
+
+@pytest.mark.parametrize(
+    ("activation", "at_minus_one"),
+    [("relu", 0.0), ("leaky", -0.2), ("tanh", -0.7615942), ("sigmoid", 0.2689414)],
+)
+def test_activations(activation, at_minus_one):
+    G = models.DCGANGenerator(norm="none", activation=activation, **NARROW)
+    assert G.net[2](torch.tensor(-1.0)).item() == pytest.approx(at_minus_one)
+    assert kinds(G).count(type(G.net[2])) == 2 + (activation == "tanh")  # the image has tanh in any case
+    slopes = [m.negative_slope for m in models.DCGANDiscriminator(slope=0.05, hidden=3).modules()
+              if isinstance(m, nn.LeakyReLU)]  # fmt: skip
+    assert slopes == [0.05] * 3
+
+
+# --- first weights ---------------------------------------------------------------------------------------------------
+
+
+def test_first_weights_of_the_paper():
+    G, D = models.dcgan((3, 32, 32), g_width=32, d_width=32, classes=10)
+    layers = [m for net in (G, D) for m in net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
+    norms = [m for m in G.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert len(layers) == 9
+    for layer in [*layers, D.table]:
+        n = layer.weight.numel()
+        assert layer.weight.std().item() == pytest.approx(0.02, rel=4 / n**0.5)  # relative error of a std: 1/√(2n)
+        assert layer.weight.mean().item() == pytest.approx(0, abs=5 * 0.02 / n**0.5)
+    assert len(norms) == 3
+    for norm in norms:
+        assert 0.005 < norm.weight.std() < 0.04
+        assert norm.weight.mean().item() == pytest.approx(1, abs=0.02)
+    biases = [p for net in (G, D) for name, p in net.named_parameters() if name.endswith("bias")]
+    assert not any(bias.any() for bias in biases)
+
+
+def test_without_init_std_pytorchs_own_first_weights_stay():
+    """PyTorch: uniform within ±1/√inputs, for weights and biases."""
+    D = models.DCGANDiscriminator(16, init_std=None)
+    conv = D.net[2]
+    assert 0.9 / 256**0.5 < conv.weight.abs().max() <= 1 / 256**0.5  # 16 channels × 4 × 4
+    assert conv.bias.any()
+    wide = models.DCGANDiscriminator(16, init_std=0.5)
+    assert wide.net[2].weight.std().item() == pytest.approx(0.5, rel=0.05)
+
+
+def test_init_weights_reaches_batch_norm_of_vectors_and_what_spectral_norm_divides():
+    G, D = models.mlp(seed=2, spectral=True)
+    models.init_weights(G, 0.05)
+    norms = [m for m in G.modules() if isinstance(m, nn.BatchNorm1d)]
+    assert [m.weight.std().item() for m in norms] == pytest.approx([0.05] * 2, rel=0.2)
+    models.init_weights(D, 0.05)
+    assert D.net[1].parametrizations.weight.original.std().item() == pytest.approx(0.05, rel=0.02)
+    with pytest.raises(BadInput, match="standard deviation of the first weights is -1"):
+        models.DCGANGenerator(init_std=-1)
+
+
+@pytest.mark.parametrize("make", [*GENERATORS, *DISCRIMINATORS])
+def test_the_seed_fixes_the_weights_of_every_net(make):
+    changes = {} if make in GENERATORS else {"spectral": True}
+    first, again, other = (make(seed=s, classes=3, label="embed", **changes) for s in (3, 3, 4))
+    for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(first.parameters(), other.parameters(), strict=True):
+        assert not torch.equal(a, b) or not a.any() or (a == 1).all()
+
+
+@pytest.mark.parametrize("make", [models.mlp, models.dcgan])
+def test_a_pair_has_seeds_one_apart_and_the_conditioning_that_was_asked_for(make):
+    G, D = make(seed=5, classes=7, label="projection", spectral=True)
+    assert (G.config["seed"], D.config["seed"]) == (5, 6)
+    assert (G.config["label"], D.config["label"]) == ("concat", "projection")
+    assert (G.classes, D.classes, D.config["spectral"]) == (7, 7, True)
+    assert [net.config["label"] for net in make(classes=7, label="embed")] == ["embed", "embed"]
+
+
+# --- labels ----------------------------------------------------------------------------------------------------------
+
+Y = torch.tensor([2, 0, 1, 1])
+EYE = torch.from_numpy(np.eye(3, dtype=np.float32)[Y.numpy()])  # (4, 3)
+Z, X = (
+    torch.randn(4, 6, generator=torch.Generator().manual_seed(0)),
+    torch.linspace(-1, 1, 4 * 784).reshape(4, 1, 28, 28),
+)
+PLANES = EYE[:, :, None, None].expand(-1, -1, 28, 28)
+CONDITIONAL = dict(classes=3, seed=1)
+
+
+@pytest.mark.parametrize("make", GENERATORS)
+def test_a_generator_sees_z_and_y(make):
+    G = make(latent_dim=6, label="concat", **CONDITIONAL).eval()
+    assert torch.equal(G(Z, Y), G.net(torch.cat([Z, EYE], 1)))
+    G = make(latent_dim=6, label="embed", **CONDITIONAL).eval()
+    assert torch.equal(G(Z, Y), G.net(torch.cat([Z, G.join.table.weight[Y]], 1)))
+    assert not torch.equal(G(Z, Y), G(Z, (Y + 1) % 3))
+
+
+def test_a_discriminator_sees_x_and_y():
+    D = models.MLPDiscriminator((8,), label="concat", **CONDITIONAL)
+    assert torch.equal(D(X, Y), D.net(torch.cat([X.flatten(1), EYE], 1))[:, 0])
+    D = models.MLPDiscriminator((8,), label="embed", **CONDITIONAL)
+    assert torch.equal(D(X, Y), D.net(torch.cat([X.flatten(1), D.join.table.weight[Y]], 1))[:, 0])
+    D = models.DCGANDiscriminator(4, label="concat", **CONDITIONAL)
+    assert torch.equal(D(X, Y), D.net(torch.cat([X, PLANES], 1))[:, 0])
+    D = models.DCGANDiscriminator(4, label="embed", **CONDITIONAL)
+    assert torch.equal(D(X, Y), D.net(torch.cat([X, D.join.table.weight[Y].reshape(4, 1, 28, 28)], 1))[:, 0])
+
+
+@pytest.mark.parametrize(
+    "D",
+    [models.MLPDiscriminator((8, 5), **CONDITIONAL), models.DCGANDiscriminator(4, init_std=None, **CONDITIONAL),
+     models.DCGANDiscriminator(4, hidden=5, init_std=None, **CONDITIONAL)],
+    ids=["mlp", "dcgan", "dcgan, hidden"],
+)  # fmt: skip
+def test_projection_by_hand(D):
+    """D(x, y) = ψ(φ(x)) + ⟨e_y, φ(x)⟩, so a label swapped for another moves it by ⟨e_y − e_y', φ(x)⟩."""
+    e, other = D.table.weight, (Y + 1) % 3
+    with torch.no_grad():
+        e.copy_(torch.randn(e.shape, generator=torch.Generator().manual_seed(2)))  # large, to be seen beside ψ
+        phi = X
+        for layer in D.net[:-1]:
+            phi = layer(phi)  # (4, features)
+        psi = phi @ D.net[-1].weight[0] + D.net[-1].bias
+        torch.testing.assert_close(D(X, Y), psi + (EYE @ e @ phi.T).diagonal())
+        torch.testing.assert_close(D(X, Y) - D(X, other), ((e[Y] - e[other]) * phi).sum(1), rtol=1e-3, atol=1e-5)
+        assert (D(X, Y) - psi).abs().min() > 1e-3
+
+
+@pytest.mark.parametrize("make", [*GENERATORS, *DISCRIMINATORS])
+def test_labels_that_do_not_fit_are_named(make):
+    argument = torch.zeros(4, 64) if make in GENERATORS else X
+    net, plain = make(**CONDITIONAL), make()
+    net(argument, Y)
+    plain(argument)
+    with pytest.raises(BadInput, match="labels are missing"):
+        net(argument)
+    with pytest.raises(BadInput, match="not conditional"):
+        plain(argument, Y)
+    for wrong, message in [(Y.float(), "float32"), (Y[:3], r"shape \(3,\)"), (Y + 1, "from 1 to 3"), (EYE, "float32")]:
+        with pytest.raises(BadInput, match=message):
+            net(argument, wrong)
+
+
+# --- spectral norm ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", ["concat", "embed", "projection"])
+@pytest.mark.parametrize("make", DISCRIMINATORS)
+def test_spectral_norm_bounds_every_layer(make, label):
+    D = make(classes=3, label=label, spectral=True, seed=1).train()
+    with torch.no_grad():
+        for _ in range(30):  # each pass is one step of the power iteration
+            D(X, Y)
+    D.eval()
+    layers = [m for m in D.modules() if isinstance(m, nn.Conv2d | nn.Linear | nn.Embedding)]
+    assert len(layers) == 3 + (label != "concat")
+    for layer in layers:
+        largest = torch.linalg.matrix_norm(layer.weight.flatten(1), ord=2).item()
+        assert largest == pytest.approx(1, abs=0.05), layer
+    free = make(classes=3, label=label, seed=1)
+    assert not any(hasattr(m, "parametrizations") for m in free.modules())
+
+
+# --- configuration ---------------------------------------------------------------------------------------------------
+
+UNUSUAL = [
+    models.MLPGenerator(5, (6, 7), (3, 4, 4), False, "linear", 8, 3, "embed"),
+    models.MLPDiscriminator((6, 7), (3, 4, 4), 8, 3, "concat", True),
+    models.DCGANGenerator(5, 3, (3, 32, 32), "resize", 3, "none", "sigmoid", None, 8, 3, "embed"),
+    models.DCGANDiscriminator(3, (3, 32, 32), "pool", 3, "batch", 0.1, 6, True, 0.1, 8, 3, "concat"),
+]
+
+
+@pytest.mark.parametrize("net", UNUSUAL, ids=lambda net: type(net).__name__)
+def test_an_unusual_net_is_made_again_from_its_config(net):
+    config, defaults = json.loads(json.dumps(net.config)), inspect.signature(type(net)).parameters
+    assert list(config) == list(defaults)
+    unchanged = [name for name, p in defaults.items() if config[name] == p.default]
+    assert unchanged == []
+    again = models.CLASSES[type(net).__name__](**config)
+    assert again.config == net.config
+    assert [repr(m) for m in again.modules()] == [repr(m) for m in net.modules()]
+    for (name, a), (same, b) in zip(net.state_dict().items(), again.state_dict().items(), strict=True):
+        assert name == same
+        assert torch.equal(a, b)
+
+
+def test_numbers_of_numpy_become_pythons_own(tmp_path):
+    """A checkpoint is loaded as tensors and plain values only."""
+    three, small = np.int64(3), np.float64(0.1)
+    shape = tuple(np.array([1, 28, 28]))
+    for net in (
+        models.MLPGenerator(three, (three,), shape, np.bool_(False), seed=three, classes=three),
+        models.MLPDiscriminator((three,), shape, three, three),
+        models.DCGANGenerator(three, three, shape, kernel=three, init_std=small, seed=three, classes=three),
+        models.DCGANDiscriminator(three, shape, slope=small, hidden=three, seed=three, classes=three),
+    ):
+        torch.save(net.config, tmp_path / "config.pt")
+        assert torch.load(tmp_path / "config.pt", weights_only=True) == net.config
+        assert {type(net.classes), type(getattr(net, "latent_dim", 3))} == {int}
+
+
+def test_a_config_from_before_there_were_labels_still_makes_its_net():
+    old = dict(latent_dim=5, hidden=[6], shape=[1, 4, 4], batch_norm=True, output="tanh", seed=8)
+    assert models.CLASSES["MLPGenerator"](**old)(torch.zeros(2, 5)).shape == (2, 1, 4, 4)
+    D = models.CLASSES["MLPDiscriminator"](hidden=[6], shape=[1, 4, 4], seed=8)
+    assert D(torch.zeros(2, 1, 4, 4)).shape == (2,)
+    assert set(D.state_dict()) == {f"net.{i}.{part}" for i in (1, 3) for part in ("weight", "bias")}
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong", "message"),
+    [
+        (models.DCGANGenerator, dict(shape=(1, 30, 30)), r"\(1, 30, 30\).*28×28, 32×32 or 64×64"),
+        (models.DCGANDiscriminator, dict(shape=(3, 30, 30)), r"\(3, 30, 30\).*28×28, 32×32 or 64×64"),
+        (models.DCGANGenerator, dict(shape=(1, 28, 32)), r"\(1, 28, 32\)"),
+        (models.DCGANDiscriminator, dict(shape=(1, 64, 32)), r"\(1, 64, 32\)"),
+        (models.DCGANDiscriminator, dict(shape=(28, 28)), r"\(28, 28\)"),
+        (models.DCGANGenerator, dict(shape=(0, 28, 28)), "shape is 0"),
+        (models.DCGANGenerator, dict(shape=28), "shape is 28"),
+        (models.DCGANGenerator, dict(up="transpose"), "unknown up 'transpose': did you mean 'transposed'"),
+        (models.DCGANDiscriminator, dict(down="strided"), "unknown down 'strided': did you mean 'stride'"),
+        (models.DCGANGenerator, dict(norm="batchnorm"), "unknown norm 'batchnorm': did you mean 'batch'"),
+        (models.DCGANDiscriminator, dict(norm=None), "unknown norm None.*batch, none"),
+        (models.DCGANGenerator, dict(activation="ReLU"), "unknown activation 'ReLU': did you mean 'relu'"),
+        (models.DCGANGenerator, dict(label="embedding"), "unknown label 'embedding': did you mean 'embed'"),
+        (models.DCGANGenerator, dict(label="projection"), "unknown label 'projection'.*concat, embed"),
+        (models.MLPDiscriminator, dict(label="project"), "unknown label 'project': did you mean 'projection'"),
+        (models.DCGANGenerator, dict(width=0), "width is 0"),
+        (models.DCGANDiscriminator, dict(kernel=2.5), "kernel is 2.5"),
+        (models.DCGANDiscriminator, dict(hidden=-1), "hidden is -1"),
+        (models.DCGANDiscriminator, dict(slope=-0.1), "slope is -0.1"),
+        (models.DCGANGenerator, dict(latent_dim=0), "latent_dim is 0"),
+        (models.MLPGenerator, dict(classes=-1), "classes is -1"),
+        (models.MLPGenerator, dict(seed=1.5), "seed is 1.5"),
+        (models.DCGANDiscriminator, dict(classes=2.5), "classes is 2.5"),
+    ],
+)  # fmt: skip
+def test_what_is_not_offered_is_named(make, wrong, message):
+    with pytest.raises(BadInput, match=message):
+        make(**wrong)
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def test_rows_by_hand():
+    G = models.DCGANGenerator(5, 2, (1, 28, 28))
+    assert models.rows(G, torch.zeros(3, 5)) == [
+        ("Linear", (196,), 5 * 196),  # 4 channels of 7 × 7
+        ("Unflatten", (4, 7, 7), 0),
+        ("BatchNorm2d", (4, 7, 7), 8),
+        ("ReLU", (4, 7, 7), 0),
+        ("ConvTranspose2d", (2, 14, 14), 4 * 2 * 16),
+        ("BatchNorm2d", (2, 14, 14), 4),
+        ("ReLU", (2, 14, 14), 0),
+        ("ConvTranspose2d", (1, 28, 28), 2 * 16 + 1),
+        ("Tanh", (1, 28, 28), 0),
+    ]
+
+
+@pytest.mark.parametrize("spectral", [False, True])
+def test_rows_of_conditional_nets_by_hand(spectral):
+    body = [
+        ("Conv2d", (2, 14, 14), 2 * 16 + 2),
+        ("LeakyReLU", (2, 14, 14), 0),
+        ("Conv2d", (4, 7, 7), 2 * 4 * 16 + 4),
+        ("LeakyReLU", (4, 7, 7), 0),
+        ("Flatten", (196,), 0),
+        ("Linear", (1,), 197),
+    ]
+    found = {
+        label: models.rows(models.DCGANDiscriminator(2, classes=3, label=label, spectral=spectral), X, Y)
+        for label in ("projection", "concat", "embed")
+    }
+    assert found["projection"] == [*body, ("Embedding", (196,), 3 * 196)]
+    assert found["concat"] == [("Join", (4, 28, 28), 0), ("Conv2d", (2, 14, 14), 4 * 2 * 16 + 2), *body[1:]]
+    assert found["embed"] == [("Embedding", (784,), 3 * 784), ("Conv2d", (2, 14, 14), 2 * 2 * 16 + 2), *body[1:]]
+    G = models.MLPGenerator(5, (4,), (2,), batch_norm=False, output="linear", classes=3)
+    layers = [("Join", (8,), 0), ("Linear", (4,), 36), ("ReLU", (4,), 0), ("Linear", (2,), 10), ("Unflatten", (2,), 0)]
+    assert models.rows(G, torch.zeros(4, 5), Y) == layers
+
+
+@pytest.mark.parametrize("net", UNUSUAL, ids=lambda net: type(net).__name__)
+def test_rows_leave_no_parameter_out(net):
+    """PyTorch's own count of all layers, from the state of the net."""
+    argument = torch.zeros(4, net.latent_dim) if hasattr(net, "latent_dim") else torch.zeros(4, *net.config["shape"])
+    assert sum(row.parameters for row in models.rows(net, argument, Y)) == count(net)
+
+
+def test_the_table_is_its_rows_and_their_sum():
+    lines = models.table(models.MLPDiscriminator((1000,), (1, 28, 28)), torch.zeros(2, 1, 28, 28)).splitlines()
+    assert [line.split() for line in lines] == [
+        ["layer", "gives", "parameters"],
+        ["Flatten", "784", "0"],
+        ["Linear", "1000", "785,000"],
+        ["LeakyReLU", "1000", "0"],
+        ["Linear", "1", "1,001"],
+        ["together", "786,001"],
+    ]
+    assert len({len(line) for line in lines}) == 1  # columns are flush
+    lines = models.table(models.DCGANGenerator(width=2), torch.zeros(2, 64)).splitlines()
+    assert lines[2].split() == ["Unflatten", "4", "×", "7", "×", "7", "0"]
+
+
+def hooks(net):
+    return [m for m in net.modules() if m._forward_hooks]
+
+
+def test_the_table_leaves_the_net_as_it_was_also_when_the_net_raises():
+    G = models.DCGANGenerator(5, 2)
+    G.net[2].eval()  # one layer in another mode
+    modes, state = [m.training for m in G.modules()], {k: v.clone() for k, v in G.state_dict().items()}
+    models.table(G, torch.randn(3, 5))
+    with pytest.raises(RuntimeError):
+        models.table(G, torch.randn(3, 6))
+    with pytest.raises(BadInput):
+        models.table(G, torch.randn(3, 5), Y)
+    assert hooks(G) == []
+    assert [m.training for m in G.modules()] == modes
+    for key, value in G.state_dict().items():
+        assert torch.equal(value, state[key])

@@ -42,9 +42,8 @@ def main() -> None:
     args = parser.parse_args()
     device, recipe = cli.choose_device(args.device), changed(Recipe(), args.set)
     images = data.load(args.data, device=device)
-    print(
-        f"{args.model} on {args.data} on {device}, {args.precision}, {torch.get_num_threads()} threads, torch {torch.__version__}, seed {args.seed}"
-    )
+    print(f"{args.model} on {args.data}, {device}, {args.precision}, {torch.get_num_threads()} threads")
+    print(f"torch {torch.__version__}, seed {args.seed}")
     fields = {name: getattr(recipe, name) for name in recipe.__dataclass_fields__}
     print(", ".join(f"{k} {getattr(v, 'name', getattr(v, '__name__', v))}" for k, v in fields.items()))
     if args.seconds:

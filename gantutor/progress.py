@@ -1,0 +1,60 @@
+"""How a training is coming along, for the terminal: one line on stderr."""
+
+import shutil
+import sys
+import time
+
+
+class Line:
+    """Step, speed, losses, time left: one line on stderr, rewritten in place on a terminal, now and then elsewhere.
+
+    The losses are fetched from the device (`.item()`) only for a line that is printed.
+    """
+
+    def __init__(self, steps: int | None, seconds: float | None, batch_size: int):
+        self.steps, self.seconds, self.batch_size = steps, seconds, batch_size
+        self.terminal = sys.stderr.isatty()
+        self.pause = 0.2 if self.terminal else 10.0  # seconds between lines
+        self.began = self.printed = self.now = time.perf_counter()
+        self.step = None
+
+    def show(self, step) -> None:
+        self.step, self.now = step, time.perf_counter()
+        if self.now - self.printed >= self.pause:
+            self.printed = self.now
+            self.write(f"step {step.index:,}  {self.rate():,.0f} img/s  {self.losses()}  {clock(self.left())} left")
+
+    def write(self, line: str) -> None:
+        if self.terminal:
+            room = shutil.get_terminal_size().columns - 1
+            line = "\r" + line[:room].ljust(room)
+        print(line, end="" if self.terminal else "\n", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self.step is not None:
+            self.step.d_loss.item()  # the device may still be at work: wait, then look at the clock
+        self.now = time.perf_counter()
+        if self.terminal and self.printed > self.began:
+            print(file=sys.stderr)
+
+    def rate(self) -> float:
+        return self.step.index * self.batch_size / (self.now - self.began)
+
+    def losses(self) -> str:
+        return f"D {self.step.d_loss.item():.3f}  G {self.step.g_loss.item():.3f}"
+
+    def left(self) -> float:
+        elapsed = self.now - self.began
+        return elapsed * (self.steps / self.step.index - 1) if self.steps else max(self.seconds - elapsed, 0)
+
+    def summary(self) -> str:
+        if self.step is None:
+            return "0 steps"
+        return f"{self.step.index:,} steps in {clock(self.now - self.began)}, {self.rate():,.0f} img/s, {self.losses()}"
+
+
+def clock(seconds: float) -> str:
+    """75 -> "1:15", 3700 -> "1:01:40"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

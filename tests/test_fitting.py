@@ -1,0 +1,151 @@
+"""What `Run` checks before it starts; the rest of these checks is seen through `Run` in test_train.py."""
+
+import pytest
+import torch
+from torch import nn
+
+from gantutor import fitting, models
+from gantutor.data import Images
+from gantutor.errors import BadInput
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+PIXELS = torch.zeros(12, 1, 4, 4)
+LABELS = torch.arange(12) % 3
+THREE = Images("three kinds", PIXELS, LABELS, ("a", "b", "c"))
+
+
+def pair(classes=0, **changes):
+    return models.mlp(shape=(1, 4, 4), latent_dim=3, g_hidden=(8,), d_hidden=(8,), classes=classes, **changes)
+
+
+class Stranger(nn.Module):
+    """A conditional G or D of somebody's own."""
+
+    def __init__(self, net, classes=3):
+        super().__init__()
+        self.net, self.latent_dim, self.classes = net, 3, classes
+
+    def forward(self, x, y):
+        return self.net(x, y)
+
+
+# --- examples --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([[0.0]], "the data is a list: give Images, or a float tensor"),
+        (torch.zeros(8), r"torch.float32 tensor of shape \(8,\)"),
+        (torch.zeros(8, 2, dtype=torch.int64), r"torch.int64 tensor of shape \(8, 2\)"),
+        (torch.zeros(3, 2), "batch_size is 4, but there are only 3 examples"),
+        (torch.tensor([[0.0], [float("inf")], [1], [2]]), "NaN or infinite"),
+        (torch.tensor([[0.0], [float("nan")], [1], [2]]), "NaN or infinite"),
+        (torch.full((4, 1, 2, 2), 255.0), r"\[255, 255\], outside \[-1, 1\].*x / 127.5 - 1"),
+        (torch.full((4, 2, 2), -1.01), r"\[-1.01, -1.01\], outside"),
+    ],
+)
+def test_examples_that_cannot_be_trained_on_are_named(x, message):
+    with pytest.raises(BadInput, match=message):
+        fitting.check_examples(x, 4)
+
+
+def test_examples_at_the_edge_are_accepted():
+    fitting.check_examples(torch.tensor([[-70.0, 300.0]] * 4), 4)  # points may be anywhere
+    fitting.check_examples(torch.tensor([-1.0, 1.0]).expand(4, 1, 2, 2), 4)
+
+
+# --- labels ----------------------------------------------------------------------------------------------------------
+
+
+def test_labels_are_for_conditional_pairs_only():
+    assert fitting.check_labelled(*pair(), THREE, CPU) is None
+    assert fitting.check_labelled(*pair(), PIXELS, CPU) is None
+    assert fitting.check_labelled(nn.Linear(1, 1), nn.Linear(1, 1), THREE, CPU) is None
+    assert torch.equal(fitting.check_labelled(*pair(3), THREE, CPU), LABELS)
+    strangers = Stranger(None), Stranger(None)
+    assert torch.equal(fitting.check_labelled(*strangers, THREE, CPU), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("g_classes", "d_classes", "data", "message"),
+    [
+        (3, 4, THREE, "G is made for 3 classes and D for 4: make both for the same number"),
+        (0, 3, THREE, "G is made for 0 classes and D for 3"),
+        (3, 0, THREE, "G is made for 3 classes and D for 0"),
+        (3, 3, PIXELS, "G and D are conditional, but the data has no labels: give Images"),
+        (10, 10, THREE, "G and D are made for 10 classes, but three kinds has 3"),
+        (2, 2, THREE, "G and D are made for 2 classes, but three kinds has 3"),
+    ],
+)
+def test_pairs_and_data_that_do_not_agree_are_named(g_classes, d_classes, data, message):
+    with pytest.raises(BadInput, match=message):
+        fitting.check_labelled(pair(g_classes)[0], pair(d_classes)[1], data, CPU)
+    with pytest.raises(BadInput, match=message):
+        fitting.check_labelled(Stranger(None, g_classes), Stranger(None, d_classes), data, CPU)
+
+
+# --- CUDA graphs -----------------------------------------------------------------------------------------------------
+
+
+def test_a_graph_is_captured_on_cuda_for_the_packages_own_nets():
+    own, conv = pair(), models.dcgan(g_width=2, d_width=2, hidden=4)
+    for G, D in (own, conv):
+        assert fitting.choose_capture(None, CUDA, G, D) is True
+        assert fitting.choose_capture(None, CPU, G, D) is False
+    for G, D in ((own[0], nn.Linear(2, 1)), (Stranger(own[0]), own[1]), (nn.Linear(2, 1), nn.Linear(2, 1))):
+        assert fitting.choose_capture(None, CUDA, G, D) is False
+
+
+def test_a_class_built_upon_the_packages_is_a_strangers():
+    class Mine(models.MLPGenerator):
+        pass
+
+    assert fitting.choose_capture(None, CUDA, Mine(3, (8,), (2,)), pair()[1]) is False
+
+
+def test_capture_can_be_asked_for_and_left_out():
+    assert fitting.choose_capture(True, CUDA, nn.Linear(2, 1), nn.Linear(2, 1)) is True
+    assert fitting.choose_capture(False, CUDA, *pair()) is False
+    assert fitting.choose_capture(False, CPU, *pair()) is False
+    for device in (CPU, torch.device("mps")):
+        with pytest.raises(BadInput, match=f"capture is True, but .* this run is on {device.type}: leave it out"):
+            fitting.choose_capture(True, device, *pair())
+
+
+# --- nets ------------------------------------------------------------------------------------------------------------
+
+
+def test_nets_that_fit_are_tried_with_the_labels_and_left_as_they_were():
+    for classes, labels in ((0, None), (3, LABELS)):
+        G, D = pair(classes)
+        D.net[1].eval()  # one layer in another mode
+        before = [value.clone() for net in (G, D) for value in net.state_dict().values()]
+        fitting.check_nets(G, D, PIXELS, labels)
+        for value, old in zip([v for net in (G, D) for v in net.state_dict().values()], before, strict=True):
+            assert torch.equal(value, old)
+        assert (G.training, D.training, D.net[1].training) == (True, True, False)
+    seen = []
+    G, D = Stranger(lambda z, y: seen.append(y) or torch.zeros(2, 1, 4, 4)), Stranger(lambda x, y: x.sum((1, 2, 3)))
+    fitting.check_nets(G, D, PIXELS[:1], LABELS[2:3])  # one example is enough to try two
+    assert seen[0].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("G", "D", "labels", "message"),
+    [
+        (nn.Linear(3, 16), pair()[1], None, "G has no attribute latent_dim"),
+        (pair()[0].double(), pair()[1], None, "the data is torch.float32, but the weights of G are torch.float64"),
+        (models.MLPGenerator(3, (8,), (3, 4, 4)), pair()[1], None, r"shape \(3, 4, 4\), but the data has \(1, 4, 4\)"),
+        (pair()[0], models.MLPDiscriminator((8,), (3, 4, 4)), None, r"D cannot take an input of shape \(2, 1, 4, 4\)"),
+        (pair()[0], nn.Flatten(), None, r"D turns 2 examples into \(2, 16\): it must give one logit each"),
+        (pair(3)[0], pair(3)[1], None, r"G cannot take an input of shape \(2, 3\): .*labels are missing"),
+        (pair(3)[0], pair()[1], LABELS, "D cannot take an input of .*: this net is not conditional"),
+        (pair(3)[0], nn.Flatten(), LABELS, "D cannot take an input of .* positional argument"),
+        (pair(3)[0], pair(3)[1], LABELS + 3, "G cannot take an input of .*: the labels go from 3 to 3"),
+    ],
+)
+def test_nets_that_do_not_fit_are_named(G, D, labels, message):
+    with pytest.raises(BadInput, match=message):
+        fitting.check_nets(G, D, PIXELS, labels)
+    assert all(net.training for net in (G, D))
