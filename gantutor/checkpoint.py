@@ -164,7 +164,7 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
     if recipe.penalty is not None and recipe.penalty not in named:
         raise BadInput(f"the penalty {recipe.penalty} is not one of the package's, and a checkpoint holds no code.")
     plain = {field: getattr(recipe, field) for field in recipe.__dataclass_fields__}
-    return {**plain, "loss": recipe.loss.name, "penalty": named.get(recipe.penalty), "betas": list(recipe.betas)}
+    return models.native(**{**plain, "loss": recipe.loss.name, "penalty": named.get(recipe.penalty)})
 
 
 def _recipe(state: dict) -> Recipe:

@@ -169,7 +169,7 @@ def place(tensor: Tensor, device: str | torch.device) -> Tensor:
     except torch.OutOfMemoryError as error:
         size = tensor.numel() * tensor.element_size() / 1e9
         raise OutOfMemory(
-            f"{device} has no room for {size:.1f} GB of images: free its memory, or take fewer."
+            f"{device} has no room for {size:.1f} GB of data: free memory there, or take less."
         ) from error
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]

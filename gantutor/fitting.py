@@ -29,7 +29,7 @@ def check_examples(x: Tensor, batch_size: int) -> None:
 
 def check_labelled(G: nn.Module, D: nn.Module, data: Images | Tensor, device: torch.device) -> Tensor | None:
     """The labels (N,) for a conditional pair, else None. Raises `BadInput` where pair and data do not agree."""
-    classes, others = (getattr(net, "classes", 0) for net in (G, D))
+    classes, others = (classes_of(net) for net in (G, D))
     if classes != others:
         raise BadInput(f"G is made for {classes} classes and D for {others}: make both for the same number.")
     if not classes:
@@ -39,6 +39,12 @@ def check_labelled(G: nn.Module, D: nn.Module, data: Images | Tensor, device: to
     if len(data.classes) != classes:
         raise BadInput(f"G and D are made for {classes} classes, but {data.name} has {len(data.classes)}.")
     return place(data.labels, device)
+
+
+def classes_of(net: nn.Module) -> int:
+    """The number of classes that a net wants to be told, 0 for none; a classifier's list of class names is none."""
+    classes = getattr(net, "classes", 0)
+    return classes if isinstance(classes, int) else 0
 
 
 def choose_capture(capture: bool | None, device: torch.device, *nets: nn.Module) -> bool:
@@ -72,6 +78,8 @@ def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = No
 def _try(name: str, net: Callable[[Tensor], Tensor], argument: Tensor) -> Tensor:
     try:
         return net(argument)
+    except BadInput:
+        raise
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"{name} cannot take an input of shape {tuple(argument.shape)}: {reason}.") from error

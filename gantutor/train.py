@@ -289,7 +289,7 @@ def wanted_labels(G: nn.Module, n: int, labels: int | Sequence[int] | Tensor | N
 
     Raises `BadInput` for labels that do not fit.
     """
-    classes = getattr(G, "classes", 0)
+    classes = fitting.classes_of(G)
     if labels is None:
         return torch.arange(n) % classes if classes else None
     if not classes:

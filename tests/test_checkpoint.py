@@ -2,6 +2,7 @@ import dataclasses
 import os
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -307,3 +308,10 @@ def test_code_cannot_be_saved(tmp_path):
         with pytest.raises(BadInput, match="holds no code"):
             checkpoint.save(trained(1, recipe), tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_recipe_with_numbers_of_numpy_can_be_loaded_again(tmp_path):
+    recipe = Recipe(batch_size=np.int64(8), lr_g=np.float64(1e-3), betas=(np.float32(0.5), np.float64(0.9)))
+    run = Run(*models.mlp(shape=(2,), latent_dim=2, g_hidden=(4,), d_hidden=(4,)), torch.zeros(8, 2), recipe)
+    checkpoint.save(run, tmp_path)
+    assert checkpoint.load(tmp_path, torch.zeros(8, 2)).recipe == recipe

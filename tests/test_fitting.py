@@ -118,7 +118,7 @@ def test_capture_can_be_asked_for_and_left_out():
 
 def test_nets_that_fit_are_tried_with_the_labels_and_left_as_they_were():
     for classes, labels in ((0, None), (3, LABELS)):
-        G, D = pair(classes)
+        G, D = pair(classes, spectral=True)  # in train mode, a pass would change buffers of both
         D.net[1].eval()  # one layer in another mode
         before = [value.clone() for net in (G, D) for value in net.state_dict().values()]
         fitting.check_nets(G, D, PIXELS, labels)
@@ -149,3 +149,19 @@ def test_nets_that_do_not_fit_are_named(G, D, labels, message):
     with pytest.raises(BadInput, match=message):
         fitting.check_nets(G, D, PIXELS, labels)
     assert all(net.training for net in (G, D))
+
+
+def test_the_class_names_of_a_classifier_do_not_make_it_conditional():
+    G, D = pair()
+    D.classes = ("cat", "dog")
+    assert fitting.check_labelled(G, D, THREE, CPU) is None
+    assert [fitting.classes_of(net) for net in (G, D, pair(3)[0])] == [0, 0, 3]
+
+
+def test_what_a_net_says_itself_is_passed_on():
+    class Choosy(Stranger):
+        def forward(self, x, y=None):
+            raise BadInput("this net takes no such thing: give it another.")
+
+    with pytest.raises(BadInput, match=r"^this net takes no such thing: give it another\.$"):
+        fitting.check_nets(Choosy(None), pair()[1], torch.zeros(4, 1, 4, 4))
