@@ -168,9 +168,7 @@ def place(tensor: Tensor, device: str | torch.device) -> Tensor:
         return tensor.to(device)
     except torch.OutOfMemoryError as error:
         size = tensor.numel() * tensor.element_size() / 1e9
-        raise OutOfMemory(
-            f"{device} has no room for {size:.1f} GB of data: free memory there, or take less."
-        ) from error
+        raise OutOfMemory(f"{device} has no room for {size:.1f} GB of data: free some, or take less.") from error
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"device {str(device)!r} cannot be used on this computer: {reason}") from error

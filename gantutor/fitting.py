@@ -78,8 +78,8 @@ def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = No
 def _try(name: str, net: Callable[[Tensor], Tensor], argument: Tensor) -> Tensor:
     try:
         return net(argument)
-    except BadInput:
-        raise
+    except BadInput as error:
+        raise BadInput(f"{name}: {error}") from error
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"{name} cannot take an input of shape {tuple(argument.shape)}: {reason}.") from error

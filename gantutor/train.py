@@ -339,6 +339,7 @@ def adam(net: nn.Module, lr: float, betas: tuple[float, float], capture: bool) -
     device = next(net.parameters()).device
     if capture:
         lr = torch.tensor(lr, device=device)
+    betas = float(betas[0]), float(betas[1])
     return torch.optim.Adam(net.parameters(), lr, betas=betas, fused=device.type in ("cpu", "cuda"), capturable=capture)
 
 
