@@ -83,6 +83,7 @@ def load(
         for name, optimizer in (("opt_g", run.opt_g), ("opt_d", run.opt_d)):
             own = optimizer.state_dict()["param_groups"]  # the options of the saved run may not fit this device
             optimizer.load_state_dict({"state": state[name]["state"], "param_groups": own})
+            _lay_out(optimizer)
         if state["device"] == run.device.type:
             run.order.set_state(state["order"])
             run.randomness.state = [torch.Generator(d).set_state(s).get_state() for d, s in _streams(run, state)]
@@ -135,9 +136,9 @@ def _describe(net: nn.Module) -> dict[str, Any]:
 def _net(path: Path, state: dict, name: str, given: nn.Module | None, weights: str | None = None) -> nn.Module:
     """The given net, or the package's own made again from its config, with the saved weights."""
     saved = state["nets"][name]
-    if given is None and saved["class"] not in models.CLASSES:
+    if given is None and saved["class"] not in models.NETS:
         raise BadInput(f"{path} was trained with a net of your own, {saved['class']}: pass it in, as {name}=….")
-    net = given if given is not None else models.CLASSES[saved["class"]](**saved["config"])
+    net = given if given is not None else models.NETS[saved["class"]](**saved["config"])
     _fill(path, f"{name} ({saved['class']})", net, state[weights or name])
     return net
 
@@ -154,6 +155,14 @@ def _optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """The optimizer's state, its learning rates as plain numbers: in a captured run they are tensors on the device."""
     state = optimizer.state_dict()
     return {**state, "param_groups": [{**group, "lr": float(group["lr"])} for group in state["param_groups"]]}
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Give every mean the shape and the memory layout of its weight: fused Adam walks through both side by side."""
+    for weight, means in optimizer.state.items():
+        for name, value in means.items():
+            if name != "step":
+                means[name] = torch.empty_like(weight).copy_(value.view(weight.shape))
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from gantutor import __version__, progress
 from gantutor.errors import BadInput, GantutorError, OutOfMemory, real, unknown, whole
 
 MODELS = ("mlp", "dcgan", "cmlp", "cdcgan")  # functions of `models` that make the pair (G, D); with c, conditional
+MOST_IMAGES = 1_000_000  # in one file
 LANDING = Path("notebooks", "00_start_here.ipynb")
 PROGRAM = "python -m gantutor" if Path(sys.argv[0]).name == "__main__.py" else "gantutor"
 
@@ -353,9 +354,12 @@ def sample(args: argparse.Namespace) -> int:
 
     from gantutor import checkpoint, train
     from gantutor.files import replacing
+    from gantutor.labels import classes_of
 
     G = checkpoint.load_generator(args.run)
-    n, labels, what = choose_classes(args, getattr(G, "classes", 0))
+    n, labels, what = choose_classes(args, classes_of(G))
+    if n > MOST_IMAGES:
+        raise BadInput(f"that is {n:,} images: draw at most {MOST_IMAGES:,} into one file, and more with other seeds.")
     images = train.sample(G, n, seed=args.seed, labels=labels)  # (N, C, H, W) in [-1, 1]
     if images.ndim != 4:
         raise BadInput(f"{args.run} makes examples of shape {tuple(images.shape[1:])}: give a run that makes images.")
@@ -373,8 +377,8 @@ def choose_classes(args: argparse.Namespace, classes: int) -> tuple[int, int | l
         option = "--per-class" if args.label is None else "--label"
         raise BadInput(f"{args.run} was trained without classes: leave out {option}, or train cmlp or cdcgan.")
     if args.per_class is not None:
-        labels = [y for y in range(classes) for _ in range(args.per_class)]
-        return len(labels), labels, f", {args.per_class} of each of {classes} classes"
+        n, each = classes * args.per_class, f"{args.per_class} of each of {classes} classes"
+        return n, [y for y in range(classes) for _ in range(args.per_class)] if n <= MOST_IMAGES else None, f", {each}"
     n = 64 if args.count is None else args.count
     if args.label is None:
         return n, None, ", the classes in turn" if classes else ""
@@ -393,6 +397,8 @@ def find_class(text: str, run: Path, classes: int) -> tuple[int, str]:
         if text.casefold() in known:
             label = known.index(text.casefold())
             return label, names[label]
+    if text.removeprefix("-").isdigit():  # no number is nearly another
+        raise BadInput(f"unknown class {text!r}: The choices are: {', '.join(names)}.")
     raise unknown("class", text, names)
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from gantutor import strokes
 from gantutor.download import FILES, SHA256, Damaged, NoMirror, blaming, check, fetch, find, locate, read
-from gantutor.errors import BadDataFolder, BadInput, DataUnavailable, OutOfMemory, unknown
+from gantutor.errors import BadDataFolder, BadInput, DataUnavailable, OutOfMemory, reason, unknown
 
 __all__ = ["NAMES", "Images", "fetch", "from_folder", "load", "load_or_strokes"]
 
@@ -170,8 +170,7 @@ def place(tensor: Tensor, device: str | torch.device) -> Tensor:
         size = tensor.numel() * tensor.element_size() / 1e9
         raise OutOfMemory(f"{device} has no room for {size:.1f} GB of data: free some, or take less.") from error
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(f"device {str(device)!r} cannot be used on this computer: {reason}") from error
+        raise BadInput(f"device {str(device)!r} cannot be used on this computer: {reason(error)}.") from error
 
 
 def _describe(value: object) -> str:

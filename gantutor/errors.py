@@ -26,6 +26,12 @@ class OutOfMemory(GantutorError):
     """The memory of the device did not suffice for a step."""
 
 
+def reason(error: BaseException) -> str:
+    """The first line of an error, without its full stop; its type where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
+
+
 def unknown(kind: str, name: object, choices: Iterable[str]) -> BadInput:
     """The error for a name that is not one of `choices`, suggesting the nearest one.
 

@@ -3,11 +3,12 @@
 import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
-from gantutor.errors import BadInput, OutOfMemory, unknown
+from gantutor.errors import BadInput, OutOfMemory, reason, unknown
 
 PRECISIONS = ("fp32", "bf16")
 WARM_UP = 3  # steps before a CUDA graph is recorded: libraries load, buffers and optimizer states come to be
@@ -25,7 +26,7 @@ def check_precision(precision: str, device: torch.device) -> None:
     if precision == "fp32":
         return
     try:
-        if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
             raise RuntimeError("this GPU has no such arithmetic")
         with autocast(precision, device):
             (torch.ones(2, 2, device=device) @ torch.ones(2, 2, device=device)).sum().item()
@@ -33,17 +34,13 @@ def check_precision(precision: str, device: torch.device) -> None:
         raise BadInput(f"precision bf16 cannot be used on {device}: {reason(error)}. Use fp32.") from error
 
 
+@cache
 def check_compile(device: torch.device) -> None:
     """Raise `BadInput` unless `torch.compile` works on the device: it needs a C++ compiler (CPU) or Triton (GPU)."""
     try:
         torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
     except Exception as error:  # what it raises differs from one cause and version to the next
         raise BadInput(f"torch.compile does not work here on {device}: {reason(error)}. Train without it.") from error
-
-
-def reason(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
 
 
 @contextlib.contextmanager
@@ -53,11 +50,19 @@ def telling_memory(device: torch.device, batch_size: int) -> Iterator[None]:
         yield
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and not any(
-            words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory")
+            words in str(error) for words in ("out of memory", "can't allocate memory", "ALLOC_FAILED")
         ):
             raise
         hint = f"try {batch_size // 2}" if batch_size > 1 else "try a smaller net"
         raise OutOfMemory(f"{device} ran out of memory at batch size {batch_size}: {hint}.") from error
+
+
+def explained(error: RuntimeError) -> RuntimeError:
+    """Why a recording failed. What reaches us may be the failure to end it; the cause is then its context."""
+    cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
+    if isinstance(cause, torch.OutOfMemoryError) or "captur" not in f"{cause} {error}":
+        return cause
+    return BadInput(f"this step cannot be recorded as a CUDA graph ({reason(cause)}): use capture=False.")
 
 
 class Captured:
@@ -70,31 +75,31 @@ class Captured:
     Args:
         function: does the work, entirely on the device.
         generators: random generators that it draws from, beside the device's default one.
+        device: the CUDA device on which all of it happens.
 
     Raises:
         BadInput: the function does something that cannot be recorded.
     """
 
-    def __init__(self, function: Callable[[], Sequence[Tensor]], generators: Iterable[torch.Generator]):
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*capturable=True")  # Adam: why is this not captured?
-            for _ in range(WARM_UP):
-                function()
-        torch.cuda.current_stream().wait_stream(aside)
-        self.graph = torch.cuda.CUDAGraph()
-        for generator in generators:
-            self.graph.register_generator_state(generator)
-        try:
-            with torch.cuda.graph(self.graph):
-                self.result = function()
-        except RuntimeError as error:
-            if "captur" not in str(error):
-                raise
-            raise BadInput(
-                f"this step cannot be recorded as a CUDA graph ({reason(error)}): use capture=False."
-            ) from error
+    def __init__(
+        self, function: Callable[[], Sequence[Tensor]], generators: Iterable[torch.Generator], device: torch.device
+    ):
+        aside = torch.cuda.Stream(device)
+        aside.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(aside):  # also makes its device the current one
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*capturable=True")  # Adam: why is this not captured?
+                for _ in range(WARM_UP):
+                    function()
+            self.graph = torch.cuda.CUDAGraph()
+            for generator in generators:
+                self.graph.register_generator_state(generator)
+            try:
+                with torch.cuda.graph(self.graph, stream=aside):
+                    self.result = function()
+            except RuntimeError as error:
+                raise explained(error) from error
+        torch.cuda.current_stream(device).wait_stream(aside)
 
     def __call__(self) -> Sequence[Tensor]:
         self.graph.replay()
@@ -110,9 +115,11 @@ def traceless(nets: Sequence[nn.Module], optimizers: Sequence[torch.optim.Optimi
 
     before = [*(value for net in nets for value in net.state_dict().values()), *states()]
     kept = [value.detach().clone() for value in before]
-    yield
-    with torch.no_grad():
-        for value in {id(value): value for value in states()}.values():
-            value.zero_()  # Adam's states begin as zeros
-        for value, old in zip(before, kept, strict=True):
-            value.copy_(old)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for value in states():
+                value.zero_()  # Adam's states begin as zeros
+            for value, old in zip(before, kept, strict=True):
+                value.copy_(old)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from gantutor.data import Images, place
-from gantutor.errors import BadInput
-from gantutor.labels import told
-from gantutor.models import CLASSES, evaluating
+from gantutor.errors import BadInput, reason
+from gantutor.labels import classes_of, told
+from gantutor.models import evaluating
 
 
 def check_examples(x: Tensor, batch_size: int) -> None:
@@ -41,24 +41,24 @@ def check_labelled(G: nn.Module, D: nn.Module, data: Images | Tensor, device: to
     return place(data.labels, device)
 
 
-def classes_of(net: nn.Module) -> int:
-    """The number of classes that a net wants to be told, 0 for none; a classifier's list of class names is none."""
-    classes = getattr(net, "classes", 0)
-    return classes if isinstance(classes, int) else 0
+def choose_capture(capture: bool | None, device: torch.device, own: bool) -> bool:
+    """Whether to replay a CUDA graph: as asked for, else on CUDA where all that is recorded is the package's own.
 
-
-def choose_capture(capture: bool | None, device: torch.device, *nets: nn.Module) -> bool:
-    """Whether to replay a CUDA graph. Raises `BadInput` where that was asked for and there is no CUDA."""
+    Raises `BadInput` where it was asked for and there is no CUDA.
+    """
+    if capture not in (None, True, False):
+        raise BadInput(f"capture is {capture!r}: give True, False, or None for the package to choose.")
     if capture and device.type != "cuda":
         raise BadInput(
             f"capture is True, but CUDA graphs need a CUDA device, and this run is on {device}: leave it out."
         )
-    own = all(type(net) in CLASSES.values() for net in nets)
-    return capture if capture is not None else device.type == "cuda" and own
+    return bool(capture) if capture is not None else device.type == "cuda" and own
 
 
-def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = None) -> None:
+def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = None, batch_size: int = 2) -> None:
     """Raise `BadInput` unless G makes examples shaped like x and D gives one logit for each; both are tried on two."""
+    if batch_size == 1 and any(isinstance(layer, nn.BatchNorm1d) for net in (G, D) for layer in net.modules()):
+        raise BadInput("batch_size is 1, and batch norm needs at least two examples: choose a larger batch.")
     if not isinstance(getattr(G, "latent_dim", None), int):
         raise BadInput("G has no attribute latent_dim: set it to the length of the latent vectors that G takes.")
     weight = next(G.parameters(), x)
@@ -81,5 +81,4 @@ def _try(name: str, net: Callable[[Tensor], Tensor], argument: Tensor) -> Tensor
     except BadInput as error:
         raise BadInput(f"{name}: {error}") from error
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(f"{name} cannot take an input of shape {tuple(argument.shape)}: {reason}.") from error
+        raise BadInput(f"{name} cannot take an input of shape {tuple(argument.shape)}: {reason(error)}.") from error

@@ -1,6 +1,7 @@
 """How a conditional net is told the class of what it makes or sees: labels y, int64 (B,), counted from 0."""
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 
 import torch
@@ -36,10 +37,10 @@ class Join(nn.Module):
         check_labels(y, len(v), self.classes)
         if not self.classes or self.how == "projection":
             return v
-        told = (one_hot(y, self.classes) if self.table is None else self.table(y)).to(v.dtype)  # (B, K) or (B, e)
+        code = (one_hot(y, self.classes) if self.table is None else self.table(y)).to(v.dtype)  # (B, K) or (B, e)
         if v.ndim == 2:
-            return torch.cat([v, told], 1)  # (B, d + K)
-        planes = told[:, :, None, None] if self.table is None else told.unflatten(1, (1, *self.shape[1:]))
+            return torch.cat([v, code], 1)  # (B, d + K)
+        planes = code[:, :, None, None] if self.table is None else code.unflatten(1, (1, *self.shape[1:]))
         return torch.cat([v, planes.expand(-1, -1, *self.shape[1:])], 1)  # (B, C + K, H, W) or (B, C + 1, H, W)
 
 
@@ -53,6 +54,14 @@ def projected(net: nn.Sequential, table: nn.Module | None, x: Tensor, y: Tensor 
 def one_hot(y: Tensor, classes: int) -> Tensor:
     """Labels (B,) -> (B, K), true at the label. (PyTorch's own waits for the values, which no CUDA graph can.)"""
     return y[:, None] == torch.arange(classes, device=y.device)
+
+
+def classes_of(net: nn.Module) -> int:
+    """The number of classes that a net wants to be told; 0 for none, also where `classes` is a list of names."""
+    try:
+        return operator.index(getattr(net, "classes", 0))
+    except TypeError:
+        return 0
 
 
 def check_labels(y: Tensor | None, n: int, classes: int) -> None:

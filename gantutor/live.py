@@ -18,7 +18,7 @@ from gantutor import models, show, theory
 from gantutor import train as training
 from gantutor.data import Images
 from gantutor.errors import BadInput
-from gantutor.labels import told
+from gantutor.labels import classes_of, told
 
 SHARE = 0.05  # the part of the training time that displaying may take
 NAP = 0.005  # seconds between two looks at whether somebody pressed stop
@@ -132,7 +132,7 @@ def samples(run: training.Run) -> show.Picture:
     A conditional run of 2 to 16 classes has a column for each class and at most 80 images.
     """
     if run.examples.ndim == 4:
-        classes = getattr(run.G, "classes", 0)
+        classes = classes_of(run.G)
         columns = classes if 2 <= classes <= 16 else 8
         n = 64 if columns != classes else columns * min(10, 80 // columns)  # the classes take turns
         return show.grid(run.sample(n), columns, scale=max(1, 480 // (8 * run.examples.shape[-1])))
@@ -258,7 +258,7 @@ def latent(run: training.Run | nn.Module) -> widgets.VBox:
     A conditional one gets a menu of its classes too, by name for a run on `Images`.
     """
     G, data = (run.G_average, run.data) if isinstance(run, training.Run) else (run, None)
-    classes = getattr(G, "classes", 0)
+    classes = classes_of(G)
     names = data.classes if isinstance(data, Images) else map(str, range(classes))
     menu = {"label": dict(zip(names, range(classes), strict=True))} if classes else {}
 
@@ -277,7 +277,7 @@ def walk(G: nn.Module, start: int, end: int, way: Tensor, label: int | None = No
     A latent z ~ N(0, I) of length d has a norm near √d. A straight line between two would pass far inside that shell,
     where G was never trained; the great circle stays on it (White 2016, arXiv 1609.04468).
     """
-    if label is None and (classes := getattr(G, "classes", 0)):
+    if label is None and (classes := classes_of(G)):
         raise BadInput(f"G is conditional, and label is None: give the class to walk in, 0 to {classes - 1}.")
     device, y = next(G.parameters()).device, training.wanted_labels(G, len(way), label)  # y: (T,), or None
     a, b = (training.latents(G, 1, s)[0] for s in (start, end))  # (latent_dim,)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gantutor import judge
 from gantutor.errors import BadInput, whole
-from gantutor.labels import check_labels
+from gantutor.labels import check_labels, classes_of
 from gantutor.models import evaluating
 
 
@@ -130,7 +130,7 @@ def label_response(D: nn.Module, x: Tensor, y: Tensor, seed: int = 0) -> LabelRe
     Raises:
         BadInput: D is not conditional, the labels do not fit, there are no examples, or a logit is not finite.
     """
-    classes = getattr(D, "classes", 0)
+    classes = classes_of(D)
     if not isinstance(classes, int) or classes < 2:
         raise BadInput("this D tells no labels apart: give a conditional one, made with classes=2 or more.")
     y = _on_cpu(y)

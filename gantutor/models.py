@@ -183,7 +183,7 @@ class DCGANDiscriminator(nn.Module):
         halvings = check_conv(shape, width=width, kernel=kernel)
         check_choices(down=(down, DOWN), norm=(norm, NORMS))
         check_conditioning(classes, label, D_LABELS)
-        real("slope", slope, least=0)
+        slope = real("slope", slope, least=0)
         whole("hidden", hidden)
         self.config = native(width=width, shape=list(shape), down=down, kernel=kernel, norm=norm, slope=slope,
                              hidden=hidden, spectral=spectral, init_std=init_std, seed=seed, classes=classes,
@@ -247,7 +247,7 @@ def init_weights(net: nn.Module, std: float | None = 0.02) -> None:
     """
     if std is None:
         return
-    real("the standard deviation of the first weights", std, least=0)
+    std = real("the standard deviation of the first weights", std, least=0)
     for layer in net.modules():
         if isinstance(layer, (*WEIGHTED, *NORMALISING)):
             bounded = hasattr(layer, "parametrizations")  # then `layer.weight` is a copy, divided
@@ -310,6 +310,7 @@ def dcgan(
 
 def g_label(label: str) -> str:
     """How G is told the class where D is told so: G has no projection."""
+    check_choices(label=(label, D_LABELS))
     return "concat" if label == "projection" else label
 
 
@@ -421,4 +422,4 @@ def evaluating(net: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-CLASSES = {cls.__name__: cls for cls in (MLPGenerator, MLPDiscriminator, DCGANGenerator, DCGANDiscriminator)}
+NETS = {cls.__name__: cls for cls in (MLPGenerator, MLPDiscriminator, DCGANGenerator, DCGANDiscriminator)}

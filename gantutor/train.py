@@ -13,6 +13,7 @@ A conditional pair (`models.mlp(classes=10)`) is trained by the same loop: it ge
 
 import contextlib
 import copy
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,15 +24,15 @@ from torch import Tensor, nn
 from gantutor import fast, fitting, losses, penalties
 from gantutor.data import Images, place
 from gantutor.errors import BadInput, real, whole
-from gantutor.labels import check_labels, told
-from gantutor.models import evaluating
+from gantutor.labels import check_labels, classes_of, told
+from gantutor.models import NETS, evaluating
 
 SAMPLING = 0x5A4D504C  # added to the seed of a sample, so that it never repeats the noise of training
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. The defaults suit the MLP pair on 28×28 images; vary them with `dataclasses.replace`.
+    """How to train. The defaults suit the pairs of `models` on 28×28 images; vary them with `dataclasses.replace`.
 
     Attributes:
         loss: one of `losses.LOSSES`, or a `losses.Loss` of your own.
@@ -77,6 +78,10 @@ class Recipe:
         for beta in self.betas:
             real("betas", beta, least=0, below=1)
 
+    def all_ours(self) -> bool:
+        """Whether loss and penalty are the package's own."""
+        return self.loss in losses.LOSSES.values() and self.penalty in (None, *penalties.PENALTIES.values())
+
 
 @dataclass(frozen=True)
 class Step:
@@ -104,8 +109,9 @@ class Run:
         device: "cpu", "cuda", "mps", …; None leaves everything where the data is.
         precision: "fp32", or "bf16" for 16-bit passes through the nets (the penalty stays in 32).
         compile: pass both nets through `torch.compile`: the first steps take long, the others less.
-        capture: record the whole step as a CUDA graph and replay it. None does so on CUDA for the package's own nets:
-            a net of your own must not wait for the device (`.item()`) or decide anything by its values.
+        capture: record the whole step as a CUDA graph and replay it. None does so on CUDA where nets, loss and penalty
+            are the package's own: yours must not wait for the device (`.item()`), nor decide or count anything in
+            Python. A captured run keeps its recipe, and its nets and optimizers must stay where they are.
 
     Raises `BadInput` when the data, the nets and the recipe do not fit together or this computer cannot do it.
     """
@@ -131,12 +137,14 @@ class Run:
         fitting.check_examples(examples, self.recipe.batch_size)
         self.examples = examples if device is None else place(examples, device)  # (N, *shape)
         self.device = self.examples.device
-        self.G, self.D = G.to(self.device), D.to(self.device)
-        self.labels = fitting.check_labelled(self.G, self.D, data, self.device)  # (N,), or None
-        fitting.check_nets(self.G, self.D, self.examples, self.labels)
+        self.labels = fitting.check_labelled(G, D, data, self.device)  # (N,), or None
+        with fast.telling_memory(self.device, self.recipe.batch_size):
+            self.G, self.D = G.to(self.device), D.to(self.device)
+            fitting.check_nets(self.G, self.D, self.examples, self.labels, self.recipe.batch_size)
         self.precision = precision
         fast.check_precision(precision, self.device)
-        self.capture = fitting.choose_capture(capture, self.device, self.G, self.D)
+        own = type(self) is Run and self.recipe.all_ours() and {type(G), type(D)} <= set(NETS.values())
+        self.capture = fitting.choose_capture(capture, self.device, own)
         if self.device.type == "cuda" and self.examples.ndim == 4:  # tensor cores read channels-last
             self.G, self.D = (net.to(memory_format=torch.channels_last) for net in (self.G, self.D))
 
@@ -232,10 +240,12 @@ class Run:
         """What `turn` does, from its CUDA graph; the first time, record it."""
         if penalise not in self.captured:
             order, stream = self.order.get_state(), self.randomness.read()
-            with fast.traceless((self.G, self.D, self.G_average), (self.opt_g, self.opt_d)):
-                self.captured[penalise] = fast.Captured(lambda: self.turn(penalise), [self.order])
-            self.order.set_state(order)
-            self.randomness.write(stream)
+            try:
+                with fast.traceless((self.G, self.D, self.G_average), (self.opt_g, self.opt_d)):
+                    self.captured[penalise] = fast.Captured(lambda: self.turn(penalise), [self.order], self.device)
+            finally:
+                self.order.set_state(order)
+                self.randomness.write(stream)
         return [tensor.clone() for tensor in self.captured[penalise]()]
 
     def generate(self, y: Tensor | None) -> Tensor:
@@ -279,7 +289,8 @@ def sample(
     the classes take turns, 0, 1, 2, ….
     """
     z, y, weight = latents(G, n, seed), wanted_labels(G, n, labels), next(G.parameters())
-    parts = zip(z.split(batch_size), [None] * n if y is None else y.to(weight.device).split(batch_size), strict=False)
+    labels = itertools.repeat(None) if y is None else y.to(weight.device).split(batch_size)
+    parts = zip(z.split(whole("batch_size", batch_size, least=1)), labels, strict=False)
     with evaluating(G), torch.no_grad():
         return torch.cat([told(G, y)(part.to(weight)) for part, y in parts])
 
@@ -289,7 +300,7 @@ def wanted_labels(G: nn.Module, n: int, labels: int | Sequence[int] | Tensor | N
 
     Raises `BadInput` for labels that do not fit.
     """
-    classes = fitting.classes_of(G)
+    classes = classes_of(G)
     if labels is None:
         return torch.arange(n) % classes if classes else None
     if not classes:
@@ -299,8 +310,10 @@ def wanted_labels(G: nn.Module, n: int, labels: int | Sequence[int] | Tensor | N
     except (TypeError, ValueError, RuntimeError):
         raise BadInput(f"labels are {labels!r}: give one class, or {n} of them.") from None
     y = y.expand(n) if y.ndim == 0 else y
-    check_labels(y.long() if not (y.is_floating_point() or y.dtype == torch.bool) else y, n, classes)
-    return y.long()
+    whole_numbers = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+    y = y.long() if whole_numbers else y
+    check_labels(y, n, classes)
+    return y
 
 
 def latents(G: nn.Module, n: int, seed: int) -> Tensor:

@@ -46,6 +46,9 @@ class Graph(TorchDispatchMode):
 
 
 class Stream:
+    def __init__(self, device: torch.device):
+        pass
+
     def wait_stream(self, other: "Stream") -> None:
         pass
 
@@ -53,7 +56,7 @@ class Stream:
 def stand_in(monkeypatch) -> None:
     """`fast.Captured` records on the CPU from now on."""
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
-    monkeypatch.setattr(torch.cuda, "graph", lambda graph: graph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, stream: graph)
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
     monkeypatch.setattr(torch.cuda, "current_stream", Stream)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())

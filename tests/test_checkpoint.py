@@ -315,3 +315,34 @@ def test_a_recipe_with_numbers_of_numpy_can_be_loaded_again(tmp_path):
     run = Run(*models.mlp(shape=(2,), latent_dim=2, g_hidden=(4,), d_hidden=(4,)), torch.zeros(8, 2), recipe)
     checkpoint.save(run, tmp_path)
     assert checkpoint.load(tmp_path, torch.zeros(8, 2)).recipe == recipe
+
+
+def test_means_in_the_memory_layout_of_another_device_go_to_their_weights(tmp_path):
+    """On CUDA the weights of convolutions, and Adam's means with them, are channels-last. A file keeps that."""
+    images = few_images()
+    nets = models.dcgan(latent_dim=3, g_width=2, d_width=2, hidden=4)
+    run = Run(*nets, images, Recipe(batch_size=4), seed=1)
+    list(run.steps(3))
+    path = checkpoint.save(run, tmp_path)
+    state = torch.load(path, weights_only=True)
+    turned = 0
+    for name in ("opt_g", "opt_d"):
+        for means in state[name]["state"].values():
+            for key, value in means.items():
+                if value.ndim == 4:
+                    means[key] = value.to(memory_format=torch.channels_last)
+                    turned += means[key].stride() != value.stride()
+    torch.save(state, path)
+    assert turned > 0
+    again = checkpoint.load(tmp_path, images)
+    assert [s.g_loss.item() for s in again.steps(3)] == [s.g_loss.item() for s in run.steps(3)]
+
+
+def test_a_mean_of_the_wrong_shape_is_damage(tmp_path):
+    run = trained()
+    path = checkpoint.save(run, tmp_path)
+    state = torch.load(path, weights_only=True)
+    state["opt_g"]["state"][0]["exp_avg"] = torch.zeros(3)
+    torch.save(state, path)
+    with pytest.raises(BadInput, match="run.pt is damaged"):
+        checkpoint.load(tmp_path, POINTS)

@@ -94,7 +94,7 @@ def test_a_run_that_trained_before_it_was_captured_goes_on(tape):
 def test_the_stand_in_keeps_numbers_as_a_cuda_graph_does(tape):
     """Else the tests above would not see a learning rate that is a Python number."""
     rate, total, random = [1.0], torch.zeros(1), torch.Generator().manual_seed(0)
-    captured = fast.Captured(lambda: [total.add_(rate[0]), torch.rand(2, generator=random)], [random])
+    captured = fast.Captured(lambda: [total.add_(rate[0]), torch.rand(2, generator=random)], [random], CPU)
     total.zero_()
     rate[0] = 5.0
     first, second = ([t.clone() for t in captured()] for _ in range(2))
@@ -110,8 +110,28 @@ def test_a_step_that_cannot_be_captured_is_named(tape):
 
     own = losses.Loss("own", waiting, losses.non_saturating_g)
     run = Run(*points_pair(), POINTS, dataclasses.replace(RECIPE, loss=own))
+    nets = [weights(net) for net in (run.G, run.D, run.G_average)]
+    order, stream = run.order.get_state(), run.randomness.state
     with pytest.raises(BadInput, match="cannot be recorded as a CUDA graph.*not permitted.*capture=False"):
         list(run.steps(1))
+    for net, before in zip((run.G, run.D, run.G_average), nets, strict=True):
+        assert torch.equal(weights(net), before)  # the warm-up has left no trace
+    assert torch.equal(run.order.get_state(), order)
+    assert all(map(torch.equal, run.randomness.state, stream))
+
+
+def test_why_a_recording_failed_is_what_happened_first():
+    """A recording that breaks off fails a second time when it is ended."""
+    ending = RuntimeError("operation failed due to a previous error during capture")
+    for cause, told in [
+        (RuntimeError("operation not permitted when stream is capturing"), "not permitted when stream is capturing"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "CUDA out of memory"),
+    ]:
+        ending.__context__ = cause
+        assert told in str(fast.explained(ending))
+    assert isinstance(fast.explained(ending), torch.OutOfMemoryError)
+    assert isinstance(fast.explained(RuntimeError("shapes do not match")), RuntimeError)
+    assert not isinstance(fast.explained(RuntimeError("shapes do not match")), BadInput)
 
 
 def test_steps_of_a_captured_run_keep_their_values(tape):
@@ -142,12 +162,31 @@ def test_traceless_puts_back_weights_buffers_and_optimizer_states():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_on_cuda_a_captured_run_agrees_with_an_eager_one():
-    for pair, data in ((points_pair, POINTS), (lambda: small_dcgan(classes=10), pictures())):
-        eager, captured = (Run(*pair(), data, RECIPE, seed=1, device="cuda", capture=c) for c in (False, True))
-        losses_of = [[(s.d_loss.item(), s.g_loss.item()) for s in run.steps(50)] for run in (eager, captured)]
-        torch.testing.assert_close(*map(torch.tensor, losses_of), rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(weights(eager.G).float(), weights(captured.G).float(), rtol=1e-2, atol=1e-3)
+@pytest.mark.parametrize("precision", fast.PRECISIONS)
+@pytest.mark.parametrize(("pair", "data", "changes"), CASES.values(), ids=CASES)
+def test_on_cuda_a_captured_run_agrees_with_an_eager_one(pair, data, changes, precision, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    recipe = dataclasses.replace(RECIPE, **changes)
+    eager, captured = (
+        Run(*pair(), data, recipe, seed=1, device="cuda", capture=c, precision=precision) for c in (False, True)
+    )
+    losses_of = [[(s.d_loss.item(), s.g_loss.item()) for s in run.steps(50)] for run in (eager, captured)]
+    torch.testing.assert_close(*map(torch.tensor, losses_of), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(weights(eager.G), weights(captured.G), rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda_a_step_that_waits_is_refused_and_leaves_no_trace():
+    def waiting(real_logits, fake_logits):
+        return fake_logits.mean() * (2 if real_logits.mean().item() > 0 else 1)
+
+    recipe = dataclasses.replace(RECIPE, loss=losses.Loss("own", waiting, losses.non_saturating_g))
+    run = Run(*points_pair(), POINTS, recipe, device="cuda", capture=True)
+    before = weights(run.D)
+    with pytest.raises(BadInput, match="cannot be recorded as a CUDA graph"):
+        list(run.steps(1))
+    assert torch.equal(weights(run.D), before)
+    list(Run(run.G, run.D, POINTS, RECIPE, device="cuda", capture=True).steps(2))  # the device is as good as new
 
 
 # --- 16 bits ---------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gantutor import fitting, models
+from gantutor import fitting, losses, models, train
 from gantutor.data import Images
 from gantutor.errors import BadInput
 
@@ -88,29 +88,57 @@ def test_pairs_and_data_that_do_not_agree_are_named(g_classes, d_classes, data, 
 # --- CUDA graphs -----------------------------------------------------------------------------------------------------
 
 
-def test_a_graph_is_captured_on_cuda_for_the_packages_own_nets():
-    own, conv = pair(), models.dcgan(g_width=2, d_width=2, hidden=4)
-    for G, D in (own, conv):
-        assert fitting.choose_capture(None, CUDA, G, D) is True
-        assert fitting.choose_capture(None, CPU, G, D) is False
-    for G, D in ((own[0], nn.Linear(2, 1)), (Stranger(own[0]), own[1]), (nn.Linear(2, 1), nn.Linear(2, 1))):
-        assert fitting.choose_capture(None, CUDA, G, D) is False
-
-
-def test_a_class_built_upon_the_packages_is_a_strangers():
-    class Mine(models.MLPGenerator):
-        pass
-
-    assert fitting.choose_capture(None, CUDA, Mine(3, (8,), (2,)), pair()[1]) is False
+def test_capture_is_the_default_on_cuda_for_what_is_the_packages_own():
+    assert fitting.choose_capture(None, CUDA, own=True) is True
+    assert fitting.choose_capture(None, CUDA, own=False) is False
+    assert fitting.choose_capture(None, CPU, own=True) is False
 
 
 def test_capture_can_be_asked_for_and_left_out():
-    assert fitting.choose_capture(True, CUDA, nn.Linear(2, 1), nn.Linear(2, 1)) is True
-    assert fitting.choose_capture(False, CUDA, *pair()) is False
-    assert fitting.choose_capture(False, CPU, *pair()) is False
+    assert fitting.choose_capture(True, CUDA, own=False) is True
+    assert fitting.choose_capture(False, CUDA, own=True) is False
+    assert fitting.choose_capture(False, CPU, own=True) is False
     for device in (CPU, torch.device("mps")):
         with pytest.raises(BadInput, match=f"capture is True, but .* this run is on {device.type}: leave it out"):
-            fitting.choose_capture(True, device, *pair())
+            fitting.choose_capture(True, device, own=True)
+    with pytest.raises(BadInput, match="capture is 'yes': give True, False, or None"):
+        fitting.choose_capture("yes", CUDA, own=True)
+
+
+class Mine(models.MLPGenerator):
+    """A class built upon one of the package's is a stranger's."""
+
+
+class MyRun(train.Run):
+    pass
+
+
+OWN = {
+    "the package's nets": ({}, True),
+    "the package's DCGAN": (dict(nets=models.dcgan(latent_dim=3, g_width=2, d_width=2, hidden=4)), True),
+    "no penalty": (dict(recipe=train.Recipe(batch_size=4, penalty=None)), True),
+    "a stranger's G": (dict(nets=(Mine(3, (8,), (1, 28, 28)), models.MLPDiscriminator((8,)))), False),
+    "a stranger's D": (
+        dict(nets=(models.MLPGenerator(3, (8,)), nn.Sequential(nn.Flatten(), nn.Linear(784, 1)))),
+        False,
+    ),
+    "a penalty of one's own": (dict(recipe=train.Recipe(batch_size=4, penalty=lambda D, x, y: D(x).mean())), False),
+    "a loss of one's own": (
+        dict(recipe=train.Recipe(batch_size=4, loss=losses.Loss("mine", losses.hinge_d, losses.wasserstein_g))),
+        False,
+    ),
+    "a run of one's own": (dict(kind=MyRun), False),
+}
+
+
+@pytest.mark.parametrize(("changes", "own"), OWN.values(), ids=OWN)
+def test_what_a_run_takes_for_the_packages_own(monkeypatch, changes, own):
+    given = dict(nets=models.mlp(latent_dim=3, g_hidden=(8,), d_hidden=(8,)), recipe=train.Recipe(batch_size=4),
+                 kind=train.Run) | changes  # fmt: skip
+    seen = []
+    monkeypatch.setattr(fitting, "choose_capture", lambda capture, device, own: seen.append(own) or False)
+    given["kind"](*given["nets"], torch.zeros(4, 1, 28, 28), given["recipe"])
+    assert seen == [own]
 
 
 # --- nets ------------------------------------------------------------------------------------------------------------
@@ -165,3 +193,18 @@ def test_what_a_net_says_itself_is_passed_on():
 
     with pytest.raises(BadInput, match=r"^G: this net takes no such thing: give it another\.$"):
         fitting.check_nets(Choosy(None), pair()[1], torch.zeros(4, 1, 4, 4))
+
+
+def test_a_batch_of_one_is_too_small_for_batch_norm():
+    with pytest.raises(BadInput, match="batch_size is 1, and batch norm needs at least two"):
+        fitting.check_nets(*pair(), PIXELS, None, batch_size=1)
+    fitting.check_nets(*pair(batch_norm=False), PIXELS, None, batch_size=1)
+
+
+def test_an_error_that_says_nothing_is_named_by_its_type():
+    class Mute(Stranger):
+        def forward(self, x, y=None):
+            raise ValueError
+
+    with pytest.raises(BadInput, match=r"G cannot take an input of shape \(2, 3\): ValueError\.$"):
+        fitting.check_nets(Mute(None, 0), pair()[1], PIXELS)

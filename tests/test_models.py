@@ -58,7 +58,7 @@ def test_the_discriminator_is_leaky_and_its_weights_are_not_those_of_the_generat
 
 def test_a_net_is_made_again_from_its_config():
     for net in models.mlp(shape=(1, 4, 4), latent_dim=3, g_hidden=(6,), d_hidden=(5, 4), batch_norm=False, seed=9):
-        again = models.CLASSES[type(net).__name__](**net.config)
+        again = models.NETS[type(net).__name__](**net.config)
         for a, b in zip(net.state_dict().values(), again.state_dict().values(), strict=True):
             assert torch.equal(a, b)
 
@@ -347,7 +347,7 @@ def test_an_unusual_net_is_made_again_from_its_config(net):
     assert list(config) == list(defaults)
     unchanged = [name for name, p in defaults.items() if config[name] == p.default]
     assert unchanged == []
-    again = models.CLASSES[type(net).__name__](**config)
+    again = models.NETS[type(net).__name__](**config)
     assert again.config == net.config
     assert [repr(m) for m in again.modules()] == [repr(m) for m in net.modules()]
     for (name, a), (same, b) in zip(net.state_dict().items(), again.state_dict().items(), strict=True):
@@ -372,8 +372,8 @@ def test_numbers_of_numpy_become_pythons_own(tmp_path):
 
 def test_a_config_from_before_there_were_labels_still_makes_its_net():
     old = dict(latent_dim=5, hidden=[6], shape=[1, 4, 4], batch_norm=True, output="tanh", seed=8)
-    assert models.CLASSES["MLPGenerator"](**old)(torch.zeros(2, 5)).shape == (2, 1, 4, 4)
-    D = models.CLASSES["MLPDiscriminator"](hidden=[6], shape=[1, 4, 4], seed=8)
+    assert models.NETS["MLPGenerator"](**old)(torch.zeros(2, 5)).shape == (2, 1, 4, 4)
+    D = models.NETS["MLPDiscriminator"](hidden=[6], shape=[1, 4, 4], seed=8)
     assert D(torch.zeros(2, 1, 4, 4)).shape == (2,)
     assert set(D.state_dict()) == {f"net.{i}.{part}" for i in (1, 3) for part in ("weight", "bias")}
 
@@ -490,3 +490,9 @@ def test_the_table_leaves_the_net_as_it_was_also_when_the_net_raises():
     assert [m.training for m in G.modules()] == modes
     for key, value in G.state_dict().items():
         assert torch.equal(value, state[key])
+
+
+@pytest.mark.parametrize("make", [models.mlp, models.dcgan])
+def test_a_pair_names_all_the_ways_to_tell_the_class(make):
+    with pytest.raises(BadInput, match=r"unknown label 'proj': did you mean 'projection'.*concat, embed, projection"):
+        make(classes=3, label="proj")

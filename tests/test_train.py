@@ -8,7 +8,7 @@ from torch import nn
 from gantutor import losses, models, penalties, toy
 from gantutor.data import Images
 from gantutor.errors import BadInput
-from gantutor.train import Recipe, Run, latents
+from gantutor.train import Recipe, Run, latents, sample
 
 PLAIN = Recipe(batch_size=8, penalty=None, average=0.0, decay_from=1.0)
 POINTS = toy.ring().sample(64, seed=0)
@@ -418,6 +418,7 @@ def latent(run, n):
         (1.5, "float32"),
         ("seven", "labels are 'seven'"),
         (True, "bool"),
+        (1j, "complex64"),
     ],
     ids=str,
 )
@@ -425,6 +426,20 @@ def test_labels_that_do_not_fit_are_named(labels, message):
     run = Run(*pair(classes=3), clouds(), PLAIN)
     with pytest.raises(BadInput, match=message):
         run.sample(5, labels=labels)
+
+
+def test_the_average_has_the_running_statistics_of_g():
+    run = small_run(dataclasses.replace(PLAIN, average=0.9))
+    list(run.steps(3))
+    own, averaged = run.G.net[1], run.G_average.net[1]
+    assert own.num_batches_tracked == averaged.num_batches_tracked == 3
+    assert torch.equal(own.running_mean, averaged.running_mean)
+    assert not torch.equal(own.weight, averaged.weight)
+
+
+def test_impossible_batches_of_sampling_are_refused():
+    with pytest.raises(BadInput, match="batch_size is 0"):
+        sample(small_run().G, 4, batch_size=0)
 
 
 def test_labels_for_an_unconditional_generator_are_refused():
