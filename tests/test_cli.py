@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,6 +192,7 @@ def test_what_the_device_cannot_do_is_told_before_anything_is_loaded(monkeypatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "load", lambda *args, **kwargs: pytest.fail("loaded"))
     monkeypatch.setattr(fast, "autocast", cannot)
+    fast.check_compile.cache_clear()
     monkeypatch.setattr(torch, "compile", cannot)
     for options, said in {
         "--precision bf16": "precision bf16 cannot be used on cpu: no such arithmetic. Use fp32.",
@@ -206,6 +208,8 @@ def test_what_the_device_cannot_do_is_told_before_anything_is_loaded(monkeypatch
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")  # of the compiler itself
 def test_a_compiled_training_learns_what_a_plain_one_does(few, capsys):
     assert cli.main(["train", "mlp", "--steps", "2", "--compile", "--out", "here", *CPU]) == 0
     assert "cpu, compiled)" in capsys.readouterr().err
