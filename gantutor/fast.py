@@ -62,7 +62,7 @@ def explained(error: RuntimeError) -> RuntimeError:
     cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
     if isinstance(cause, torch.OutOfMemoryError) or "captur" not in f"{cause} {error}":
         return cause
-    return BadInput(f"this step cannot be recorded as a CUDA graph ({reason(cause)}): use capture=False.")
+    return BadInput(f"the step cannot be recorded as a CUDA graph ({reason(cause)}): use capture=False, --no-capture.")
 
 
 class Captured:
