@@ -78,6 +78,8 @@ def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = No
 def _try(name: str, net: Callable[[Tensor], Tensor], argument: Tensor) -> Tensor:
     try:
         return net(argument)
+    except torch.OutOfMemoryError:
+        raise  # says nothing about the shape; `Run` tells it
     except BadInput as error:
         raise BadInput(f"{name}: {error}") from error
     except (RuntimeError, ValueError, TypeError, IndexError) as error:

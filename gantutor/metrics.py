@@ -131,7 +131,7 @@ def label_response(D: nn.Module, x: Tensor, y: Tensor, seed: int = 0) -> LabelRe
         BadInput: D is not conditional, the labels do not fit, there are no examples, or a logit is not finite.
     """
     classes = classes_of(D)
-    if not isinstance(classes, int) or classes < 2:
+    if classes < 2:
         raise BadInput("this D tells no labels apart: give a conditional one, made with classes=2 or more.")
     y = _on_cpu(y)
     check_labels(y, len(x), classes)

@@ -275,6 +275,17 @@ def test_out_of_memory_names_the_batch_size_and_a_smaller_one(error):
     assert run.step == 0
 
 
+def test_memory_that_runs_out_before_the_first_step_is_told_too():
+    def raising(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    for player in (0, 1):
+        pair = points_pair()
+        pair[player].register_forward_hook(raising)
+        with pytest.raises(OutOfMemory, match="cpu ran out of memory at batch size 8: try 4"):
+            Run(*pair, POINTS, RECIPE)
+
+
 def test_other_errors_are_not_taken_for_it():
     with pytest.raises(RuntimeError, match="shapes"), fast.telling_memory(CPU, 8):
         raise RuntimeError("shapes do not match")
