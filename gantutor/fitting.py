@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from gantutor.data import Images, place
 from gantutor.errors import BadInput, reason
 from gantutor.labels import classes_of, told
-from gantutor.models import evaluating
+from gantutor.models import MinibatchStd, evaluating, pack_of
 
 
 def check_examples(x: Tensor, batch_size: int) -> None:
@@ -56,23 +56,46 @@ def choose_capture(capture: bool | None, device: torch.device, own: bool) -> boo
 
 
 def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = None, batch_size: int = 2) -> None:
-    """Raise `BadInput` unless G makes examples shaped like x and D gives one logit for each; both are tried on two."""
-    if batch_size == 1 and any(isinstance(layer, nn.BatchNorm1d) for net in (G, D) for layer in net.modules()):
-        raise BadInput("batch_size is 1, and batch norm needs at least two examples: choose a larger batch.")
+    """Raise `BadInput` unless G makes examples shaped like x and D gives one logit for each; both are tried on two.
+
+    A packed D is tried on two packs, and batch_size must be a multiple of its `pack`.
+    """
+    check_groups(G, D, batch_size, conditional=labels is not None)
     if not isinstance(getattr(G, "latent_dim", None), int):
         raise BadInput("G has no attribute latent_dim: set it to the length of the latent vectors that G takes.")
     weight = next(G.parameters(), x)
     if weight.dtype != x.dtype:
         raise BadInput(f"the data is {x.dtype}, but the weights of G are {weight.dtype}: bring both to one dtype.")
-    two = x[:2].repeat(2, *[1] * (x.ndim - 1))[:2]
+    pack = pack_of(D)
+    some = x[torch.arange(2 * pack, device=x.device) % len(x)]  # (2 · pack, *shape)
     y = None if labels is None else labels[:1].repeat(2)
     with evaluating(G), evaluating(D), torch.no_grad():
         made = _try("G", told(G, y), torch.zeros(2, G.latent_dim, device=x.device, dtype=x.dtype))
-        if made.shape != two.shape:
+        if made.shape != (2, *x.shape[1:]):
             raise BadInput(f"G makes examples of shape {tuple(made.shape[1:])}, but the data has {tuple(x.shape[1:])}.")
-        logits = _try("D", told(D, y), two)
+        logits = _try("D", told(D, y), some)
         if logits.numel() != 2:
-            raise BadInput(f"D turns 2 examples into {tuple(logits.shape)}: it must give one logit each, (2,).")
+            each = "each" if pack == 1 else f"for each pack of {pack}"
+            raise BadInput(
+                f"D turns {len(some)} examples into {tuple(logits.shape)}: it must give one logit {each}, (2,)."
+            )
+
+
+def check_groups(G: nn.Module, D: nn.Module, batch_size: int, conditional: bool) -> None:
+    """Raise `BadInput` unless a batch fits batch norm, and the packs and groups that D makes of it."""
+    pack = pack_of(D)
+    if pack > 1 and conditional:
+        raise BadInput(f"D judges packs of {pack} and is conditional: labels are for single examples; leave one out.")
+    if batch_size % pack:
+        raise BadInput(f"batch_size is {batch_size}, but D judges packs of {pack}: choose a multiple of {pack}.")
+    for net, n, what in ((G, batch_size, "examples"), (D, batch_size // pack, "examples" if pack == 1 else "packs")):
+        if n == 1 and any(isinstance(layer, nn.BatchNorm1d) for layer in net.modules()):
+            raise BadInput(
+                f"batch_size is {batch_size}, and batch norm needs at least two {what}: choose a larger batch."
+            )
+    for layer in D.modules():
+        if isinstance(layer, MinibatchStd):
+            layer.size(batch_size // pack)
 
 
 def _try(name: str, net: Callable[[Tensor], Tensor], argument: Tensor) -> Tensor:

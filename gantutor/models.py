@@ -1,22 +1,134 @@
 """Generators and discriminators. Sizes are arguments; `seed` fixes the initial weights.
 
 Every G maps latents (B, latent_dim) to (B, *shape), with values in [-1, 1] when its output is tanh; every D maps
-(B, *shape) to logits (B,). A conditional pair (classes > 0) takes labels, int64 (B,), as a second argument: G(z, y) and
-D(x, y). Each net keeps the arguments it was made with in `.config`, so a checkpoint can make it again.
+(B, *shape) to logits (B,), or (B / pack,) where it judges `pack` examples at a time. A conditional pair (classes > 0)
+takes labels, int64 (B,), as a second argument: G(z, y) and D(x, y). Each net keeps the arguments it was made with in
+`.config`, so a checkpoint can make it again.
+
+All nets work under `torch.func.functional_call` and `torch.vmap` over stacked weights and buffers, in train mode too.
 """
 
 import contextlib
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.functional import normalize
+from torch.nn.utils.parametrize import register_parametrization
 
 from gantutor.errors import BadInput, real, unknown, whole
 from gantutor.labels import D_LABELS, G_LABELS, Join, projected
+
+# --- small parts -----------------------------------------------------------------------------------------------------
+
+
+def fold(x: Tensor, pack: int) -> Tensor:
+    """Join `pack` consecutive examples (PacGAN, Lin et al. 2018): (B, C, …) -> (B / pack, pack · C, …).
+
+    Raises `BadInput` where `pack` does not divide B.
+    """
+    if pack == 1:
+        return x
+    if len(x) % pack:
+        raise BadInput(f"D was given {len(x)} examples, but it judges packs of {pack}: give it a multiple of {pack}.")
+    return x.reshape(len(x) // pack, pack * x.shape[1], *x.shape[2:])
+
+
+def pack_of(net: object) -> int:
+    """How many examples D judges at a time: its attribute `pack` where that is a whole number above 0, else 1."""
+    try:
+        return max(operator.index(getattr(net, "pack", 1)), 1)
+    except TypeError:
+        return 1
+
+
+class MinibatchStd(nn.Module):
+    """One feature more, the same for a whole group: how much its examples differ (Karras et al. 2018, section 3).
+
+    s = mean over the features f of √(varᵢ h[i, f] + ε), i over the group. (B, C, …) -> (B, C + 1, …).
+
+    Args:
+        group: consecutive examples that are compared. It must divide B; a smaller batch is one group. After a packed
+            first layer the examples are packs.
+
+    Raises:
+        BadInput: the batch cannot be cut into groups.
+    """
+
+    def __init__(self, group: int):
+        super().__init__()
+        self.group = group
+
+    def size(self, n: int) -> int:
+        """How many of n examples make up a group."""
+        if n > self.group and n % self.group:
+            raise BadInput(f"minibatch_std is {self.group}, which does not divide the {n} that D judges at a time: "
+                           f"choose a multiple of {self.group}.")  # fmt: skip
+        return max(min(n, self.group), 1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        size = self.size(len(h))
+        groups = h.unflatten(0, (-1, size))  # (B / size, size, C, …)
+        spread = (groups.var(1, correction=0) + 1e-8).sqrt()  # (B / size, C, …); ε: √ has no slope at 0
+        s = spread.flatten(1).mean(1).repeat_interleave(size)  # (B,)
+        return torch.cat([h, s.view(-1, *[1] * (h.ndim - 1)).expand(-1, 1, *h.shape[2:])], 1)
+
+    def extra_repr(self) -> str:
+        return f"group={self.group}"
+
+
+class Maxout(nn.Module):
+    """The largest of `pieces` linear units each: h[k], h[K + k], h[2K + k], … (Goodfellow et al. 2013, section 3).
+
+    (B, pieces · K) -> (B, K).
+    """
+
+    def __init__(self, pieces: int):
+        super().__init__()
+        self.pieces = pieces
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h.unflatten(1, (self.pieces, -1)).amax(1)  # (B, pieces, K) -> (B, K)
+
+    def extra_repr(self) -> str:
+        return f"pieces={self.pieces}"
+
+
+class SpectralNorm(nn.Module):
+    """W / σ(W), with σ ≈ uᵀWv from one step of power iteration per pass in train mode (Miyato et al. 2018, appendix A).
+
+    The numbers and the names of the buffers are those of `torch.nn.utils.parametrizations.spectral_norm`, which cannot
+    be used under `torch.vmap`.
+
+    Args:
+        weight: (out, in, …), or an Embedding's (classes, features); taken as a matrix, its first dimension the rows.
+    """
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        rows, columns = weight.flatten(1).shape
+        u, v = weight.new_empty(rows).normal_(), weight.new_empty(columns).normal_()
+        self.register_buffer("_u", normalize(u, dim=0))
+        self.register_buffer("_v", normalize(v, dim=0))
+        for _ in range(15):
+            self.iterate(weight.flatten(1))
+
+    @torch.no_grad()
+    def iterate(self, matrix: Tensor) -> None:
+        self._u.copy_(normalize(matrix.mv(self._v), dim=0))
+        self._v.copy_(normalize(matrix.t().mv(self._u), dim=0))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        matrix = weight.flatten(1)  # (out, in · …)
+        if self.training:
+            self.iterate(matrix)
+        u, v = self._u.clone(), self._v.clone()  # the next pass changes them before this one's gradients are computed
+        return weight / u.dot(matrix.mv(v))
+
 
 # --- fully connected -------------------------------------------------------------------------------------------------
 
@@ -33,27 +145,31 @@ class MLPGenerator(nn.Module):
         seed: fixes the initial weights.
         classes: 0, or the number of classes of a conditional G.
         label: how it is told the class, "concat" or "embed"; see `Join`.
+        init_std: weights from N(0, init_std²), as in `init_weights`; None leaves PyTorch's own.
+        activation: of the hidden layers: "relu", "leaky" (slope 0.2), "tanh" or "sigmoid".
     """
 
     def __init__(self, latent_dim=64, hidden=(256, 512), shape=(1, 28, 28), batch_norm=True, output="tanh", seed=0,
-                 classes=0, label="concat"):  # fmt: skip
+                 classes=0, label="concat", init_std=None, activation="relu"):  # fmt: skip
         super().__init__()
         if output not in ("tanh", "linear"):
             raise BadInput(f"output is {output!r}: choose 'tanh' (images in [-1, 1]) or 'linear' (any value).")
         check_sizes(latent_dim=[latent_dim], hidden=hidden, shape=shape)
+        check_choices(activation=(activation, ACTIVATIONS))
         check_conditioning(classes, label, G_LABELS)
         self.config = native(latent_dim=latent_dim, hidden=list(hidden), shape=list(shape), batch_norm=batch_norm,
-                             output=output, seed=seed, classes=classes, label=label)  # fmt: skip
+                             output=output, seed=seed, classes=classes, label=label, init_std=init_std,
+                             activation=activation)  # fmt: skip
         self.latent_dim, self.classes = self.config["latent_dim"], self.config["classes"]
         with seeded(seed):
             self.join = Join(classes, label, (latent_dim,))
             layers, width = [], self.join.width
             for size in hidden:
-                norm = [nn.BatchNorm1d(size)] if batch_norm else []
-                layers += [nn.Linear(width, size, bias=not batch_norm), *norm, nn.ReLU()]
+                layers += dense(width, size, batch_norm, activation)
                 width = size
             layers += [nn.Linear(width, math.prod(shape)), *([nn.Tanh()] if output == "tanh" else [])]
-        self.net = nn.Sequential(*layers, nn.Unflatten(1, tuple(self.config["shape"])))
+            self.net = nn.Sequential(*layers, nn.Unflatten(1, tuple(self.config["shape"])))
+            init_weights(self, init_std)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.net(self.join(z, y))  # (B, latent_dim) -> (B, *shape)
@@ -69,30 +185,54 @@ class MLPDiscriminator(nn.Module):
         classes: 0, or the number of classes of a conditional D.
         label: how it is told the class, "concat", "embed" or "projection".
         spectral: divide the weights of each layer by their largest singular value (Miyato et al. 2018).
+        init_std: weights from N(0, init_std²), as in `init_weights`; None leaves PyTorch's own.
+        activation: of the hidden layers, as in `MLPGenerator`.
+        maxout: 0, or the pieces of each hidden unit: the largest of so many takes the place of the activation.
+        batch_norm: normalise each hidden layer over the batch (Ioffe & Szegedy 2015).
+        pack: examples that are judged together, as one: x (B, *shape) -> (B / pack,) (Lin et al. 2018).
+        minibatch_std: 0, or the group size of a `MinibatchStd` before the last hidden layer.
     """
 
-    def __init__(self, hidden=(512, 256), shape=(1, 28, 28), seed=0, classes=0, label="projection", spectral=False):
+    def __init__(self, hidden=(512, 256), shape=(1, 28, 28), seed=0, classes=0, label="projection", spectral=False,
+                 init_std=None, activation="leaky", maxout=0, batch_norm=False, pack=1, minibatch_std=0):  # fmt: skip
         super().__init__()
         check_sizes(hidden=hidden, shape=shape)
+        check_choices(activation=(activation, ACTIVATIONS))
         check_conditioning(classes, label, D_LABELS)
+        check_groups(pack, classes, maxout=maxout, minibatch_std=minibatch_std)
+        if minibatch_std and not hidden:
+            raise BadInput(f"minibatch_std is {minibatch_std}, but D has no hidden layer to look at it: give it one.")
         self.config = native(hidden=list(hidden), shape=list(shape), seed=seed, classes=classes, label=label,
-                             spectral=spectral)  # fmt: skip
-        self.classes = self.config["classes"]
+                             spectral=spectral, init_std=init_std, activation=activation, maxout=maxout,
+                             batch_norm=batch_norm, pack=pack, minibatch_std=minibatch_std)  # fmt: skip
+        self.classes, self.pack = self.config["classes"], self.config["pack"]
         with seeded(seed):
-            self.join = Join(classes, label, (math.prod(shape),))
+            self.join = Join(classes, label, (self.pack * math.prod(shape),))
             layers, width = [nn.Flatten()], self.join.width
-            for size in hidden:
-                layers += [nn.Linear(width, size), nn.LeakyReLU(0.2)]
+            for i, size in enumerate(hidden, start=1):
+                if minibatch_std and i == len(hidden):
+                    layers, width = [*layers, MinibatchStd(minibatch_std)], width + 1
+                layers += dense(width, size, batch_norm, activation, maxout)
                 width = size
             self.net = nn.Sequential(*layers, nn.Linear(width, 1))
             self.table = nn.Embedding(classes, width) if classes and label == "projection" else None
             if self.table is not None:
                 init_weights(self.table)
+            init_weights(self, init_std)
             if spectral:
                 bound(self)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return projected(self.net, self.table, self.join(x.flatten(1), y), y)  # (B, *shape) -> (B,)
+        x = fold(x.flatten(1), self.pack)  # (B / pack, pack · prod(shape))
+        return projected(self.net, self.table, self.join(x, y), y)  # (B / pack,)
+
+
+def dense(width: int, size: int, batch_norm: bool, activation: str, maxout: int = 0) -> list[nn.Module]:
+    """A hidden layer (B, width) -> (B, size): linear, batch norm where asked for, then activation or maxout."""
+    wide = size * max(maxout, 1)
+    norm = [nn.BatchNorm1d(wide)] if batch_norm else []
+    bend = Maxout(maxout) if maxout else ACTIVATIONS[activation]()
+    return [nn.Linear(width, wide, bias=not batch_norm), *norm, bend]
 
 
 # --- convolutional ---------------------------------------------------------------------------------------------------
@@ -171,34 +311,38 @@ class DCGANDiscriminator(nn.Module):
         hidden: units of a fully connected layer before the logit; 0, as in the paper, for none.
         spectral: divide the weights of each layer by their largest singular value (Miyato et al. 2018).
         init_std, seed: as in `DCGANGenerator`.
-        classes, label: as in `MLPDiscriminator`.
+        classes, label, pack: as in `MLPDiscriminator`; packed images become channels, image by image.
+        minibatch_std: 0, or the group size of a `MinibatchStd` on the last feature map.
 
     Raises:
         BadInput: another image size, or a value that is not offered.
     """
 
     def __init__(self, width=32, shape=(1, 28, 28), down="stride", kernel=4, norm="none", slope=0.2, hidden=0,
-                 spectral=False, init_std=0.02, seed=0, classes=0, label="projection"):  # fmt: skip
+                 spectral=False, init_std=0.02, seed=0, classes=0, label="projection", pack=1,
+                 minibatch_std=0):  # fmt: skip
         super().__init__()
         halvings = check_conv(shape, width=width, kernel=kernel)
         check_choices(down=(down, DOWN), norm=(norm, NORMS))
         check_conditioning(classes, label, D_LABELS)
+        check_groups(pack, classes, minibatch_std=minibatch_std)
         slope = real("slope", slope, least=0)
         whole("hidden", hidden)
         self.config = native(width=width, shape=list(shape), down=down, kernel=kernel, norm=norm, slope=slope,
                              hidden=hidden, spectral=spectral, init_std=init_std, seed=seed, classes=classes,
-                             label=label)  # fmt: skip
-        self.classes = self.config["classes"]
+                             label=label, pack=pack, minibatch_std=minibatch_std)  # fmt: skip
+        self.classes, self.pack = self.config["classes"], self.config["pack"]
         with seeded(seed):
-            self.join = Join(classes, label, shape)
+            self.join = Join(classes, label, (self.pack * shape[0], *shape[1:]))
             layers, before, after = [], self.join.width, width
             for i in range(halvings):
                 normed = norm == "batch" and i > 0
                 layers += [*halve(before, after, kernel, down, bias=not normed),
                            *([nn.BatchNorm2d(after)] if normed else []), nn.LeakyReLU(slope)]  # fmt: skip
                 before, after = after, after * 2
-            features = before * FIRST[shape[1]] ** 2
-            layers += [nn.Flatten()]
+            watch = [MinibatchStd(minibatch_std)] if minibatch_std else []
+            features = (before + len(watch)) * FIRST[shape[1]] ** 2
+            layers += [*watch, nn.Flatten()]
             if hidden:
                 layers += [nn.Linear(features, hidden), nn.LeakyReLU(slope)]
             self.net = nn.Sequential(*layers, nn.Linear(hidden or features, 1))
@@ -208,7 +352,8 @@ class DCGANDiscriminator(nn.Module):
                 bound(self)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return projected(self.net, self.table, self.join(x, y), y)  # (B, C, H, W) -> (B,)
+        x = fold(x, self.pack)  # (B / pack, pack · C, H, W)
+        return projected(self.net, self.table, self.join(x, y), y)  # (B / pack,)
 
 
 def double(before: int, after: int, kernel: int, up: str, bias: bool = True) -> list[nn.Module]:
@@ -260,7 +405,7 @@ def init_weights(net: nn.Module, std: float | None = 0.02) -> None:
 def bound(net: nn.Module) -> None:
     """Divide the weights of every layer by their largest singular value, from now on (Miyato et al. 2018)."""
     for layer in [m for m in net.modules() if isinstance(m, WEIGHTED)]:
-        spectral_norm(layer)
+        register_parametrization(layer, "weight", SpectralNorm(layer.weight))
 
 
 # --- pairs -----------------------------------------------------------------------------------------------------------
@@ -277,13 +422,17 @@ def mlp(
     classes: int = 0,
     label: str = "projection",
     spectral: bool = False,
+    pack: int = 1,
+    minibatch_std: int = 0,
 ) -> tuple[MLPGenerator, MLPDiscriminator]:
     """The MLP pair (G, D). G's first weights come from `seed`, D's from `seed + 1`.
 
-    `label` is D's; G has the same, but "concat" where D has "projection". `spectral` is for D.
+    `label` is D's; G has the same, but "concat" where D has "projection". What follows it is for D.
     """
     G = MLPGenerator(latent_dim, g_hidden, shape, batch_norm, output, seed, classes, g_label(label))
-    return G, MLPDiscriminator(d_hidden, shape, seed + 1, classes, label, spectral)
+    return G, MLPDiscriminator(
+        d_hidden, shape, seed + 1, classes, label, spectral, pack=pack, minibatch_std=minibatch_std
+    )
 
 
 def dcgan(
@@ -296,6 +445,8 @@ def dcgan(
     classes: int = 0,
     label: str = "projection",
     spectral: bool = False,
+    pack: int = 1,
+    minibatch_std: int = 0,
 ) -> tuple[DCGANGenerator, DCGANDiscriminator]:
     """The DCGAN pair (G, D). G's first weights come from `seed`, D's from `seed + 1`; labels as in `mlp`.
 
@@ -303,9 +454,8 @@ def dcgan(
     own have width 128, hidden 0 and images of 64 pixels.
     """
     G = DCGANGenerator(latent_dim, g_width, shape, seed=seed, classes=classes, label=g_label(label))
-    return G, DCGANDiscriminator(
-        d_width, shape, hidden=hidden, spectral=spectral, seed=seed + 1, classes=classes, label=label
-    )
+    return G, DCGANDiscriminator(d_width, shape, hidden=hidden, spectral=spectral, seed=seed + 1, classes=classes,
+                                 label=label, pack=pack, minibatch_std=minibatch_std)  # fmt: skip
 
 
 def g_label(label: str) -> str:
@@ -382,6 +532,15 @@ def check_conv(shape: Sequence[int], **sizes: int) -> int:
 def check_conditioning(classes: int, label: str, choices: Sequence[str]) -> None:
     whole("classes", classes)
     check_choices(label=(label, choices))
+
+
+def check_groups(pack: int, classes: int, **groups: int) -> None:
+    """Raise `BadInput` unless `pack` is 1 or more (1 for a conditional D) and each group is 0 or has at least two."""
+    if whole("pack", pack, least=1) > 1 and classes:
+        raise BadInput(f"pack is {pack} and classes is {classes}: a conditional D cannot be packed; leave one out.")
+    for name, size in groups.items():
+        if whole(name, size) == 1:
+            raise BadInput(f"{name} is 1, and there is nothing to compare one with: give 0 for none, or 2 or more.")
 
 
 def check_choices(**given: tuple[str, Iterable[str]]) -> None:

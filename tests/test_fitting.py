@@ -199,6 +199,45 @@ def test_a_batch_of_one_is_too_small_for_batch_norm():
     with pytest.raises(BadInput, match="batch_size is 1, and batch norm needs at least two"):
         fitting.check_nets(*pair(), PIXELS, None, batch_size=1)
     fitting.check_nets(*pair(batch_norm=False), PIXELS, None, batch_size=1)
+    D = models.MLPDiscriminator((8,), (1, 4, 4), batch_norm=True, pack=4)
+    with pytest.raises(BadInput, match="batch_size is 4, and batch norm needs at least two packs: choose a larger"):
+        fitting.check_nets(pair()[0], D, PIXELS, batch_size=4)
+    fitting.check_nets(pair()[0], D, PIXELS, batch_size=8)
+
+
+def test_a_packed_d_is_tried_on_two_packs():
+    fitting.check_nets(*pair(pack=3, minibatch_std=2), PIXELS, batch_size=6)
+    seen = []
+    D = Stranger(lambda x, y: seen.append(x) or x.flatten(1).mean(1).unflatten(0, (-1, 3)).mean(1), 0)
+    D.forward, D.pack = lambda x: D.net(x, None), 3
+    four = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 1, 4, 4)
+    fitting.check_nets(pair()[0], D, four, batch_size=3)
+    assert seen[0][:, 0, 0, 0].tolist() == [0, 1, 2, 3, 0, 1]  # four examples are enough to try six
+
+
+@pytest.mark.parametrize(
+    ("changes", "batch_size", "message"),
+    [
+        (dict(pack=3), 8, "batch_size is 8, but D judges packs of 3: choose a multiple of 3"),
+        (dict(pack=4), 2, "batch_size is 2, but D judges packs of 4"),
+        (dict(minibatch_std=3), 8, "minibatch_std is 3, which does not divide the 8 that D judges at a time"),
+        (dict(minibatch_std=3, pack=2), 8, "minibatch_std is 3, which does not divide the 4 that D judges at a time"),
+    ],
+)
+def test_a_batch_that_cannot_be_cut_into_packs_or_groups_is_named(changes, batch_size, message):
+    with pytest.raises(BadInput, match=message):
+        fitting.check_nets(*pair(**changes), PIXELS, batch_size=batch_size)
+
+
+def test_a_packed_d_of_somebodys_own_is_checked_too():
+    G, D = Stranger(None), Stranger(None)
+    D.pack = 2
+    with pytest.raises(BadInput, match="D judges packs of 2 and is conditional: .*leave one out"):
+        fitting.check_nets(G, D, PIXELS, LABELS, batch_size=4)
+    D = nn.Sequential(nn.Flatten(), nn.Linear(16, 1))  # it says that it packs, and gives one logit for each example
+    D.pack = 2
+    with pytest.raises(BadInput, match=r"D turns 4 examples into \(4, 1\): .* one logit for each pack of 2, \(2,\)"):
+        fitting.check_nets(pair()[0], D, PIXELS, batch_size=4)
 
 
 def test_an_error_that_says_nothing_is_named_by_its_type():

@@ -1,11 +1,13 @@
 import inspect
 import json
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import softplus
+from torch.nn.utils import parametrizations
 
 from gantutor import models
 from gantutor.errors import BadInput
@@ -331,13 +333,270 @@ def test_spectral_norm_bounds_every_layer(make, label):
     assert not any(hasattr(m, "parametrizations") for m in free.modules())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("make", DISCRIMINATORS)
+def test_spectral_norm_is_pytorchs_own_bit_for_bit(monkeypatch, make, dtype):
+    """Side by side from one seed: the same first weights, singular vectors, names and gradients."""
+    ours = make(classes=3, seed=1, spectral=True)
+    monkeypatch.setattr(models, "bound", lambda net: [parametrizations.spectral_norm(m) for m in weighted(net)])
+    theirs = make(classes=3, seed=1, spectral=True)
+    kinds_of_norm = [type(net.net[-1].parametrizations.weight[0]) for net in (ours, theirs)]
+    assert kinds_of_norm == [models.SpectralNorm, parametrizations._SpectralNorm]
+    for step in range(6):
+        assert list(ours.state_dict()) == list(theirs.state_dict())
+        for (name, a), b in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+            assert torch.equal(a, b), (step, name)
+        for net in (ours.train(step != 4), theirs.train(step != 4)):
+            with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+                loss = net(X, Y).sum() - net(-X, Y).square().sum()
+            loss.backward()
+            torch.optim.SGD(net.parameters(), 0.01).step()
+
+
+def test_spectral_norm_finds_the_singular_vectors():
+    """σ, u and v by singular value decomposition; the gradient is that of W / σ(W) with u and v held fixed."""
+    W = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    U, S, V = torch.linalg.svd(W.flatten(1), full_matrices=False)
+    with models.seeded(0):
+        norm = models.SpectralNorm(W)
+    for _ in range(200):
+        norm(W)
+    torch.testing.assert_close(norm(W), W / S[0])
+    torch.testing.assert_close(norm._u.outer(norm._v), U[:, 0].outer(V[0]))
+    W.requires_grad_()
+    norm(W)[0, 0, 0].backward()
+    expected = -(U[:, 0].outer(V[0]) * W[0, 0, 0] / S[0] ** 2).detach()
+    expected[0, 0] += 1 / S[0]
+    torch.testing.assert_close(W.grad.flatten(1), expected)
+
+
+def weighted(net):
+    return [m for m in net.modules() if isinstance(m, models.WEIGHTED)]
+
+
+# --- packs, groups and pieces ----------------------------------------------------------------------------------------
+
+
+def test_a_pack_is_its_examples_one_after_the_other():
+    x = torch.randn(6, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+    pairs = [torch.cat([x[2 * i], x[2 * i + 1]]) for i in range(3)]  # (6, 28, 28) each
+    D = models.DCGANDiscriminator(4, (3, 28, 28), pack=2, seed=1)
+    wide = models.DCGANDiscriminator(4, (6, 28, 28), seed=1)
+    assert D.pack == 2
+    assert wide.pack == models.MLPDiscriminator().pack == 1
+    assert torch.equal(D(x), wide(torch.stack(pairs)))
+    D = models.MLPDiscriminator((5,), (3, 28, 28), pack=3, seed=1)
+    wide = models.MLPDiscriminator((5,), (3 * 3 * 784,), seed=1)
+    rows = [torch.cat([x[i].flatten() for i in three]) for three in ((0, 1, 2), (3, 4, 5))]
+    assert torch.equal(D(x), wide(torch.stack(rows)))
+    assert D(x).shape == (2,)
+    with pytest.raises(BadInput, match="given 5 examples, but it judges packs of 3: give it a multiple of 3"):
+        D(x[:5])
+
+
+@pytest.mark.parametrize("pack", [1, 2, 3])
+def test_packs_of_a_collapsed_generator_stand_out(pack):
+    """All packs of 8 modes: of 4 of them, half are missed by one example, 1 − 2⁻ᵐ by a pack (PacGAN, section 3)."""
+    modes = torch.eye(8)  # (8, 8), one-hot
+    examples = torch.cartesian_prod(*[torch.arange(8)] * pack).flatten()  # every pack once, example by example
+    packs = models.fold(modes[examples], pack).unflatten(1, (pack, 8))  # (8ᵐ, m, 8)
+    reached = (packs[:, :, :4].sum(2) == 1).all(1).double().mean().item()
+    assert 1 - reached == 1 - 0.5**pack
+
+
+def test_how_many_examples_a_net_judges_at_a_time():
+    class Mine(nn.Linear):
+        def pack(self):
+            """Something else."""
+
+    assert [models.pack_of(net) for net in (models.MLPDiscriminator(pack=3), Mine(1, 1), nn.ReLU(), len)] == [
+        3,
+        1,
+        1,
+        1,
+    ]
+
+
+def test_minibatch_std_by_hand():
+    h = np.random.default_rng(0).normal(size=(6, 2, 3, 3))
+    feature = np.empty((6, 1, 3, 3))
+    for first in (0, 3):
+        group = h[first : first + 3]
+        feature[first : first + 3] = np.sqrt(((group - group.mean(0)) ** 2).mean(0) + 1e-8).mean()
+    got = models.MinibatchStd(3)(torch.from_numpy(h))
+    np.testing.assert_allclose(got.numpy(), np.concatenate([h, feature], 1), rtol=1e-12)
+    rows = torch.tensor([[0.0, 5.0], [2.0, 5.0], [1.0, 1.0], [1.0, 1.0]])  # std (1, 0) and (0, 0)
+    torch.testing.assert_close(models.MinibatchStd(2)(rows)[:, 2], torch.tensor([0.5, 0.5, 0, 0]), atol=2e-4, rtol=0)
+    torch.testing.assert_close(models.MinibatchStd(9)(rows), models.MinibatchStd(4)(rows))  # a smaller batch is a group
+    with pytest.raises(BadInput, match="minibatch_std is 3, which does not divide the 4 .* choose a multiple of 3"):
+        models.MinibatchStd(3)(rows)
+
+
+def test_equal_examples_have_a_finite_gradient():
+    h = torch.ones(4, 2, requires_grad=True)
+    models.MinibatchStd(2)(h).sum().backward()
+    assert h.grad.isfinite().all()
+
+
+def test_where_minibatch_std_is():
+    D = models.MLPDiscriminator((6, 5, 4), minibatch_std=2)
+    inputs = [m.in_features for m in weighted(D)]
+    assert inputs == [784, 6, 5 + 1, 4]
+    assert kinds(D.net)[-4:] == [models.MinibatchStd, nn.Linear, nn.LeakyReLU, nn.Linear]
+    assert weighted(models.MLPDiscriminator((6,), minibatch_std=2, pack=2))[0].in_features == 2 * 784 + 1
+    D = models.DCGANDiscriminator(4, hidden=5, minibatch_std=2)
+    assert kinds(D.net)[-5:] == [models.MinibatchStd, nn.Flatten, nn.Linear, nn.LeakyReLU, nn.Linear]
+    assert D.net[-3].in_features == (8 + 1) * 49
+    D = models.dcgan(minibatch_std=4, pack=2)[1]
+    assert (D.pack, D.config["minibatch_std"]) == (2, 4)
+    assert models.mlp(minibatch_std=4, pack=2)[1](torch.zeros(16, 1, 28, 28)).shape == (8,)
+
+
+@pytest.mark.parametrize(("remedy", "best"), [({}, 1.386), (dict(pack=2), 0.955), (dict(minibatch_std=2), 0.955)])
+def test_only_a_d_that_sees_several_sees_repetition(remedy, best):
+    """Coins: real ones fall independently, fake ones two by two. Each by itself is fair, so a plain D is stuck at
+    log 4; of two, fake ones always agree and real ones half the time: −½ log ⅓ − log ⅔ = 0.955."""
+    D = models.MLPDiscriminator((16, 16), (1,), seed=0, **remedy)
+    stream, optimizer = torch.Generator().manual_seed(0), torch.optim.Adam(D.parameters(), 1e-2)
+
+    def loss(n):
+        real, fake = (torch.randint(2, (k,), generator=stream) * 2.0 - 1 for k in (n, n // 2))
+        real_logits, fake_logits = D(real[:, None]), D(fake.repeat_interleave(2)[:, None])
+        return softplus(-real_logits).mean() + softplus(fake_logits).mean()
+
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss(256).backward()
+        optimizer.step()
+    assert loss(20_000).item() == pytest.approx(best, abs=0.02)
+
+
+def test_maxout_by_a_loop():
+    D = models.MLPDiscriminator((4,), (3,), maxout=5, seed=1)
+    x, linear = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), D.net[1]
+    hidden = torch.empty(6, 4)
+    for b, k in product(range(6), range(4)):
+        hidden[b, k] = max(linear.weight[p * 4 + k] @ x[b] + linear.bias[p * 4 + k] for p in range(5))
+    torch.testing.assert_close(D.net[2](linear(x)), hidden)
+    torch.testing.assert_close(D(x), D.net[3](hidden)[:, 0])
+    assert models.Maxout(2)(torch.tensor([[1.0, 2, 3, 0]])).tolist() == [[3, 2]]
+
+
+def test_the_nets_of_pacgan():
+    """G: 4 × (400, no bias, batch norm, ReLU), 2; D: 3 × maxout 200 of 5 pieces, 1; weights from N(0, 0.02²)."""
+    G = models.MLPGenerator(2, (400,) * 4, (2,), batch_norm=True, output="linear", init_std=0.02)
+    D = models.MLPDiscriminator((200,) * 3, (2,), maxout=5, init_std=0.02, pack=4)
+    assert count(G) == 2 * 400 + 3 * 400**2 + 4 * 2 * 400 + 400 * 2 + 2
+    assert count(D) == (4 * 2 + 1) * 1000 + 2 * (200 + 1) * 1000 + 201
+    for net in (G, D):
+        assert [m.weight.std().item() for m in weighted(net)] == pytest.approx([0.02] * len(weighted(net)), rel=0.15)
+        assert not any(m.bias.any() for m in weighted(net) if m.bias is not None)
+    assert kinds(D.net)[1:] == [nn.Flatten, *[nn.Linear, models.Maxout] * 3, nn.Linear]
+
+
+def test_activations_and_batch_norm_of_fully_connected_nets():
+    kept = {"relu": 0.0, "leaky": -0.2, "tanh": -0.7615942}
+    for activation, at_minus_one in kept.items():
+        G = models.MLPGenerator(3, (4, 5), (2,), batch_norm=False, output="linear", activation=activation)
+        D = models.MLPDiscriminator((4, 5), (2,), batch_norm=True, activation=activation)
+        assert G.net[1](torch.tensor(-1.0)).item() == G.net[3](torch.tensor(-1.0)).item() == pytest.approx(at_minus_one)
+        assert D.net[3](torch.tensor(-1.0)).item() == pytest.approx(at_minus_one)
+        bend = type(G.net[1])
+        assert kinds(D.net)[1:] == [nn.Flatten, *[nn.Linear, nn.BatchNorm1d, bend] * 2, nn.Linear]
+        assert [m.bias is None for m in weighted(D)] == [True, True, False]
+
+
+# --- many nets at once -----------------------------------------------------------------------------------------------
+
+
+def played(net, x):
+    """Two passes, and a loss with the gradients of both in it, as a game with a gradient penalty has."""
+    first, second = x.detach().clone().requires_grad_(), x.flip(-1).detach().requires_grad_()
+    out = net(first), net(second)
+    slopes = torch.autograd.grad(sum(o.sin().sum() for o in out), (first, second), create_graph=True)
+    (sum(o.square().sum() for o in out) + sum(s.square().sum() for s in slopes)).backward()
+    return torch.stack([o.detach() for o in out], 1)  # (B, 2, …)
+
+
+def check_stacked(make, shape, train=True, y=None):
+    """Three nets as one, against each by itself: values, gradients and updated buffers."""
+    nets = [make(seed).double().train(train) for seed in range(3)]
+    x = torch.randn(3, 8, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weights, buffers = torch.func.stack_module_state(nets)
+    before = {name: value.clone() for name, value in buffers.items()}
+    extra = () if y is None else (y,)
+
+    def one(weights, buffers, x):
+        return torch.func.functional_call(nets[0], (weights, buffers), (x, *extra))
+
+    together = played(lambda x: torch.vmap(one)(weights, buffers, x).flatten(0, 1), x)  # (3 B, 2, …)
+    apart = torch.cat([played(lambda v, net=net: net(v, *extra), part) for net, part in zip(nets, x, strict=True)])
+    same(together, apart)
+    for i, net in enumerate(nets):
+        for name, weight in net.named_parameters():
+            same(weights[name].grad[i], weight.grad)
+        for name, value in net.named_buffers():
+            same(buffers[name][i], value)
+            assert train != torch.equal(value, before[name][i]) or value.numel() == 1  # u of one row is ±1
+
+
+def same(a, b):
+    assert a.shape == b.shape
+    assert (a - b).abs().max() <= 1e-12 * max(1, b.abs().max())
+
+
+def every(**choices):
+    return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_stacked_generators_of_points(train):
+    for choice in every(batch_norm=(True, False), activation=("relu", "leaky", "tanh"), init_std=(None, 0.3)):
+        check_stacked(lambda seed, c=choice: models.MLPGenerator(3, (5, 4), (2,), output="linear", seed=seed, **c),
+                      (3,), train)  # fmt: skip
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("spectral", [True, False])
+def test_stacked_discriminators_of_points(spectral, train):
+    for choice in every(pack=(1, 2), minibatch_std=(0, 4), maxout=(0, 3), batch_norm=(True, False),
+                        activation=("leaky", "tanh")):  # fmt: skip
+        check_stacked(lambda seed, c=choice: models.MLPDiscriminator((5, 4), (2,), seed, spectral=spectral, **c),
+                      (2,), train)  # fmt: skip
+
+
+@pytest.mark.parametrize("norm", models.NORMS)
+def test_stacked_generators_of_images(norm):
+    for choice in every(up=models.UP, activation=("relu", "tanh"), kernel=(3, 4)):
+        check_stacked(lambda seed, c=choice: models.DCGANGenerator(3, 1, norm=norm, init_std=0.2, seed=seed, **c), (3,))
+
+
+@pytest.mark.parametrize("norm", models.NORMS)
+@pytest.mark.parametrize("down", models.DOWN)
+@pytest.mark.parametrize("spectral", [True, False])
+def test_stacked_discriminators_of_images(spectral, down, norm):
+    fixed = dict(width=2, init_std=0.2, down=down, norm=norm, spectral=spectral)
+    for choice in every(pack=(1, 2), minibatch_std=(0, 4), hidden=(0, 3)):
+        check_stacked(lambda seed, c=choice: models.DCGANDiscriminator(seed=seed, **fixed, **c), (1, 28, 28))
+
+
+@pytest.mark.parametrize("label", ["concat", "embed", "projection"])
+def test_stacked_conditional_nets_that_share_their_labels(label):
+    check_stacked(
+        lambda s: models.MLPDiscriminator((5,), (2,), s, 3, label, True, minibatch_std=4), (2,), y=Y.repeat(2)
+    )
+    check_stacked(lambda s: models.DCGANDiscriminator(2, seed=s, classes=3, label=label), (1, 28, 28), y=Y.repeat(2))
+
+
 # --- configuration ---------------------------------------------------------------------------------------------------
 
 UNUSUAL = [
-    models.MLPGenerator(5, (6, 7), (3, 4, 4), False, "linear", 8, 3, "embed"),
-    models.MLPDiscriminator((6, 7), (3, 4, 4), 8, 3, "concat", True),
+    models.MLPGenerator(5, (6, 7), (3, 4, 4), False, "linear", 8, 3, "embed", 0.1, "tanh"),
+    models.MLPDiscriminator((6, 7), (3, 4, 4), 8, 3, "concat", True, 0.1, "tanh", 3, True, 1, 2),
+    models.MLPDiscriminator((6, 7), (3, 4, 4), 8, 0, "concat", True, 0.1, "tanh", 3, True, 2, 2),
     models.DCGANGenerator(5, 3, (3, 32, 32), "resize", 3, "none", "sigmoid", None, 8, 3, "embed"),
-    models.DCGANDiscriminator(3, (3, 32, 32), "pool", 3, "batch", 0.1, 6, True, 0.1, 8, 3, "concat"),
+    models.DCGANDiscriminator(3, (3, 32, 32), "pool", 3, "batch", 0.1, 6, True, 0.1, 8, 3, "concat", 1, 2),
+    models.DCGANDiscriminator(3, (3, 32, 32), "pool", 3, "batch", 0.1, 6, True, 0.1, 8, 0, "concat", 2, 2),
 ]
 
 
@@ -345,8 +604,8 @@ UNUSUAL = [
 def test_an_unusual_net_is_made_again_from_its_config(net):
     config, defaults = json.loads(json.dumps(net.config)), inspect.signature(type(net)).parameters
     assert list(config) == list(defaults)
-    unchanged = [name for name, p in defaults.items() if config[name] == p.default]
-    assert unchanged == []
+    unchanged = {name for name, p in defaults.items() if config[name] == p.default}
+    assert unchanged == ({"pack" if net.classes else "classes"} & set(defaults))  # either, but not both
     again = models.NETS[type(net).__name__](**config)
     assert again.config == net.config
     assert [repr(m) for m in again.modules()] == [repr(m) for m in net.modules()]
@@ -360,14 +619,15 @@ def test_numbers_of_numpy_become_pythons_own(tmp_path):
     three, small = np.int64(3), np.float64(0.1)
     shape = tuple(np.array([1, 28, 28]))
     for net in (
-        models.MLPGenerator(three, (three,), shape, np.bool_(False), seed=three, classes=three),
+        models.MLPGenerator(three, (three,), shape, np.bool_(False), seed=three, classes=three, init_std=small),
         models.MLPDiscriminator((three,), shape, three, three),
+        models.MLPDiscriminator((three,), shape, three, np.int64(0), maxout=three, pack=three, minibatch_std=three),
         models.DCGANGenerator(three, three, shape, kernel=three, init_std=small, seed=three, classes=three),
         models.DCGANDiscriminator(three, shape, slope=small, hidden=three, seed=three, classes=three),
     ):
         torch.save(net.config, tmp_path / "config.pt")
         assert torch.load(tmp_path / "config.pt", weights_only=True) == net.config
-        assert {type(net.classes), type(getattr(net, "latent_dim", 3))} == {int}
+        assert {type(net.classes), type(getattr(net, "latent_dim", 3)), type(getattr(net, "pack", 3))} == {int}
 
 
 def test_a_config_from_before_there_were_labels_still_makes_its_net():
@@ -376,6 +636,29 @@ def test_a_config_from_before_there_were_labels_still_makes_its_net():
     D = models.NETS["MLPDiscriminator"](hidden=[6], shape=[1, 4, 4], seed=8)
     assert D(torch.zeros(2, 1, 4, 4)).shape == (2,)
     assert set(D.state_dict()) == {f"net.{i}.{part}" for i in (1, 3) for part in ("weight", "bias")}
+
+
+def test_the_pairs_have_the_layers_and_first_weights_that_they_always_had():
+    """Made by hand from the same seeds; what a pair can be asked for must not change what it is."""
+    with models.seeded(0):
+        g = [nn.Linear(64, 256, bias=False), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 512, bias=False),
+             nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28))]  # fmt: skip
+    with models.seeded(1):
+        d = [nn.Flatten(), nn.Linear(784, 512), nn.LeakyReLU(0.2), nn.Linear(512, 256), nn.LeakyReLU(0.2),
+             nn.Linear(256, 1)]  # fmt: skip
+    for net, layers in zip(models.mlp(), (g, d), strict=True):
+        assert [repr(m) for m in net.net] == [repr(m) for m in layers]
+        state = nn.ModuleDict({"net": nn.Sequential(*layers)}).state_dict()
+        assert list(net.state_dict()) == list(state)
+        assert all(torch.equal(net.state_dict()[name], value) for name, value in state.items())
+    with models.seeded(1):
+        d = [nn.Conv2d(1, 16, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(16, 32, 4, 2, 1), nn.LeakyReLU(0.2), nn.Flatten(),
+             nn.Linear(32 * 49, 256), nn.LeakyReLU(0.2), nn.Linear(256, 1)]  # fmt: skip
+        for layer in d:
+            if hasattr(layer, "weight"):
+                layer.weight.data.normal_(0, 0.02)
+    for new, old in zip(weighted(models.dcgan()[1]), [m for m in d if hasattr(m, "weight")], strict=True):
+        assert torch.equal(new.weight, old.weight)
 
 
 @pytest.mark.parametrize(
@@ -404,6 +687,16 @@ def test_a_config_from_before_there_were_labels_still_makes_its_net():
         (models.MLPGenerator, dict(classes=-1), "classes is -1"),
         (models.MLPGenerator, dict(seed=1.5), "seed is 1.5"),
         (models.DCGANDiscriminator, dict(classes=2.5), "classes is 2.5"),
+        (models.MLPGenerator, dict(activation="relu6"), "unknown activation 'relu6': did you mean 'relu'"),
+        (models.MLPDiscriminator, dict(activation="maxout"), "unknown activation 'maxout'"),
+        (models.MLPGenerator, dict(init_std=-1), "standard deviation of the first weights is -1"),
+        (models.MLPDiscriminator, dict(pack=0), "pack is 0"),
+        (models.DCGANDiscriminator, dict(pack=2, classes=3), "pack is 2 and classes is 3: .*leave one out"),
+        (models.mlp, dict(pack=2, classes=3), "pack is 2 and classes is 3"),
+        (models.MLPDiscriminator, dict(maxout=1), "maxout is 1, .* give 0 for none, or 2 or more"),
+        (models.DCGANDiscriminator, dict(minibatch_std=1), "minibatch_std is 1"),
+        (models.dcgan, dict(minibatch_std=-2), "minibatch_std is -2"),
+        (models.MLPDiscriminator, dict(hidden=(), minibatch_std=2), "minibatch_std is 2, but D has no hidden layer"),
     ],
 )  # fmt: skip
 def test_what_is_not_offered_is_named(make, wrong, message):
@@ -455,7 +748,7 @@ def test_rows_of_conditional_nets_by_hand(spectral):
 def test_rows_leave_no_parameter_out(net):
     """PyTorch's own count of all layers, from the state of the net."""
     argument = torch.zeros(4, net.latent_dim) if hasattr(net, "latent_dim") else torch.zeros(4, *net.config["shape"])
-    assert sum(row.parameters for row in models.rows(net, argument, Y)) == count(net)
+    assert sum(row.parameters for row in models.rows(net, argument, Y if net.classes else None)) == count(net)
 
 
 def test_the_table_is_its_rows_and_their_sum():
