@@ -3,10 +3,15 @@ import pytest
 import torch
 from torch import nn
 
-from gantutor import data, judge, metrics, models
+from gantutor import data, judge, metrics, models, strokes, toy
 from gantutor.errors import BadInput
 
-RANDOM = torch.Generator().manual_seed(0)
+RANDOM = torch.Generator()
+
+
+@pytest.fixture(autouse=True)
+def random_numbers_that_do_not_depend_on_the_order_of_the_tests():
+    RANDOM.manual_seed(0)
 
 
 def exactly(n, mean, covariance):
@@ -317,3 +322,603 @@ def test_label_response_names_what_does_not_fit():
         metrics.label_response(D, SHOWN, Y, seed=-1)
     with pytest.raises(BadInput, match="NaN or infinite"):
         metrics.label_response(D, SHOWN * float("nan"), Y)
+
+
+# --- kernel distance and inception score -----------------------------------------------------------------------------
+
+
+def test_kernel_distance_agrees_with_torchmetrics():
+    from torchmetrics.image.kid import poly_mmd
+
+    a, b = torch.randn(200, 7, generator=RANDOM).double(), torch.rand(200, 7, generator=RANDOM).double() * 2
+    assert metrics.kernel_distance(a, b) == pytest.approx(poly_mmd(a, b).item(), rel=1e-9)
+
+
+def test_kernel_distance_by_hand_at_unequal_counts():
+    """k(x, y) = (xy + 1)³. Within {0, 1}: 1; within {1, 2, 3}: (3³ + 4³ + 7³)/3; across: (3·1 + 2³ + 3³ + 4³)/6."""
+    a, b = torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [2.0], [3.0]])
+    expected = 1 + (27 + 64 + 343) / 3 - 2 * (3 + 8 + 27 + 64) / 6
+    assert metrics.kernel_distance(a, b) == pytest.approx(expected)
+    assert metrics.kernel_distance(b, a) == pytest.approx(expected)
+
+
+def test_kernel_distance_is_unbiased():
+    """Small samples of one distribution: 0 on average, and below 0 about as often as above."""
+    draws = [metrics.kernel_distance(*torch.randn(2, 20, 4, generator=RANDOM)) for _ in range(300)]
+    assert abs(np.mean(draws)) < 4 * np.std(draws) / 300**0.5
+    assert 0.3 < np.mean(np.array(draws) < 0) < 0.8
+
+
+def test_inception_score_agrees_with_torchmetrics():
+    from torchmetrics.image.inception import InceptionScore
+
+    with pytest.warns(UserWarning, match="buffer"):
+        theirs = InceptionScore(feature=nn.Flatten(), splits=1)
+    logits = torch.randn(300, 6, generator=RANDOM) * 2
+    theirs.update(logits)
+    with pytest.warns(UserWarning, match="std"):
+        expected = theirs.compute()[0].item()
+    assert metrics.inception_score(logits.softmax(1)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_inception_score_goes_from_one_to_the_number_of_classes():
+    certain = torch.eye(10)
+    assert metrics.inception_score(certain) == pytest.approx(10)  # one image of each class, memorised
+    assert metrics.inception_score(certain.repeat(50, 1)) == pytest.approx(10)
+    assert metrics.inception_score(certain[[3]].repeat(50, 1)) == 1.0
+    assert metrics.inception_score(torch.full((50, 10), 0.1)) == pytest.approx(1)
+    assert metrics.inception_score(certain[[0, 0, 0, 1]]) == pytest.approx(4 / 3**0.75)  # exp of H(¾, ¼)
+
+
+@pytest.mark.parametrize(
+    ("p", "message"),
+    [
+        (torch.zeros(5, 3), "not probabilities"),
+        (torch.tensor([[1.5, -0.5], [0.5, 0.5]]), "not probabilities"),
+        (torch.randn(5, 3), "softmax"),
+        (torch.full((5, 3), float("nan")), "not probabilities"),
+        (torch.ones(1, 1), "at least two"),
+        (torch.ones(5), r"shape \(5,\)"),
+        ([[1.0]], "a list"),
+    ],
+)
+def test_bad_probabilities_are_named(p, message):
+    with pytest.raises(BadInput, match=message):
+        metrics.inception_score(p)
+
+
+# --- neighbours ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exclude_self", [False, True])
+def test_neighbours_agree_with_scikit_learn(exclude_self):
+    from sklearn.neighbors import NearestNeighbors
+
+    base = torch.randn(300, 5, generator=RANDOM, dtype=torch.float64)
+    queries = base if exclude_self else torch.randn(200, 5, generator=RANDOM, dtype=torch.float64)
+    oracle = NearestNeighbors(n_neighbors=4, algorithm="kd_tree").fit(base.numpy())
+    expected, index = oracle.kneighbors(None if exclude_self else queries.numpy())
+    found = metrics.neighbours(queries, base, 4, exclude_self)
+    assert found[0].numpy() == pytest.approx(expected, rel=1e-12)
+    assert (found[1].numpy() == index).all()
+
+
+def test_copies_are_at_distance_zero_even_far_from_the_origin():
+    base = torch.randn(500, 64, generator=RANDOM, dtype=torch.float64) + 1e8
+    distances, index = metrics.neighbours(base[100:200], base)
+    assert (distances == 0).all()
+    assert torch.equal(index[:, 0], torch.arange(100, 200))
+    one = torch.ones(20, 3)
+    distances, index = metrics.neighbours(one, one, 3, exclude_self=True)
+    assert (distances == 0).all()
+    assert (index != torch.arange(20)[:, None]).all()
+
+
+def test_of_equally_near_examples_the_first_comes_first():
+    base = torch.tensor([[2.0], [0.0], [2.0], [5.0]])
+    distances, index = metrics.neighbours(torch.tensor([[1.0], [4.0]]), base, 3)
+    assert index.tolist() == [[0, 1, 2], [3, 0, 2]]
+    assert distances.tolist() == [[1, 1, 1], [1, 2, 2]]
+
+
+def test_results_do_not_depend_on_the_size_of_the_blocks(monkeypatch):
+    real, fake = torch.randn(230, 6, generator=RANDOM), torch.randn(170, 6, generator=RANDOM) * 0.8
+    fake[:20] = real[:20]
+
+    def everything():
+        distances, index = metrics.neighbours(fake, real, 3)
+        born = metrics.birthday(torch.cat([fake, real]), 0.4)
+        return [
+            distances.flatten().tolist(), index.flatten().tolist(), born.pairs.tolist(), born[:3],
+            metrics.precision_recall(real, fake), metrics.density_coverage(real, fake),
+            metrics.memorisation(fake, real, real[:100] + 0.1)[:5], metrics.different_bins(real, fake, 10)[:2],
+        ], metrics.kernel_distance(real, fake)  # fmt: skip
+
+    whole, kernel = everything()
+    for block in (1, 1000, 229 * 7):
+        monkeypatch.setattr(metrics, "BLOCK", block)
+        parts, other = everything()
+        assert parts == whole
+        assert other == pytest.approx(kernel, rel=1e-9)
+
+
+def test_no_block_is_larger_than_allowed():
+    for rows, columns in ((10_000, 10_000), (60_000, 10_000), (3, 10**7)):
+        blocks = list(metrics._blocks(rows, columns))
+        assert sum(b.stop - b.start for b in blocks) == rows
+        assert max(b.stop - b.start for b in blocks) * columns <= max(metrics.BLOCK, columns)
+
+
+def test_nothing_of_the_size_of_all_pairs_is_held():
+    """The largest single allocation of 3000 against 3000 stays below half of the 72 MB of their distances."""
+    from torch.profiler import ProfilerActivity, profile
+
+    a, b = torch.randn(3000, 4, generator=RANDOM), torch.randn(3000, 4, generator=RANDOM)
+    for metric in (
+        metrics.kernel_distance, metrics.precision_recall, metrics.density_coverage, metrics.neighbours,
+        lambda a, b: metrics.birthday(a, 0.05), lambda a, b: metrics.memorisation(a, b, a[:100]),
+    ):  # fmt: skip
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+            metric(a, b)
+        assert max(event.cpu_memory_usage for event in seen.events()) < 36e6
+
+
+# --- precision and recall, density and coverage ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_the_four_agree_with_prdc(shift, capsys):
+    from prdc import compute_prdc
+
+    real, fake = np.random.default_rng(0).normal(size=(2, 300, 8))
+    fake = fake * 0.8 + shift
+    found = {}
+    for k in (3, 5):
+        theirs = compute_prdc(real, fake, k)
+        pr = metrics.precision_recall(*map(torch.from_numpy, (real, fake)), k)
+        dc = metrics.density_coverage(*map(torch.from_numpy, (real, fake)), k)
+        found[k] = {**pr._asdict(), **dc._asdict()}
+        assert found[k] == pytest.approx(theirs, abs=1e-12)
+    assert found[3] != found[5]
+    assert found[3]["precision"] != found[3]["recall"]
+
+
+def test_precision_and_recall_by_hand():
+    """Real 0, 1, 2, 10 with k = 1 have the radii 1, 1, 1, 8: the balls [−1, 3] and [2, 18]. Fakes 3, 20, 21, 22.
+
+    Precision: 3 lies on an edge, the others outside (20 > 18). Fakes' radii 17, 1, 1, 1: [−14, 20] holds all real ones.
+    """
+    real, fake = torch.tensor([[0.0], [1], [2], [10]]), torch.tensor([[3.0], [20], [21], [22]])
+    assert metrics.precision_recall(real, fake, 1) == (0.25, 1.0)
+    assert metrics.precision_recall(fake, real, 1) == (1.0, 0.25)
+
+
+def test_an_edge_counts_for_precision_and_not_for_density():
+    real = torch.tensor([[0.0, 0], [3, 4], [100, 0]])  # radii 5, 5 and √(97² + 4²)
+    edge = torch.tensor([[-3.0, -4], [-3, 4]])  # 5 from (0, 0), farther than 5 from (3, 4)
+    assert metrics.precision_recall(real[:2], edge, 1).precision == 1.0
+    assert metrics.density_coverage(real[:2], edge, 1) == (0.0, 0.0)
+    inside = edge * 0.999
+    assert metrics.density_coverage(real[:2], inside, 1) == (1.0, 0.5)
+
+
+def test_reference_numbers_of_equal_distributions():
+    """Coverage of as many fakes: 1 − ∏ (N − i)/(2N − i), i = 1 … k, about 1 − 2^−k, in any dimension; density 1."""
+    n, draws = 500, 10
+    for d, k in ((2, 3), (20, 5)):
+        found = [
+            metrics.density_coverage(*torch.randn(2, n, d, generator=RANDOM, dtype=torch.float64), k)
+            for _ in range(draws)
+        ]
+        expected = 1 - np.prod([(n - i) / (2 * n - i) for i in range(1, k + 1)])
+        assert expected == pytest.approx(1 - 2**-k, abs=6e-3)
+        assert np.mean([x.coverage for x in found]) == pytest.approx(expected, abs=0.015)
+        assert np.mean([x.density for x in found]) == pytest.approx(1, abs=0.06)
+
+
+@pytest.mark.slow
+def test_published_numbers_in_a_thousand_dimensions():
+    """N(0, I₁₀₀₀), 10,000 each, k = 5: P .4772, R .4705, D 1.0555, C .9735 (Naeem et al. 2020, the authors' code)."""
+    real, fake = torch.randn(2, 10_000, 1000, generator=RANDOM)
+    assert metrics.precision_recall(real, fake, 5) == pytest.approx((0.4772, 0.4705), abs=0.03)
+    assert metrics.density_coverage(real, fake, 5) == pytest.approx((1.0555, 0.9735), abs=0.06)
+
+
+def test_what_precision_and_coverage_see():
+    real = torch.cat([torch.randn(200, 3, generator=RANDOM) + 20 * k for k in (0, 1)])
+    one_mode, noisy = torch.randn(400, 3, generator=RANDOM), torch.randn(400, 3, generator=RANDOM) * 40
+    lost = metrics.precision_recall(real, one_mode), metrics.density_coverage(real, one_mode)
+    assert lost[0].precision > 0.85
+    assert 0.35 < lost[0].recall <= 0.5
+    assert 0.4 < lost[1].coverage <= 0.5
+    assert metrics.precision_recall(real, noisy).precision < 0.2
+    assert metrics.density_coverage(real, real)[0] == 1.0  # k − 1 neighbours and itself are inside, k in all
+    assert metrics.density_coverage(real, real)[1] == 1.0
+
+
+def test_constant_and_repeated_samples_give_finite_numbers():
+    real, same = torch.randn(200, 4, generator=RANDOM), torch.zeros(200, 4)
+    for a, b in ((real, same), (same, real), (same, same), (real, real[:100].repeat(2, 1))):
+        numbers = [
+            metrics.frechet(a, b), metrics.kernel_distance(a, b), *metrics.precision_recall(a, b),
+            *metrics.density_coverage(a, b), metrics.diversity(b), *metrics.different_bins(a, b, 20)[:2],
+            *metrics.birthday(b, 0.01)[:3],
+        ]  # fmt: skip
+        assert np.isfinite(numbers).all()
+    assert metrics.precision_recall(same, same) == (1.0, 1.0)
+    assert metrics.different_bins(same, real, 20)[:2] == (0, 1)
+
+
+def test_diversity_is_that_of_a_single_class():
+    x = torch.randn(50, 6, generator=RANDOM) * 3
+    assert metrics.diversity(x) == metrics.diversity_by_class(x, torch.zeros(50, dtype=torch.int64)).item()
+    assert metrics.diversity(x) == pytest.approx((torch.pdist(x.double()) ** 2).mean().item() ** 0.5)
+
+
+PAIRED = [metrics.frechet, metrics.kernel_distance, metrics.precision_recall, metrics.density_coverage,
+          metrics.neighbours, lambda a, b: metrics.different_bins(a, b, 2),
+          lambda a, b: metrics.memorisation(a, b, b)]  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", PAIRED)
+def test_every_pair_of_features_is_checked(metric):
+    fine = torch.randn(120, 3, generator=RANDOM)
+    holed = fine.clone()
+    holed[7, 1] = float("inf")
+    for a, message in (
+        (fine[:0], "at least"),
+        (fine[:, :2], "columns"),
+        (holed, "NaN or infinite"),
+        (fine[:, None], r"shape \(120, 1, 3\)"),
+        (fine[:, :0], r"\(120, 0\)"),
+        (fine.tolist(), "a list"),
+    ):
+        for pair in ((a, fine), (fine, a)):
+            with pytest.raises(BadInput, match=message):
+                metric(*pair)
+
+
+def test_too_few_examples_say_how_many_are_needed():
+    x = torch.randn(50, 3, generator=RANDOM)
+    for measure, message in (
+        (lambda: metrics.precision_recall(x, x[:3]), "at least 4 examples"),
+        (lambda: metrics.density_coverage(x[:5], x), "at least 6 examples"),
+        (lambda: metrics.different_bins(x, x), r"at least 500 examples \(100 bins need five for each\)"),
+        (lambda: metrics.memorisation(x, x, x), "50 held-out examples: a quantile of 0.01 needs 100"),
+        (lambda: metrics.neighbours(x, x, 50, True), "there are 49"),
+        (lambda: metrics.neighbours(x, x + 1, 1, True), "against itself"),
+        (lambda: metrics.floor(metrics.frechet, x, 26), "takes 52 real examples, and there are 50"),
+        (lambda: metrics.report(x, x), "at least 200"),
+        (lambda: metrics.same_image(x[:1].repeat(9, 1)), "all the same"),
+        (lambda: metrics.memorisation(x, x[:1].repeat(9, 1), x.repeat(2, 1)), "all the same"),
+        (lambda: metrics.precision_recall(x, x, 0), "k is 0"),
+        (lambda: metrics.different_bins(x, x, 5, alpha=1), "alpha is 1"),
+        (lambda: metrics.birthday(x, -1), "threshold is -1"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            measure()
+
+
+# --- modes -----------------------------------------------------------------------------------------------------------
+
+
+def test_mixture_coverage_by_hand():
+    """Means 0 and 10 (and 20, never hit), std 1: six points near the first, two near the second, two far from all."""
+    mixture = toy.Mixture("three", torch.tensor([[0.0, 0], [10, 0], [20, 0]]), 1.0)
+    near = [[0, 0], [3, 0], [0, -3], [2, 2], [-1, 0], [0, 1], [10, 0], [12, 1]]
+    far = [[0, 3.1], [5, 0]]
+    found = metrics.mixture_coverage(torch.tensor(near + far, dtype=torch.float32), mixture)
+    assert found[:3] == (2, 3, 0.8)
+    assert found.counts.tolist() == [6, 2, 0]
+    assert found.reverse_kl == pytest.approx(0.75 * np.log(0.75 * 3) + 0.25 * np.log(0.25 * 3))
+    assert metrics.mixture_coverage(torch.tensor(far), mixture, within=6).high_quality == 1
+
+
+@pytest.mark.parametrize(("mixture", "kl"), [(toy.ring(), 0.0014), (toy.grid(), 0.0048)], ids=["ring", "grid"])
+def test_ceilings_and_floors_of_a_perfect_generator(mixture, kl):
+    """2,500 points: high quality 98.89% ± .21%, reverse KL (K − 1)/2n."""
+    found = [metrics.mixture_coverage(mixture.sample(2500, seed), mixture) for seed in range(40)]
+    assert {(x.modes, x.of) for x in found} == {(len(mixture), len(mixture))}
+    quality, kls = ([x[i] for x in found] for i in (2, 3))
+    assert np.mean(quality) == pytest.approx(0.9889, abs=4 * 0.0021 / 40**0.5)
+    assert np.std(quality) == pytest.approx(0.0021, rel=0.5)
+    assert np.mean(kls) == pytest.approx(kl, rel=0.25)
+
+
+def test_no_sample_of_high_quality_is_a_number():
+    found = metrics.mixture_coverage(torch.full((10, 2), 50.0), toy.ring())
+    assert found[:3] == (0, 8, 0.0)
+    assert found.reverse_kl == pytest.approx(np.log(8))
+
+
+def test_label_coverage_against_scipy_and_the_floor_of_stacked_digits():
+    from scipy.stats import entropy
+
+    labels = torch.randint(0, 7, (500,), generator=RANDOM) // 2 * 2
+    expected = torch.rand(7, generator=RANDOM) + 0.1
+    found = metrics.label_coverage(labels, 7, expected)
+    assert found[:3] == (4, 7, 1.0)
+    assert found.reverse_kl == pytest.approx(entropy(labels.bincount(minlength=7), expected / expected.sum()), rel=1e-6)
+    stacked = metrics.label_coverage(torch.randint(0, 1000, (26_000,), generator=RANDOM), 1000)
+    assert stacked.reverse_kl == pytest.approx(0.0193, abs=0.004)
+    assert stacked.modes == 1000
+    masked = metrics.label_coverage(
+        torch.tensor([0, 1, 2, 2]), 3, high_quality=torch.tensor([True, True, False, False])
+    )
+    assert masked[:3] == (2, 3, 0.5)
+    assert masked.reverse_kl == pytest.approx(np.log(1.5))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((torch.tensor([0, 3]), 3), "from 0 to 3"),
+        ((torch.tensor([0.0, 1]), 3), "float32"),
+        (([0, 1], 3), r"labels are \[0, 1\]"),
+        ((None, 3), "missing"),
+        ((torch.tensor([], dtype=torch.int64), 3), "no labels"),
+        ((torch.tensor([0, 1]), 3, torch.tensor([1.0, 1, 0])), "3 finite numbers, all above 0"),
+        ((torch.tensor([0, 1]), 3, torch.ones(2)), "expected shares"),
+        ((torch.tensor([0, 1]), 3, None, torch.tensor([1, 0])), "one bool for each of the 2"),
+        ((torch.tensor([0, 1]), 0), "classes is 0"),
+    ],
+)
+def test_labels_that_cannot_be_counted_are_named(arguments, message):
+    with pytest.raises(BadInput, match=message):
+        metrics.label_coverage(*arguments)
+
+
+def test_points_that_do_not_fit_a_mixture_are_named():
+    for points, message in ((torch.full((5, 2), float("nan")), "NaN"), (torch.zeros(5, 3), "3 and 2 columns")):
+        with pytest.raises(BadInput, match=message):
+            metrics.mixture_coverage(points, toy.ring())
+
+
+def test_strokes_coverage_sees_a_style_that_is_missing_within_a_digit():
+    j = judge.load("strokes")
+    reference, drawn = strokes.draw(3000, 5), strokes.draw(1500, 6)
+    known, x = (judge.look(j, d.pixels / 127.5 - 1)[0] for d in (reference, drawn))
+    perfect = metrics.strokes_coverage(x, known, reference)
+    assert perfect[:2] == (30, 30)
+    assert perfect.high_quality == pytest.approx(0.99, abs=0.012)
+    assert perfect.reverse_kl < 0.025  # its floor: 29/3000
+    keep = ~((drawn.digit == 3) & (drawn.style == 1))
+    lost = metrics.strokes_coverage(x[keep], known, reference)
+    assert lost.reverse_kl > 2 * perfect.reverse_kl
+    assert lost.counts.argmin() == 10  # digits 0, 1 and 2 have three styles each
+    assert lost.counts[10] < 0.3 * perfect.counts[10]
+    few = metrics.strokes_coverage(known[reference.digit == 7], known, reference)
+    assert few.modes == 3
+    assert few.counts[21:24].sum() == (reference.digit == 7).sum()
+    with pytest.raises(BadInput, match="10 reference features and 3000 factors"):
+        metrics.strokes_coverage(x, known[:10], reference)
+    with pytest.raises(BadInput, match="of the 30 styles are missing"):
+        metrics.strokes_coverage(x, known[:10], strokes.draw(10, 0))
+
+
+# --- different bins --------------------------------------------------------------------------------------------------
+
+
+def test_clusters_are_as_good_as_those_of_scikit_learn():
+    from sklearn.cluster import KMeans
+
+    x = torch.rand(1000, 4, generator=RANDOM, dtype=torch.float64)
+    spread = metrics.neighbours(x, metrics.clusters(x, 20))[0].square().sum().item()
+    theirs = [KMeans(20, n_init=1, random_state=seed).fit(x.numpy()).inertia_ for seed in range(5)]
+    assert spread == pytest.approx(np.mean(theirs), rel=0.05)
+
+
+def test_clusters_find_clear_modes():
+    modes = toy.grid()
+    centres = metrics.clusters(modes.sample(2000, 0), 25)
+    distances, index = metrics.neighbours(modes.means, centres)
+    assert distances.max() < 0.05
+    assert len(index.unique()) == 25
+    assert torch.equal(centres, metrics.clusters(modes.sample(2000, 0), 25, seed=0))
+    assert len(metrics.clusters(torch.eye(3).repeat(9, 1), 10)) == 3
+
+
+def test_different_bins_agree_with_the_chi_squared_test_of_scipy():
+    """z² of two proportions is Pearson's χ² of the 2 × 2 table, without Yates's correction. Unequal counts."""
+    from scipy.stats import chi2_contingency
+
+    real, fake = torch.randn(600, 2, generator=RANDOM), torch.randn(400, 2, generator=RANDOM) * 0.8 + 0.2
+    found = metrics.different_bins(real, fake, bins=20)
+    n, m = 600, 400
+    tables = [[[round(p * n), round((1 - p) * n)], [round(q * m), round((1 - q) * m)]]
+              for p, q in zip(found.real_share.tolist(), found.fake_share.tolist(), strict=True)]  # fmt: skip
+    expected = sum(chi2_contingency(table, correction=False).pvalue < 0.05 for table in tables)
+    assert found.different == expected > 2
+    assert found.real_share.sum() == pytest.approx(1)
+    assert found.fake_share.sum() == pytest.approx(1)
+
+
+def test_different_bins_of_a_perfect_generator_are_alpha_times_the_bins():
+    """4.6 ± 2.0 of 100 (reference value)."""
+    found = [
+        metrics.different_bins(*torch.randn(2, 2000, 3, generator=RANDOM), bins=100, seed=s).different
+        for s in range(12)
+    ]
+    assert np.mean(found) == pytest.approx(4.6, abs=4 * 2.0 / 12**0.5)
+    assert np.mean(found) > 1
+
+
+def test_different_bins_name_what_is_missing():
+    real = toy.ring().sample(800, 0)
+    fake = real[metrics.neighbours(real, toy.ring().means)[1][:, 0] != 3]
+    found = metrics.different_bins(real, fake, bins=8)
+    centre = metrics.clusters(real, 8)[(found.fake_share - found.real_share).argmin()]
+    assert metrics.neighbours(centre[None], toy.ring().means)[1].item() == 3
+    assert found.different >= 1
+
+
+# --- birthday --------------------------------------------------------------------------------------------------------
+
+
+def test_twenty_three_people_and_365_birthdays():
+    """1 − ∏ (1 − i/365) passes ½ at 23 people."""
+    days = torch.randint(0, 365, (5000, 1), generator=RANDOM)
+    found = metrics.birthday(days, 0.5, trials=2000)
+    assert abs(found.batch - 23) <= 2
+    assert found.support == found.batch**2
+    assert 0.5 <= found.probability < 0.6
+    assert not found.at_least
+    assert (days[found.pairs[:, 0]] == days[found.pairs[:, 1]]).all()
+    assert (found.pairs[:, 0] != found.pairs[:, 1]).all()
+
+
+@pytest.mark.parametrize(("n", "threshold"), [(50, 0.0), (300, 1.0)])
+def test_the_pairs_are_all_pairs_within_the_threshold(n, threshold):
+    x = torch.randint(0, 40, (n, 2), generator=RANDOM)
+    found = metrics.birthday(x, threshold)
+    distances = (x[:, None] - x).double().norm(dim=2)
+    expected = {frozenset(pair) for pair in (distances <= threshold).triu(1).nonzero().tolist()}
+    assert {frozenset(pair) for pair in found.pairs.tolist()} == expected
+    lengths = (x[found.pairs[:, 0]] - x[found.pairs[:, 1]]).double().norm(dim=1)
+    assert (lengths.diff() >= 0).all()
+
+
+def test_without_a_collision_the_support_is_bounded_from_below():
+    x = torch.arange(300.0)[:, None]
+    found = metrics.birthday(x, 0.5)
+    assert found[:4] == (300, 15_000.0, 0.0, True)
+    assert found.pairs.shape == (0, 2)
+    # the bound: of 15,000 equally likely images, 300 draws are all different 5% of the times
+    assert np.exp(np.log1p(-np.arange(300) / 15_000).sum()) == pytest.approx(0.05, abs=0.003)
+
+
+def test_copies_collide_at_once_and_repeatably():
+    same = torch.zeros(5000, 3)
+    assert metrics.birthday(same, 0)[:4] == (2, 4.0, 1.0, False)
+    x = torch.randn(500, 1, generator=RANDOM)
+    assert metrics.birthday(x, 1e-3)[:4] == metrics.birthday(x, 1e-3)[:4]
+
+
+def test_same_image_is_a_quantile_of_the_nearest_distances_of_different_examples():
+    x = torch.arange(1.0, 101)[:, None] ** 2  # the nearest of n² is (n − 1)², 2n − 1 away; of 1, 4
+    expected = np.quantile([3, *(2 * n - 1 for n in range(2, 101))], 0.25)
+    assert metrics.same_image(torch.cat([x, x[:30]]), 0.25) == pytest.approx(expected)
+
+
+# --- memorisation ----------------------------------------------------------------------------------------------------
+
+
+def test_memorisation_by_hand():
+    """Train 0, 0, 10, 30: the fake 1 has the ratio 1/9, the fake 12 has 2/12, the fake 0 has 0."""
+    train = torch.tensor([[0.0], [10], [0], [30]])
+    held_out = torch.linspace(2, 8, 100)[:, None]  # the smallest ratios, at both ends: 2/8
+    found = metrics.memorisation(torch.tensor([[1.0], [12], [0], [5]]), train, held_out)
+    assert found.ratios.tolist() == pytest.approx([1 / 9, 1 / 6, 0, 1])
+    assert found.threshold == pytest.approx(2 / 8, rel=1e-5)
+    assert found.share == 0.75
+    assert found.baseline in (0.01, 0.02)
+    assert found.copied == 2
+    assert found.nearest.tolist()[:3] == [0, 1, 0]
+
+
+def test_chance_agrees_with_fishers_exact_test():
+    from scipy.stats import fisher_exact
+
+    for hits, n, base, others in ((5, 100, 1, 100), (30, 2000, 10, 1000), (0, 50, 3, 60), (50, 50, 1, 100)):
+        table = [[hits, n - hits], [base, others - base]]
+        expected = fisher_exact(table, alternative="greater").pvalue
+        assert metrics._fisher(hits, n, base, others) == pytest.approx(expected, rel=1e-7)
+
+
+def test_honest_samples_are_not_blamed_and_copies_are():
+    """Two modes of very different density, as digit 1 among digits: equally many examples, one 50 times as narrow."""
+
+    def mode(n):
+        x = torch.randn(n, 8, generator=RANDOM)
+        return torch.where(torch.arange(n)[:, None] % 2 == 0, x / 50 + 5, x)
+
+    train, held_out = mode(2000), mode(1000)
+    honest = [metrics.memorisation(mode(1000), train, held_out) for _ in range(8)]
+    assert np.mean([x.share for x in honest]) == pytest.approx(0.01, abs=0.005)
+    assert min(x.p_value for x in honest) > 0.001
+    typical = metrics.memorisation(mode(1000)[::2] * 0.2 + 4, train, held_out)  # all in the middle of the narrow mode
+    assert typical.share < 0.05
+    for share in (0.05, 1.0):
+        fake = mode(1000)
+        copies = int(1000 * share)
+        fake[:copies] = train[:copies] + train[:copies].std() * 1e-5
+        found = metrics.memorisation(fake, train, held_out)
+        assert found.share == pytest.approx(share + (1 - share) * 0.01, abs=0.01)
+        assert found.p_value < 1e-6
+        assert found.copied >= 0.95 * copies
+        assert torch.equal(found.nearest[:copies], torch.arange(copies))
+    few = metrics.memorisation(train[:3].repeat(300, 1), train.repeat(2, 1), held_out)
+    assert few[:2] == (1.0, 0.01)
+    assert few.copied == 3
+
+
+def test_held_out_examples_that_are_copies_themselves_raise_the_baseline():
+    train, held_out = torch.randn(2, 400, 3, generator=RANDOM)
+    held_out[:20] = train[:20]
+    found = metrics.memorisation(train[200:], train, held_out)
+    assert found[:2] == (1.0, 0.05)
+    assert found.threshold == 0
+    assert metrics.memorisation(held_out, train, held_out)[:3] == pytest.approx((0.05, 0.05, 0.563), abs=1e-2)
+
+
+# --- floors and the report -------------------------------------------------------------------------------------------
+
+
+def test_floor_is_the_metric_between_disjoint_random_sets():
+    seen = []
+    value = metrics.floor(lambda a, b: seen.append((a, b)) or 7.0, torch.arange(20), 8, seed=3)
+    assert value == 7.0
+    a, b = seen[0]
+    assert len(a) == len(b) == 8
+    assert len(torch.cat([a, b]).unique()) == 16
+    metrics.floor(lambda a, b: seen.append((a, b)), torch.arange(20), 8, seed=4)
+    assert not torch.equal(seen[1][0], a)
+    features = torch.randn(20_000, 16, generator=RANDOM)
+    assert metrics.floor(metrics.frechet, features, 10_000) == pytest.approx(
+        0.016, abs=0.006
+    )  # reference value, d = 16
+
+
+def test_report_holds_every_metric_with_the_one_of_held_out_examples():
+    real, held_out = torch.randn(2, 400, 5, generator=RANDOM)
+    fake = torch.randn(400, 5, generator=RANDOM) + 1
+    p = torch.eye(4)[torch.arange(400) % 2]
+    q = torch.eye(4)[torch.arange(400) % 4]
+    rows = {row.name: row for row in metrics.report(fake, real, held_out, probabilities=p, held_out_probabilities=q)}
+    assert {row.count for row in rows.values()} == {400}
+    expected = {
+        "frechet": metrics.frechet,
+        "kernel distance": metrics.kernel_distance,
+        "precision": lambda x, real: metrics.precision_recall(real, x).precision,
+        "recall": lambda x, real: metrics.precision_recall(real, x).recall,
+        "density": lambda x, real: metrics.density_coverage(real, x).density,
+        "coverage": lambda x, real: metrics.density_coverage(real, x).coverage,
+        "diversity": lambda x, real: metrics.diversity(x),
+    }
+    for name, metric in expected.items():
+        assert rows[name].value == pytest.approx(metric(fake, real), rel=1e-6), name
+        assert rows[name].floor == pytest.approx(metric(held_out, real), rel=1e-6), name
+    assert set(rows) - set(expected) == {
+        "different bins", "support", "memorisation", "inception score", "classes", "class KL"
+    }  # fmt: skip
+    assert rows["different bins"].value > 0.5 > rows["different bins"].floor
+    assert rows["memorisation"].floor == 0.01
+    assert rows["inception score"][1:4] == pytest.approx((2, 4, 4))
+    assert rows["classes"][1:4] == (2, 4, 4)
+    assert rows["class KL"][1:4] == pytest.approx((np.log(2), 0, 0))
+
+
+def test_report_cuts_to_one_count_and_splits_the_reference_where_nothing_is_held_out():
+    real = torch.randn(500, 3, generator=RANDOM)
+    rows = metrics.report(real[:150], real)
+    assert {row.count for row in rows} == {150}
+    assert rows == metrics.report(real[:150], real)
+    memory = next(row for row in rows if row.name == "memorisation")
+    assert memory.value > 0.3  # half of the copied examples are in the half that counts as training set
+    assert {row.count for row in metrics.report(real, real)} == {250}
+    p = torch.full((500, 4), 0.25)
+    uneven = {"probabilities": p[:150], "held_out_probabilities": p[:200]}
+    assert {row.count for row in metrics.report(real[:150], real, real[:200], **uneven)} == {150}
+    for arguments in ({"probabilities": p}, {"probabilities": p[:9], "held_out_probabilities": p, "held_out": real}):
+        with pytest.raises(BadInput, match="probabilities"):
+            metrics.report(real, real, **arguments)
