@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import io
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,28 +20,43 @@ from gantutor.models import evaluating, seeded
 
 # Test accuracy of the shipped weights, and the SHA-256 of each file. `python -m gantutor.judge NAME` prints both.
 SHIPPED = {
-    "mnist": (0.9949, "f9e0fa31873f148df85d040ce05602499a34f1f62229fec3e6d4e4f062a9aebf"),
-    "fashion-mnist": (0.8988, "6e278d5a7d11167dea014a5f266764443457c9ca7366c71f3bfdfc0c95719d8a"),
-    "strokes": (0.9997, "8dbfd44221fe831d7d45dbe5e7c0f901fc9e00d87d994d28bfd60109078a6626"),
+    "mnist": (0.9949, "ac908205b6ef41e0ad5e656b8359a0b9c6d48687066828b98a02563c032ab458"),
+    "fashion-mnist": (0.8989, "bc0ce6cfc94f1b113fb4912d0ccbe0bcdb74c91bea5aa6d1145846a8d85c0a20"),
+    "strokes": (0.9997, "70021823f8c1762cf9b0027b2da03355eb022475f5e444000adfd04600a1c9c2"),
 }
 
 
 class Judge(nn.Module):
-    """28×28 grey images in [-1, 1] -> 64 features -> logits of 10 classes."""
+    """Images (B, *shape) in [-1, 1] -> 64 features -> logits (B, K) of the classes.
 
-    def __init__(self, name: str = "", classes: tuple[str, ...] = ()):
+    It looks at 28×28 pixels; images of another size are resized for it.
+
+    Args:
+        name: of the data set it knows.
+        classes: the name of each class; ten when none are given.
+        shape: (C, H, W) of the images.
+    """
+
+    def __init__(self, name: str = "", classes: Sequence[str] = (), shape: Sequence[int] = (1, 28, 28)):
         super().__init__()
-        self.name, self.classes = name, tuple(classes)
+        self.name, self.classes, self.shape = name, tuple(classes), tuple(shape)
+        self.register_buffer("mean", torch.zeros(64))  # of the features of the images it was trained on
+        self.register_buffer("spread", torch.zeros(()))  # the sum of their variances
         self.body = nn.Sequential(
-            nn.Conv2d(1, 24, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(24), nn.ReLU(),  # (B, 24, 14, 14)
-            nn.Conv2d(24, 48, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(48), nn.ReLU(),  # (B, 48, 7, 7)
-            nn.Conv2d(48, 64, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),  # (B, 64, 4, 4)
+            nn.Conv2d(shape[0], 24, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(24), nn.ReLU(),  # 14×14
+            nn.Conv2d(24, 48, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(48), nn.ReLU(),  # 7×7
+            nn.Conv2d(48, 64, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),  # 4×4
             nn.Flatten(), nn.Linear(1024, 64), nn.ReLU(),  # (B, 64)
         )  # fmt: skip
-        self.head = nn.Linear(64, 10)
+        self.head = nn.Linear(64, len(self.classes) or 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x))  # (B, 1, 28, 28) -> (B, 10)
+        return self.head(self.features(x))  # (B, *shape) -> (B, K)
+
+    def features(self, x: Tensor) -> Tensor:
+        if x.shape[2:] != (28, 28):
+            x = nn.functional.interpolate(x, (28, 28), mode="bilinear", antialias=True)
+        return self.body(x)  # (B, *shape) -> (B, 64)
 
 
 def load(name: str, device: str | torch.device = "cpu") -> Judge:
@@ -72,12 +88,14 @@ def digest(path: Path) -> str:
 
 @torch.no_grad()
 def look(j: Judge, pixels: Tensor, batch_size: int = 1000) -> tuple[Tensor, Tensor]:
-    """Features (N, 64) and logits (N, 10) of images (N, 1, 28, 28) in [-1, 1], on the judge's device."""
-    if pixels.shape[1:] != (1, 28, 28):
-        raise BadInput(f"the judge of {j.name} looks at images of shape (1, 28, 28), not {tuple(pixels.shape[1:])}.")
+    """Features (N, 64) and logits (N, K) of images (N, *shape) in [-1, 1], on the judge's device."""
+    if pixels.shape[1:] != j.shape:
+        raise BadInput(f"the judge of {j.name} looks at images of shape {j.shape}, not {tuple(pixels.shape[1:])}.")
     device = next(j.parameters()).device
     with evaluating(j):
-        features = torch.cat([j.body(part.to(device, torch.float32)) for part in pixels.split(batch_size)])  # (N, 64)
+        features = torch.cat(
+            [j.features(part.to(device, torch.float32)) for part in pixels.split(batch_size)]
+        )  # (N, 64)
         return features, j.head(features)
 
 
@@ -86,11 +104,34 @@ def accuracy(j: Judge, images: data.Images) -> float:
     return (look(j, images.pixels)[1].argmax(1).cpu() == images.labels.cpu()).float().mean().item()
 
 
+def recognise(pixels: Tensor) -> Judge | None:
+    """The shipped judge whose data set these images (N, C, H, W) come from, if their features tell so; else None.
+
+    Its features of the images must have the mean and the spread that they have on the set it was trained on. Give a
+    fair sample: a set with some classes left out is not recognised.
+    """
+    if pixels.shape[1:] != (1, 28, 28) or len(pixels) < 100:
+        return None
+    for j in map(load, SHIPPED):
+        features = look(j, pixels)[0]  # (N, 64)
+        spread = features.var(0).sum() / j.spread
+        shift = (features.mean(0) - j.mean).square().sum() / j.spread - spread / len(pixels)  # less that of chance
+        if shift < 0.008 and 0.93 < spread < 1.07:
+            return j
+    return None
+
+
 def fit(images: data.Images, *, epochs: int = 4, seed: int = 0) -> Judge:
-    """Train a judge: AdamW, one cycle of the learning rate, pictures shifted by up to two pixels."""
+    """Train a judge: AdamW, one cycle of the learning rate, pictures shifted by up to two pixels.
+
+    Raises `BadInput` for fewer than 50 images.
+    """
+    if len(images) < 50:
+        raise BadInput(f"a judge cannot learn from {len(images)} images: give at least 50, better thousands.")
     with seeded(seed):
-        j = Judge(images.name, images.classes).to(images.pixels.device)
-        batch_size, steps = 250, epochs * (len(images) // 250)
+        j = Judge(images.name, images.classes, images.pixels.shape[1:]).to(images.pixels.device)
+        batch_size = min(250, len(images) // 8)
+        steps = epochs * (len(images) // batch_size)
         optimizer = torch.optim.AdamW(j.parameters(), fused=True, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=steps)
         for _ in range(epochs):
@@ -102,7 +143,14 @@ def fit(images: data.Images, *, epochs: int = 4, seed: int = 0) -> Judge:
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-    return j.eval().requires_grad_(False)
+    return remember(j.eval().requires_grad_(False), images)
+
+
+def remember(j: Judge, images: data.Images) -> Judge:
+    """Let the judge keep what its features are like on these images, for `recognise`."""
+    features = look(j, images.pixels)[0]
+    j.mean, j.spread = features.mean(0), features.var(0).sum()
+    return j
 
 
 def save(j: Judge, path: Path) -> None:
