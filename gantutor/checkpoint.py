@@ -27,8 +27,10 @@ def save(run: Run, folder: str | PathLike) -> Path:
     """Write everything that `load` needs to go on from here to `folder/run.pt`, whole or not at all.
 
     Raises:
-        BadInput: the loss or penalty is not one of the package's, or the folder cannot be written to.
+        BadInput: the loss or penalty is not the package's, this is an ensemble, or the folder cannot be written to.
     """
+    if not isinstance(run.order, torch.Generator):
+        raise BadInput("a checkpoint holds one run, and this is an ensemble: save its samples, or members, yourself.")
     state = {
         "format": FORMAT,
         "nets": {"G": _describe(run.G), "D": _describe(run.D)},

@@ -10,6 +10,7 @@
 Everything is held in memory, on the device where training happens: a batch is an index.
 """
 
+import itertools
 import math
 import operator
 import os
@@ -23,9 +24,9 @@ from torch import Tensor
 
 from gantutor import strokes
 from gantutor.download import FILES, SHA256, Damaged, NoMirror, blaming, check, fetch, find, locate, read
-from gantutor.errors import BadDataFolder, BadInput, DataUnavailable, OutOfMemory, reason, unknown
+from gantutor.errors import BadDataFolder, BadInput, DataUnavailable, OutOfMemory, reason, unknown, whole
 
-__all__ = ["NAMES", "Images", "fetch", "from_folder", "load", "load_or_strokes"]
+__all__ = ["NAMES", "Images", "fetch", "from_folder", "load", "load_or_strokes", "stacked"]
 
 NAMES = ("strokes", "mnist", "fashion-mnist")
 DIGITS = tuple("0123456789")
@@ -177,6 +178,30 @@ def _describe(value: object) -> str:
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)} on {value.device}"
     return f"a {type(value).__name__}"
+
+
+def stacked(images: Images, n: int, seed: int = 0) -> Images:
+    """Stacked digits: `n` pictures in colour whose red, green and blue are three random images of a set.
+
+    With ten classes they have 1,000 modes: class 407 is a red 4, a green 0 and a blue 7. The classic test of mode
+    coverage (Metz et al. 2017; Srivastava et al. 2017). Takes 12 bytes a pixel, 9.4 kB for a picture of 28×28.
+
+    Args:
+        images: grey ones, (N, 1, H, W).
+        n: how many pictures.
+        seed: fixes which; the images are drawn with replacement, so every mode is as frequent as its digits are.
+
+    Raises:
+        BadInput: images in colour, or n or seed is no whole number.
+    """
+    if images.pixels.shape[1] != 1:
+        raise BadInput(f"{images.name} has {images.pixels.shape[1]} channels: give grey images, which have one.")
+    draw = torch.Generator().manual_seed(whole("seed", seed))
+    index = torch.randint(len(images), (whole("n", n, least=1), 3), generator=draw).to(images.pixels.device)  # (n, 3)
+    K = len(images.classes)
+    labels = (images.labels[index] * torch.tensor([K * K, K, 1], device=index.device)).sum(1)  # (n,)
+    names = tuple(" ".join(three) for three in itertools.product(images.classes, repeat=3))
+    return Images(f"stacked {images.name}", images.pixels[index, 0], labels, names)
 
 
 # --- published files -------------------------------------------------------------------------------------------------

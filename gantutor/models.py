@@ -435,6 +435,14 @@ def mlp(
     )
 
 
+def plane(seed: int = 0, pack: int = 1, minibatch_std: int = 0) -> tuple[MLPGenerator, MLPDiscriminator]:
+    """The pair (G, D) for points in the plane: three layers of 64, no normalisation; `train.PLANE` suits it.
+
+    The points should have a standard deviation of about 1: divide them by `toy.Mixture.spread`.
+    """
+    return mlp((2,), 2, (64,) * 3, (64,) * 3, False, "linear", seed, pack=pack, minibatch_std=minibatch_std)
+
+
 def dcgan(
     shape: Sequence[int] = (1, 28, 28),
     latent_dim: int = 64,

@@ -37,6 +37,11 @@ class Mixture:
         """The number of modes."""
         return len(self.means)
 
+    @property
+    def spread(self) -> float:
+        """Standard deviation of all points along an axis, the mean of both: √(½ E‖mean − middle‖² + std²)."""
+        return math.sqrt(self.means.double().var(0, correction=0).mean().item() + self.std**2)
+
     def sample(self, n: int, seed: int) -> Tensor:
         """`n` independent points, float32 (n, 2); the same for the same seed."""
         n, seed = whole("n", n, least=0), whole("seed", seed, least=0)

@@ -15,8 +15,9 @@ import contextlib
 import copy
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,9 @@ class Recipe:
         average: decay of the exponential moving average of G's weights (Yazıcı et al. 2019); 0 copies G. Early on the
             decay is lower, see `ramp`, so that the average forgets the random start.
         decay_from: share of `run.steps(...)` after which the learning rates fall linearly to 0; 1 never.
+        unroll: G looks at D as it would be after so many further steps on the same batch, and G's gradient goes through
+            those steps (Metz et al. 2017, eq. 8). D itself is not changed by it. The further steps are those of Adam
+            and leave the penalty out. 0 switches it off; each one costs about as much as two steps of D.
     """
 
     loss: losses.Loss = losses.NON_SATURATING
@@ -60,6 +64,7 @@ class Recipe:
     d_steps: int = 1
     average: float = 0.999
     decay_from: float = 0.75
+    unroll: int = 0
 
     def __post_init__(self):
         if not isinstance(self.loss, losses.Loss):
@@ -70,6 +75,7 @@ class Recipe:
             whole(name, getattr(self, name), least=1)
         for name in ("lr_g", "lr_d"):
             real(name, getattr(self, name), above=0)
+        whole("unroll", self.unroll)
         real("gamma", self.gamma, least=0)
         real("average", self.average, least=0, below=1)
         real("decay_from", self.decay_from, least=0, most=1)
@@ -81,6 +87,14 @@ class Recipe:
     def all_ours(self) -> bool:
         """Whether loss and penalty are the package's own."""
         return self.loss in losses.LOSSES.values() and self.penalty in (None, *penalties.PENALTIES.values())
+
+
+R3GAN = Recipe(loss=losses.RELATIVISTIC, penalty=penalties.r1_r2, penalty_every=1)
+"""Relativistic pairing with R1 and R2 at every step, for nets without normalisation (Huang et al. 2024)."""
+
+PLANE = Recipe(batch_size=128, lr_g=2e-3, lr_d=2e-3, betas=(0.0, 0.99), gamma=0.1, penalty_every=1, decay_from=0.3)
+"""For `models.plane` on points divided by their `Mixture.spread`: no mode is lost, and with the falling rate the points
+settle in them. R1 at every step, for the modes are narrow."""
 
 
 @dataclass(frozen=True)
@@ -139,14 +153,10 @@ class Run:
         self.device = self.examples.device
         self.labels = fitting.check_labelled(G, D, data, self.device)  # (N,), or None
         with fast.telling_memory(self.device, self.recipe.batch_size):
-            self.G, self.D = G.to(self.device), D.to(self.device)
-            fitting.check_nets(self.G, self.D, self.examples, self.labels, self.recipe.batch_size)
+            self.G, self.D = self.settle(G, D)
         self.precision = precision
         fast.check_precision(precision, self.device)
-        own = type(self) is Run and self.recipe.all_ours() and {type(G), type(D)} <= set(NETS.values())
-        self.capture = fitting.choose_capture(capture, self.device, own)
-        if self.device.type == "cuda" and self.examples.ndim == 4:  # tensor cores read channels-last
-            self.G, self.D = (net.to(memory_format=torch.channels_last) for net in (self.G, self.D))
+        self.capture = fitting.choose_capture(capture, self.device, self.recipe.all_ours() and self.ours(G, D))
 
         self.G_average = copy.deepcopy(self.G).eval().requires_grad_(False)
         self.pass_g, self.pass_d = self.G, self.D  # what the batches go through
@@ -163,6 +173,18 @@ class Run:
         self.randomness = Randomness(whole("seed", seed if noise_seed is None else noise_seed), self.device)
         self.recent = self.examples.new_zeros(()) if self.capture else 0.0  # weight of G in the average
         self.captured: dict[bool, fast.Captured] = {}  # with the penalty, and without
+
+    def settle(self, G: nn.Module, D: nn.Module) -> tuple[nn.Module, nn.Module]:
+        """The nets on the device, after a look at whether they fit the data."""
+        G, D = G.to(self.device), D.to(self.device)
+        fitting.check_nets(G, D, self.examples, self.labels, self.recipe.batch_size)
+        if self.device.type == "cuda" and self.examples.ndim == 4:  # tensor cores read channels-last
+            G, D = (net.to(memory_format=torch.channels_last) for net in (G, D))
+        return G, D
+
+    def ours(self, G: nn.Module, D: nn.Module) -> bool:
+        """Whether the run and its nets are the package's own."""
+        return type(self) is Run and {type(G), type(D)} <= set(NETS.values())
 
     def steps(self, n: int | None = None, *, seconds: float | None = None) -> Iterator[Step]:
         """Train for `n` more steps, or for `seconds` more seconds, yielding a `Step` after each.
@@ -215,36 +237,64 @@ class Run:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Lower D's loss on one batch of each kind. Returns the loss and the logits, detached."""
         recipe = self.recipe
-        real_logits, fake_logits = self.logits(real, y), self.logits(fake, y)  # (B,), (B,)
-        loss = total = recipe.loss.d(real_logits, fake_logits)
+        real_logits, fake_logits = self.both_logits(real, fake, y)  # (B,), (B,)
+        loss = total = self.loss.d(real_logits, fake_logits)
         if penalise:  # by D itself: torch.compile has no second derivative
-            total = loss + recipe.gamma * recipe.penalty_every * recipe.penalty(told(self.D, y), real, fake)
+            total = loss + recipe.gamma * recipe.penalty_every * self.penalty(told(self.D, y), real, fake)
         self.opt_d.zero_grad()
-        total.backward()
+        total.sum().backward()  # one number already, but in an ensemble one for each member
         self.opt_d.step()
         return loss.detach(), real_logits.detach(), fake_logits.detach()
 
     def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
         """Lower G's loss on the batch it made, D held fixed. Returns the loss, detached."""
+        through = self.unrolled(real, fake, y) if self.recipe.unroll else self.pass_d
         with frozen(self.D):
-            fake_logits = self.logits(fake, y)  # (B,)
+            fake_logits = self.logits(fake, y, through)  # (B,)
             unseen = torch.full_like(fake_logits, float("nan"))  # shows at once if a loss forgot to say it is paired
-            real_logits = self.logits(real, y) if self.recipe.loss.paired else unseen
-            loss = self.recipe.loss.g(real_logits, fake_logits)
+            real_logits = self.logits(real, y, through) if self.loss.paired else unseen
+            loss = self.loss.g(real_logits, fake_logits)
             self.opt_g.zero_grad()
-            loss.backward()
+            loss.sum().backward()
         self.opt_g.step()
         return loss.detach()
+
+    def unrolled(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Callable[..., Tensor]:
+        """D as it would be after `recipe.unroll` further steps on this batch, differentiable in the fakes.
+
+        The buffers are copies, and D itself is asked, for torch.compile has no second derivative.
+        """
+        buffers = {name: buffer.clone() for name, buffer in self.D.named_buffers()}
+
+        def with_weights(weights: dict[str, Tensor]) -> Callable[..., Tensor]:
+            return lambda *inputs: torch.func.functional_call(self.D, (weights, buffers), inputs)
+
+        def d_loss(weights: dict[str, Tensor]) -> Tensor:
+            D = with_weights(weights)
+            return self.loss.d(self.logits(real, y, D), self.logits(fake, y, D))
+
+        return with_weights(foreseen(self.opt_d, self.D, d_loss, self.recipe.unroll))
+
+    @property
+    def loss(self) -> losses.Loss:
+        """The recipe's loss. In an ensemble, one for each member."""
+        return self.recipe.loss
+
+    def penalty(self, D: penalties.Discriminator, real: Tensor, fake: Tensor) -> Tensor:
+        """The recipe's penalty on one batch."""
+        return self.recipe.penalty(D, real, fake)
 
     def replay(self, penalise: bool) -> list[Tensor]:
         """What `turn` does, from its CUDA graph; the first time, record it."""
         if penalise not in self.captured:
-            order, stream = self.order.get_state(), self.randomness.read()
+            states, stream = [generator.get_state() for generator in self.generators()], self.randomness.read()
             try:
                 with fast.traceless((self.G, self.D, self.G_average), (self.opt_g, self.opt_d)):
-                    self.captured[penalise] = fast.Captured(lambda: self.turn(penalise), [self.order], self.device)
+                    turn = partial(self.turn, penalise)
+                    self.captured[penalise] = fast.Captured(turn, self.generators(), self.device)
             finally:
-                self.order.set_state(order)
+                for generator, state in zip(self.generators(), states, strict=True):
+                    generator.set_state(state)
                 self.randomness.write(stream)
         return [tensor.clone() for tensor in self.captured[penalise]()]
 
@@ -254,10 +304,18 @@ class Run:
         with fast.autocast(self.precision, self.device):
             return told(self.pass_g, y)(z).to(z.dtype)
 
-    def logits(self, x: Tensor, y: Tensor | None) -> Tensor:
-        """D's logits (B,) of examples (B, *shape)."""
+    def logits(self, x: Tensor, y: Tensor | None, through: Callable[..., Tensor] | None = None) -> Tensor:
+        """The logits (B,) of examples (B, *shape), from D or from what takes its place."""
         with fast.autocast(self.precision, self.device):
-            return told(self.pass_d, y)(x).flatten().to(x.dtype)
+            return told(through or self.pass_d, y)(x).flatten().to(x.dtype)
+
+    def both_logits(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        """D's logits of a batch of each kind, (B,) and (B,)."""
+        return self.logits(real, y), self.logits(fake, y)
+
+    def generators(self) -> Iterable[torch.Generator]:
+        """The streams of its own that a turn draws from."""
+        return [self.order]
 
     def batch(self) -> tuple[Tensor, Tensor | None]:
         """A batch is an index: examples (batch_size, *shape), drawn with replacement, and their labels or None."""
@@ -354,6 +412,51 @@ def adam(net: nn.Module, lr: float, betas: tuple[float, float], capture: bool) -
         lr = torch.tensor(lr, device=device)
     betas = float(betas[0]), float(betas[1])
     return torch.optim.Adam(net.parameters(), lr, betas=betas, fused=device.type in ("cpu", "cuda"), capturable=capture)
+
+
+def foreseen(
+    adam: torch.optim.Adam, D: nn.Module, loss: Callable[[dict[str, Tensor]], Tensor], steps: int
+) -> dict[str, Tensor]:
+    """D's weights after further steps of Adam down a loss, differentiable in whatever else the loss depends on.
+
+    They start from Adam's present state, which stays as it is, and so do D's weights.
+
+    Args:
+        adam: D's optimizer.
+        loss: a function of D's weights by name. One number, or several to be summed.
+
+    Raises:
+        BadInput: the optimizer is not Adam, or has options that these steps do not know.
+    """
+    group = {id(p): group for group in adam.param_groups for p in group["params"]}
+    named = {name: p for name, p in D.named_parameters() if p.requires_grad and id(p) in group}
+    if type(adam) is not torch.optim.Adam or any(g["weight_decay"] or g["amsgrad"] for g in adam.param_groups):
+        raise BadInput(f"D's optimizer is {type(adam).__name__}, and only plain Adam can be unrolled: set unroll=0.")
+    weights = {name: p.detach().requires_grad_() for name, p in named.items()}
+    moments = {name: adam.state.get(p) or fresh(p) for name, p in named.items()}
+    for _ in range(steps):
+        slopes = torch.autograd.grad(loss(weights).sum(), list(weights.values()), create_graph=True)
+        for (name, p), slope in zip(named.items(), slopes, strict=True):
+            weights[name], moments[name] = adam_step(weights[name], slope, moments[name], group[id(p)])
+    return weights
+
+
+def fresh(weight: Tensor) -> dict[str, Tensor]:
+    """Adam's state of a weight before the first step."""
+    zero = torch.zeros_like(weight)
+    return {"step": torch.zeros(()), "exp_avg": zero, "exp_avg_sq": zero}
+
+
+def adam_step(
+    weight: Tensor, slope: Tensor, state: dict[str, Tensor], options: dict
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """One step of Adam (Kingma & Ba 2015, algorithm 1) as a function: the new weight and the new state."""
+    (beta1, beta2), step = options["betas"], state["step"] + 1
+    mean = state["exp_avg"].lerp(slope, 1 - beta1)
+    square = state["exp_avg_sq"].lerp(slope.square(), 1 - beta2)
+    unbiased = square / (1 - beta2 ** step.double()) + torch.finfo(square.dtype).tiny  # √ has no slope at 0
+    change = mean / (1 - beta1 ** step.double()) / (unbiased.sqrt() + options["eps"])
+    return weight - options["lr"] * change, {"step": step, "exp_avg": mean, "exp_avg_sq": square}
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from gantutor import checkpoint, fast, losses, models, penalties, toy
+from gantutor import checkpoint, ensemble, fast, losses, models, penalties, toy
 from gantutor.data import Images
 from gantutor.errors import BadInput
 from gantutor.train import Recipe, Run
@@ -96,6 +96,7 @@ def test_a_file_from_before_there_were_classes_is_loaded(tmp_path):
         assert config["classes"] == 0
         for new in {"classes", "label", "spectral"} & config.keys():
             del config[new]
+    del state["recipe"]["unroll"]
     torch.save(state, path)
     again = checkpoint.load(tmp_path, POINTS)
     for a, b in zip(run.steps(), again.steps(), strict=True):
@@ -346,3 +347,18 @@ def test_a_mean_of_the_wrong_shape_is_damage(tmp_path):
     torch.save(state, path)
     with pytest.raises(BadInput, match="run.pt is damaged"):
         checkpoint.load(tmp_path, POINTS)
+
+
+def test_an_unrolled_recipe_is_loaded_again_and_goes_on(tmp_path):
+    run = trained(recipe=dataclasses.replace(RECIPE, unroll=2))
+    checkpoint.save(run, tmp_path)
+    again = checkpoint.load(tmp_path, POINTS)
+    assert again.recipe.unroll == 2
+    for a, b in zip(run.steps(), again.steps(), strict=True):
+        assert torch.equal(a.g_loss, b.g_loss)
+
+
+def test_an_ensemble_is_refused(tmp_path):
+    nets = models.mlp(shape=(2,), latent_dim=3, g_hidden=(16,), d_hidden=(16,), output="linear")
+    with pytest.raises(BadInput, match="holds one run"):
+        checkpoint.save(ensemble.Ensemble([nets], POINTS, RECIPE, seeds=0), tmp_path)

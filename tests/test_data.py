@@ -457,3 +457,37 @@ def test_a_device_without_room_is_told_from_one_that_is_missing(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "to", full)
     with pytest.raises(OutOfMemory, match=r"cuda has no room for 0\.4 GB of data"):
         data.place(torch.empty(100_000_000), "cuda")
+
+
+# --- stacked digits --------------------------------------------------------------------------------------------------
+
+
+def test_stacked_digits_are_three_images_each_and_their_label_is_the_three_digits():
+    grey = data.load("strokes", "test")
+    stacked = data.stacked(grey, 300, seed=3)
+    assert stacked.pixels.shape == (300, 3, 28, 28)
+    assert len(stacked.classes) == 1000
+    known = {
+        image.numpy().tobytes(): label for image, label in zip(grey.pixels[:, 0], grey.labels.tolist(), strict=True)
+    }
+    for picture, label in zip(stacked.pixels, stacked.labels.tolist(), strict=True):
+        digits = [known[channel.numpy().tobytes()] for channel in picture]
+        assert stacked.classes[label] == " ".join(map(str, digits))
+        assert label == int("".join(map(str, digits)))
+    assert torch.equal(data.stacked(grey, 300, seed=3).labels, stacked.labels)
+    assert not torch.equal(data.stacked(grey, 300, seed=4).labels, stacked.labels)
+
+
+def test_all_thousand_modes_of_stacked_digits_are_equally_likely():
+    counts = torch.bincount(data.stacked(data.load("strokes", "test"), 26_000).labels, minlength=1000)
+    shares = counts / counts.sum()
+    kl = (shares * (shares * 1000).clamp(min=1e-12).log()).sum().item()
+    assert kl == pytest.approx(0.0193, abs=0.003)  # the floor of 26,000 equally likely draws: 999 / (2 · 26,000)
+
+
+def test_coloured_images_are_not_stacked():
+    grey = data.load("strokes", "test")
+    with pytest.raises(BadInput, match="3 channels"):
+        data.stacked(data.stacked(grey, 5), 5)
+    with pytest.raises(BadInput, match="n is 0"):
+        data.stacked(grey, 0)

@@ -100,3 +100,15 @@ def test_density_integrates_to_one():
 def test_bad_input_is_named(call, message):
     with pytest.raises(BadInput, match=message):
         call()
+
+
+@pytest.mark.parametrize("make", [toy.ring, toy.grid, toy.line])
+def test_the_spread_is_that_of_many_points(make):
+    mixture = make()
+    points = mixture.sample(200_000, 0).double()
+    assert mixture.spread == pytest.approx(points.var(0).mean().sqrt().item(), rel=0.01)
+
+
+def test_the_spread_in_closed_form():
+    assert toy.ring(std=0.01).spread == pytest.approx((0.5 + 0.01**2) ** 0.5)  # E cos² = ½
+    assert toy.grid().spread == pytest.approx((8 + 0.05**2) ** 0.5)  # (16 + 4 + 0 + 4 + 16) / 5

@@ -3,12 +3,13 @@ import dataclasses
 
 import pytest
 import torch
+from tape import stand_in
 from torch import nn
 
-from gantutor import losses, models, penalties, toy
+from gantutor import fitting, losses, models, penalties, toy
 from gantutor.data import Images
 from gantutor.errors import BadInput
-from gantutor.train import Recipe, Run, latents, sample
+from gantutor.train import R3GAN, Recipe, Run, foreseen, latents, sample
 
 PLAIN = Recipe(batch_size=8, penalty=None, average=0.0, decay_from=1.0)
 POINTS = toy.ring().sample(64, seed=0)
@@ -292,6 +293,8 @@ def test_nets_that_do_not_fit_are_named():
         dict(batch_size=0),
         dict(d_steps=1.5),
         dict(penalty_every=0),
+        dict(unroll=-1),
+        dict(unroll=1.5),
         dict(lr_g=0.0),
         dict(lr_d=float("nan")),
         dict(gamma=-1.0),
@@ -445,3 +448,145 @@ def test_impossible_batches_of_sampling_are_refused():
 def test_labels_for_an_unconditional_generator_are_refused():
     with pytest.raises(BadInput, match="not conditional"):
         small_run().sample(5, labels=1)
+
+
+# --- unrolling and other remedies ------------------------------------------------------------------------------------
+
+
+def unrolling_run(loss=losses.NON_SATURATING, unroll=3, **changes):
+    """Trained for a few steps in float64, so that Adam has a state."""
+    recipe = Recipe(loss, batch_size=8, betas=(0.5, 0.9), average=0.0, decay_from=0.5, unroll=unroll)
+    run = Run(*(net.double() for net in pair(batch_norm=False, **changes)), POINTS.double(), recipe)
+    for step in run.steps(8):
+        if step.index == 6:  # by now the learning rate has begun to fall
+            return run
+
+
+def further(run, real, fake, steps):
+    """A copy of D and its optimizer, taken `steps` real steps further: what unrolling must agree with."""
+    D = copy.deepcopy(run.D)
+    opt = torch.optim.Adam(D.parameters())
+    opt.load_state_dict(copy.deepcopy(run.opt_d.state_dict()))
+    for _ in range(steps):
+        opt.zero_grad()
+        run.recipe.loss.d(D(real), D(fake.detach())).backward()
+        opt.step()
+    return D
+
+
+@pytest.mark.parametrize("loss", [losses.NON_SATURATING, losses.RELATIVISTIC], ids=lambda loss: loss.name)
+def test_g_descends_the_loss_that_d_will_have_after_k_real_steps_of_adam(loss):
+    """Each slope of a bias of G against the change of the loss when that bias moves a little (central differences)."""
+    run = unrolling_run(loss)
+    real, z = POINTS[:8].double(), torch.randn(8, 3, dtype=torch.float64)
+
+    def g_loss():
+        fake = run.G(z)
+        D = further(run, real, fake, 3)
+        return loss.g(D(real), D(fake)).item()
+
+    bias, h = run.G.net[-2].bias, 1e-6
+    wanted = []
+    for i in range(2):
+        ends = []
+        for sign in (1, -1):
+            bias.data[i] += sign * h
+            ends.append(g_loss())
+            bias.data[i] -= sign * h
+        wanted.append((ends[0] - ends[1]) / (2 * h))
+    now = g_loss()
+    run.opt_g = torch.optim.SGD(run.G.parameters(), lr=0.0)
+    assert run.g_step(real, run.G(z)).item() == pytest.approx(now, rel=1e-9)
+    assert bias.grad.tolist() == pytest.approx(wanted, rel=1e-5)
+    run.recipe = dataclasses.replace(run.recipe, unroll=0)
+    run.g_step(real, run.G(z))
+    assert bias.grad.tolist() != pytest.approx(wanted, rel=1e-2)  # the test can tell the difference
+
+
+def test_the_foreseen_weights_are_those_of_the_optimizer():
+    run = unrolling_run()
+    real, fake = POINTS[:8].double(), POINTS[8:16].double()
+
+    def loss(weights):
+        D = lambda x: torch.func.functional_call(run.D, weights, x)  # noqa: E731
+        return losses.minimax_d(D(real), D(fake))
+
+    for steps in (1, 4):
+        for name, weight in further(run, real, fake, steps).named_parameters():
+            torch.testing.assert_close(foreseen(run.opt_d, run.D, loss, steps)[name], weight, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("changes", [dict(spectral=True), dict(batch_norm=True)], ids=str)
+def test_unrolling_leaves_d_and_its_optimizer_as_they_were(changes):
+    G = pair(batch_norm=False)[0]
+    run = Run(G, models.MLPDiscriminator((16,), (2,), **changes), POINTS, dataclasses.replace(PLAIN, unroll=2))
+    list(run.steps(2))
+    before, state = weights(run.D), copy.deepcopy(run.opt_d.state_dict()["state"])
+    run.g_step(POINTS[:8], run.G(torch.randn(8, 3)))
+    assert torch.equal(weights(run.D), before)
+    for old, new in zip(state.values(), run.opt_d.state_dict()["state"].values(), strict=True):
+        assert all(torch.equal(old[key], new[key]) for key in old)
+    assert all(p.requires_grad for p in run.D.parameters())
+
+
+def test_units_that_are_off_do_not_make_the_unrolled_slope_infinite():
+    """The square root in Adam has no slope at 0, where a unit of D that is never active stays."""
+    D = models.MLPDiscriminator((16,), (2,), activation="relu")
+    with torch.no_grad():
+        D.net[1].bias[:8] = -100.0
+    run = Run(pair()[0], D, POINTS, dataclasses.replace(PLAIN, unroll=2))
+    list(run.steps(3))
+    assert weights(run.G).isfinite().all()
+
+
+def test_a_captured_unrolled_run_takes_the_steps_of_an_eager_one(monkeypatch):
+    recipe = dataclasses.replace(PLAIN, unroll=2, decay_from=0.3)
+    eager = small_run(recipe)
+    stand_in(monkeypatch)
+    monkeypatch.setattr(fitting, "choose_capture", lambda *_: True)
+    captured = small_run(recipe)
+    for a, b in zip(eager.steps(6), captured.steps(6), strict=True):
+        assert b.g_loss.item() == pytest.approx(a.g_loss.item(), rel=1e-5)
+    torch.testing.assert_close(weights(captured.G), weights(eager.G), rtol=1e-4, atol=1e-6)
+
+
+def test_another_optimizer_takes_its_own_steps():
+    run = small_run(dataclasses.replace(PLAIN, lr_d=0.1, decay_from=0.5))
+    run.opt_d = torch.optim.SGD(run.D.parameters(), lr=0.1)
+    old = weights(run.D)
+    rates = []
+    for _ in run.steps(4):
+        slopes = torch.cat([p.grad.flatten() for p in run.D.parameters()])
+        rates.append(run.opt_d.param_groups[0]["lr"])
+        torch.testing.assert_close(weights(run.D), old - rates[-1] * slopes)
+        old = weights(run.D)
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.05])
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [torch.optim.SGD, lambda p, lr: torch.optim.Adam(p, lr, weight_decay=0.1)],
+    ids=["SGD", "decaying Adam"],
+)
+def test_only_plain_adam_is_unrolled(optimizer):
+    run = small_run(dataclasses.replace(PLAIN, unroll=1))
+    run.opt_d = optimizer(run.D.parameters(), lr=0.1)
+    with pytest.raises(BadInput, match="only plain Adam can be unrolled"):
+        next(run.steps(1))
+
+
+def test_r3gan_descends_the_loss_of_its_paper():
+    """E softplus(−(D(x) − D(G(z)))) + γ/2 (E‖∇D(x)‖² + E‖∇D(G(z))‖²) at every step (Huang et al. 2024)."""
+    run = small_run(dataclasses.replace(R3GAN, batch_size=8, gamma=0.3))
+    real, fake = POINTS[:8], POINTS[8:16] + 1
+    D = copy.deepcopy(run.D)
+    total = nn.functional.softplus(-(D(real) - D(fake))).mean()
+    for x in (real.clone().requires_grad_(), fake.clone().requires_grad_()):
+        (slope,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
+        total = total + 0.3 / 2 * (slope**2).sum(1).mean()
+    total.backward()
+    run.d_step(real, fake, penalise=True)
+    for ours, theirs in zip(run.D.parameters(), D.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-7)
+    assert run.recipe.penalty_every == 1
+    assert run.recipe.betas[0] == 0
