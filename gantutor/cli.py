@@ -1,7 +1,7 @@
-"""The command line: `gantutor lab · fetch · train · sample`.
+"""The command line: `gantutor lab · fetch · train · sample · diagnose`.
 
-Exit status: 0 done (also when Ctrl-C ended a training early, for the run is saved); 2 an error the user can put right,
-told in one sentence on stderr; 130 interrupted before there was anything to save.
+Exit status: 0 done (also when Ctrl-C ended a training early, for the run is saved); 1 `diagnose` found an ailment; 2 an
+error the user can put right, told in one sentence on stderr; 130 interrupted before there was anything to save.
 What a command imports, it imports when it runs, so that `gantutor --help` answers at once.
 """
 
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_command(argv: list[str]) -> int:
-    commands = {"lab": lab, "fetch": fetch, "train": train, "sample": sample}
+    commands = {"lab": lab, "fetch": fetch, "train": train, "sample": sample, "diagnose": diagnose}
     further = []
     if argv and not argv[0].startswith("-"):
         if argv[0] not in commands:
@@ -114,6 +114,15 @@ def make_parser() -> Parser:
     command.add_argument("--out", metavar="FILE", type=Path, required=True,
                          help=".npz (images: uint8 (N, C, H, W); labels: int64 (N,), where a run has classes) or "
                               ".png (a grid)")  # fmt: skip
+
+    text = "name what ails a GAN, from its samples"
+    command = add("diagnose", help=text, description=f"{capital(text)}. Exit status 0: healthy, 1: ailing.")
+    command.add_argument("samples", metavar="SAMPLES", type=Path,
+                         help="500 images or more: .npz (keys images, labels), .npy, or a folder of pictures; "
+                              "(N, H, W) or (N, C, H, W), bytes or floats in [-1, 1]")  # fmt: skip
+    command.add_argument("--against", metavar="REAL", required=True,
+                         help="mnist, fashion-mnist, strokes; or a file or folder like SAMPLES")  # fmt: skip
+    command.add_argument("--json", action="store_true", help="print the findings as JSON, and nothing else, on stdout")
     return parser
 
 
@@ -424,3 +433,24 @@ def write_png(path: Path, images, labels, per_class: int | None) -> None:
         images = images.unflatten(0, (-1, per_class))  # (K, per_class, C, H, W)
         images = pad(images, (0, 0) * 3 + (0, rows * columns - per_class), value=1.0).flatten(0, 1)  # white places
     show.grid(images, columns).save(path, format="PNG")
+
+
+# --- diagnose --------------------------------------------------------------------------------------------------------
+
+
+def diagnose(args: argparse.Namespace) -> int:
+    from gantutor import data, doctor, intake
+
+    if args.against not in data.NAMES and not os.path.exists(args.against):
+        raise unknown("data set, file or folder", args.against, data.NAMES)
+    samples, labels = intake.read(args.samples)
+    held_out = None
+    if args.against in data.NAMES:
+        note(f"Reading {args.against} …")
+        real, real_labels, held_out = data.load(args.against), None, data.load(args.against, "test")
+    else:
+        real, real_labels = intake.read(args.against)
+    note(f"Examining {len(samples):,} samples …")
+    diagnosis = doctor.examine(samples, real, labels=labels, real_labels=real_labels, held_out=held_out)
+    print(diagnosis.to_json() if args.json else diagnosis)
+    return 0 if diagnosis.healthy else 1

@@ -10,7 +10,7 @@ Colours: the data is blue, the generator orange (Okabe & Ito's palette, told apa
 
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ from gantutor.errors import BadInput
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
+
+    from gantutor.doctor import Diagnosis
 
 REAL, FAKE, GREY = "#0072B2", "#D55E00", "#6b6b6b"  # blue: data, D; orange: generator
 PALETTE = (REAL, FAKE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -330,6 +332,69 @@ def surface(D: Callable[[Tensor], Tensor], limit: float, side: int = 80) -> np.n
     with train.evaluating(D), torch.no_grad():
         places = places.to(next((p.device for p in D.parameters()), "cpu"))
         return torch.sigmoid(D(places)).cpu().reshape(side, side).numpy()
+
+
+# ---------------------------------------------------------------- the doctor's card
+
+COLOURS = {"mild": "#56B4E9", "moderate": "#E69F00", "severe": "#D55E00", "healthy": "#009E73"}
+
+
+def card(diagnosis: "Diagnosis", samples: Tensor | None = None, width: int = 720) -> "Image.Image":
+    """A `doctor.Diagnosis` as a card: each finding with its evidence and what to try first; samples on the right.
+
+    Args:
+        samples: images (N, C, H, W) in [-1, 1], of which up to 16 are shown; others are cut off, NaN is grey.
+        width: of the card, in pixels.
+    """
+    from PIL import Image, ImageDraw
+
+    picture = None
+    if samples is not None:
+        samples = samples[:16].detach().float().nan_to_num(0).clamp(-1, 1)
+        picture = grid(samples, 4, scale=max(1, 200 // (4 * samples.shape[2])))
+    room = width - 40 - (picture.width + 20 if picture else 0)
+    lines = list(_card_lines(diagnosis, room))
+    heights = [_font(size).size + 7 for _, size, _ in lines]
+    height = max(sum(heights), picture.height if picture else 0) + 40
+    sheet = Image.new("RGB", (width, height), "white")
+    draw, y = ImageDraw.Draw(sheet), 20
+    worst = max((f.severity for f in diagnosis.findings), key=list(COLOURS).index, default="healthy")
+    draw.rectangle((0, 0, 7, height), fill=COLOURS[worst])
+    for (text, size, colour), step in zip(lines, heights, strict=True):
+        draw.text((20, y), text, fill=colour, font=_font(size))
+        y += step
+    if picture:
+        sheet.paste(picture.convert("RGB"), (width - picture.width - 20, 20))
+    return sheet
+
+
+def _card_lines(diagnosis: "Diagnosis", room: int) -> Iterator[tuple[str, int, str]]:
+    """The text of a card, wrapped to `room` pixels: (text, size, colour)."""
+    for text in (f"Compared with {diagnosis.data}; seen by {diagnosis.judge}.", *diagnosis.notes):
+        yield from ((line, 12, GREY) for line in _wrapped(text, 12, room))
+    if diagnosis.healthy:
+        yield "Healthy: nothing was found.", 18, COLOURS["healthy"]
+    for number, finding in enumerate(diagnosis.findings, 1):
+        yield f"{number}. {finding.name} ({finding.severity})", 18, COLOURS[finding.severity]
+        texts = [
+            finding.meaning,
+            *map(str, finding.evidence),
+            f"Try: {finding.to_try[0]}.",
+            f"Lesson: {finding.lesson}",
+        ]
+        for text in texts:
+            yield from ((line, 13, "black") for line in _wrapped(text, 13, room))
+
+
+def _wrapped(text: str, size: int, room: int) -> Iterator[str]:
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}".strip()
+        if line and _font(size).getlength(longer) > room:
+            yield line
+            longer = word
+        line = longer
+    yield line
 
 
 def _axes(size: tuple[float, float] = (8, 3), *, title: str = "", xlabel: str = "", ylabel: str = ""):

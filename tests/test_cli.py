@@ -1,6 +1,7 @@
 """The command line, called as a function where that shows the same, and as a process for signals."""
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -559,3 +560,91 @@ def test_bad_input_raised_inside_a_command_ends_with_status_2(monkeypatch, few, 
     monkeypatch.setattr(data, "load", unfit)
     assert cli.main(["train", "mlp", "--steps", "1"]) == 2
     assert capsys.readouterr().err == "gantutor: the pixels lie in [0, 255].\n"
+
+
+# --- diagnose --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def patients(tmp_path_factory) -> Path:
+    """A folder with samples and references in every form that `diagnose` reads."""
+    folder = tmp_path_factory.mktemp("patients")
+    drawn = strokes.draw(1200, seed=5)
+    x = drawn.pixels.numpy()
+    np.save(folder / "real.npy", x[:900])
+    np.savez(folder / "sound.npz", images=x[900:], labels=drawn.digit[900:].numpy())
+    np.savez(folder / "disobedient.npz", images=x[900:], labels=drawn.digit[900:].numpy()[::-1])
+    np.save(folder / "half.npy", x[900:] / 255)
+    np.save(folder / "nan.npy", np.full((300, 28, 28), np.nan))
+    np.save(folder / "black.npy", np.zeros((300, 28, 28), dtype=np.uint8))
+    np.save(folder / "one.npy", x[:1])
+    np.savez(folder / "short.npz", images=x[900:], labels=[1, 2])
+    np.savez(folder / "other.npz", pictures=x[900:])
+    (folder / "empty").mkdir()
+    (folder / "pictures").mkdir()
+    for i, image in enumerate(x[900:1000, 0]):
+        Image.fromarray(image).save(folder / "pictures" / f"{i:03}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("samples", "status", "names"),
+    [
+        ("sound.npz", 0, []),
+        ("pictures", 0, []),
+        ("disobedient.npz", 1, ["labels_ignored"]),
+        ("half.npy", 1, ["range_mismatch"]),
+        ("nan.npy", 1, ["non_finite"]),
+        ("black.npy", 1, ["total_collapse"]),
+    ],
+)
+def test_diagnose_prints_json_and_nothing_else(patients, capsys, samples, status, names):
+    args = "diagnose", str(patients / samples), "--against", str(patients / "real.npy")
+    assert cli.main([*args, "--json"]) == status
+    out, err = capsys.readouterr()
+    found = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert [finding["name"] for finding in found["findings"]] == names
+    assert list(found) == ["data", "judge", "findings"]
+    assert "Examining" in err
+
+
+def test_diagnose_prints_text_for_people(patients, capsys):
+    assert cli.main(["diagnose", str(patients / "half.npy"), "--against", str(patients / "real.npy")]) == 1
+    out = capsys.readouterr().out
+    for part in ("1. range_mismatch (severe)", "in [0, 1]", "evidence:", "try:", "lesson: 02_mlp_gan"):
+        assert part in out
+
+
+def test_diagnose_against_a_named_set_uses_its_test_split(patients, capsys, monkeypatch):
+    asked = []
+
+    def load(name, split="train"):
+        asked.append((name, split))
+        drawn = strokes.draw(900, seed=len(asked))
+        return data.Images(name, drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
+
+    monkeypatch.setattr(data, "load", load)
+    assert cli.main(["diagnose", str(patients / "sound.npz"), "--against", "strokes"]) == 0
+    assert asked == [("strokes", "train"), ("strokes", "test")]
+    assert "the shipped judge of strokes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("samples", "against", "word"),
+    [
+        ("one.npy", "real.npy", "1 samples: give at least 64"),
+        ("short.npz", "real.npy", "the labels of shape (2,)"),
+        ("other.npz", "real.npy", "holds pictures"),
+        ("missing.npz", "real.npy", "missing.npz"),
+        ("empty", "real.npy", "empty"),
+        ("sound.npz", "black.npy", "all the same"),
+        ("sound.npz", "minst", "did you mean 'mnist'"),
+    ],
+)
+def test_diagnose_names_what_it_cannot_use(patients, capsys, samples, against, word):
+    against = str(patients / against) if "." in against else against
+    assert cli.main(["diagnose", str(patients / samples), "--against", against, "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert word in err
+    assert err.splitlines()[-1].startswith("gantutor: ")

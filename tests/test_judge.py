@@ -56,6 +56,13 @@ def test_a_judge_learns_from_few_drawn_digits():
     assert torch.equal(j.head.weight, again.head.weight)
 
 
+def test_a_judge_recognises_its_own_data_and_no_other():
+    own = data.load("strokes", "test").pixels[:1000]
+    assert judge.recognise(own).name == "strokes"
+    for other in (own.flip(2), -own, own * 0.5, own[:50], own.expand(-1, 3, -1, -1), torch.zeros(200, 1, 28, 28)):
+        assert judge.recognise(other) is None
+
+
 def test_saved_weights_come_back(tmp_path, monkeypatch):
     j = judge.Judge("strokes", data.load("strokes", "test").classes).eval()
     path = tmp_path / "strokes.pt"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gantutor import show, theory
+from gantutor import doctor, show, theory
 from gantutor.errors import BadInput
 
 
@@ -187,3 +187,40 @@ def test_strip_sets_pictures_side_by_side_under_titles():
     for bad in (([], None), ([red], ["a", "b"]), (["red"], None)):
         with pytest.raises(BadInput, match="give"):
             show.strip(*bad)
+
+
+# --- the doctor's card -----------------------------------------------------------------------------------------------
+
+
+def finding(name: str, severity: str) -> doctor.Finding:
+    return doctor.Finding(name, severity, (doctor.Evidence("something", 0.5, "at most 0.1"),), "In detail.")
+
+
+def test_a_card_grows_with_its_findings_and_wears_the_worst_colour():
+    healthy = doctor.Diagnosis((), "the data", "the judge")
+    ailing = doctor.Diagnosis((finding("noisy", "mild"), finding("low_fidelity", "severe")), "the data", "the judge")
+    cards = [show.card(d, width=500) for d in (healthy, ailing)]
+    assert [card.width for card in cards] == [500, 500]
+    assert cards[1].height > 2 * cards[0].height
+    for card, severity in zip(cards, ("healthy", "severe"), strict=True):
+        wanted = tuple(int(show.COLOURS[severity][i : i + 2], 16) for i in (1, 3, 5))
+        assert card.getpixel((2, card.height // 2)) == wanted
+
+
+def test_a_card_says_it_all_within_its_width(monkeypatch):
+    d = doctor.Diagnosis((finding("blurred", "moderate"),), "the data", "the judge", ("A note.",))
+    lines = list(show._card_lines(d, 300))
+    text = " ".join(line for line, _, _ in lines)
+    said = [d.data, d.judge, *d.notes, "blurred", "moderate", d.findings[0].meaning, str(d.findings[0].evidence[0])]
+    for part in (*said, d.findings[0].to_try[0], d.findings[0].lesson):
+        assert part in text
+    assert all(show._font(size).getlength(line) <= 300 for line, size, _ in lines)
+
+
+def test_a_card_shows_samples_of_any_range_with_their_shape():
+    samples = torch.full((20, 3, 28, 28), 1.0)
+    samples[:, 1:] = -1  # red
+    card = show.card(doctor.Diagnosis((), "the data", "the judge"), samples)
+    sheet = np.asarray(card)
+    assert ((sheet == (255, 0, 0)).all(2)).sum() >= 16 * 28 * 28
+    show.card(doctor.Diagnosis((), "the data", "the judge"), samples * 3 + math.nan)  # a sick patient has no less

@@ -1,0 +1,387 @@
+"""Images with a known ailment: the doctor's exam paper.
+
+`planted` takes sound images that G was not trained on and spoils them in some seventy ways, or leaves them sound.
+``python tests/ailments.py`` examines all of them and writes the table `tests/ailments.md`.
+"""
+
+import argparse
+import contextlib
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gantutor import data, doctor, intake, judge, symptoms
+from gantutor.data import Images
+
+TABLE = Path(__file__).with_suffix(".md")
+HEAD = """# The doctor's exam
+
+Each row is one way to spoil {n} sound images (or to leave them sound), each column a data set and what the samples are
+compared with: `named`, the whole train split; `file`, 10,000 images of it, with or without labels. A tick: the first
+finding is the planted one. Otherwise the cell holds the first finding. Made by `python tests/ailments.py --write`.
+
+"""
+
+
+@dataclass
+class Ward:
+    """Where the images of an exam come from: sound ones, the training set, and images of another kind."""
+
+    sound: Images
+    train: Images
+    other: Images
+    n: int
+    draw: torch.Generator
+
+    def some(self, n: int | None = None, of: Images | None = None) -> Tensor:
+        """n different sound images, as far as there are so many."""
+        pixels = (of or self.sound).pixels
+        index = torch.randperm(len(pixels), generator=self.draw)[: n or self.n]
+        return pixels[index.repeat(-(-(n or self.n) // len(index)))[: n or self.n]].clone()
+
+    def weighted(self, weights: list[float]) -> Tensor:
+        """Sound images, the classes in proportion to these weights."""
+        labels = self.sound.labels
+        counts = torch.bincount(labels, minlength=len(weights))
+        weights = torch.tensor(weights)
+        wanted = (self.n * weights / weights.sum()).round().long()
+        parts = []
+        for c, count in enumerate(torch.minimum(wanted, counts).tolist()):
+            members = (labels == c).nonzero().flatten()
+            parts.append(members[torch.randperm(len(members), generator=self.draw)[:count]])
+        index = torch.cat(parts)
+        return self.sound.pixels[index[torch.randperm(len(index), generator=self.draw)]].clone()
+
+    def repeated(self, few: Tensor) -> Tensor:
+        return few[torch.randint(len(few), (self.n,), generator=self.draw)]
+
+    def normal(self, x: Tensor, std: float) -> Tensor:
+        return (x + std * torch.randn(x.shape, generator=self.draw)).clamp(-1, 1)
+
+    def chosen(self, count: int) -> list[float]:
+        """Weights that keep `count` classes."""
+        weights = torch.zeros(len(self.sound.classes))
+        weights[torch.randperm(len(weights), generator=self.draw)[:count]] = 1
+        return weights.tolist()
+
+
+def blur(x: Tensor, std: float) -> Tensor:
+    r = max(1, round(3 * std))
+    kernel = torch.exp(-(torch.arange(-r, r + 1.0) ** 2) / (2 * std**2))
+    kernel = (kernel / kernel.sum()).expand(x.shape[1], 1, 1, -1)
+    x = F.conv2d(F.pad(x, (r, r, r, r), mode="replicate"), kernel, groups=x.shape[1])
+    return F.conv2d(x, kernel.transpose(2, 3), groups=x.shape[1])
+
+
+def tiles(x: Tensor, *phases: int) -> Tensor:
+    """A pattern of ±1 over the image: checks for (1, 1), upright stripes for (0, 1)."""
+    rows, columns = (torch.arange(size) for size in x.shape[2:])
+    return 1.0 - 2.0 * ((phases[0] * rows[:, None] + phases[1] * columns) % 2)
+
+
+def spoil(x: Tensor, where: Tensor, value: float) -> Tensor:
+    x[where] = value
+    return x
+
+
+def salted(w: Ward, share: float) -> Tensor:
+    x = w.some()
+    hit = torch.rand(x.shape, generator=w.draw) < share
+    x[hit] = (torch.rand(x.shape, generator=w.draw)[hit] > 0.5).float() * 2 - 1
+    return x
+
+
+def mixed(w: Ward, share: float) -> Tensor:
+    """Copies of training images among sound ones."""
+    x = w.some()
+    k = round(share * w.n)
+    x[:k] = w.some(k, w.train)
+    return x
+
+
+def shuffled_tiles(x: Tensor) -> Tensor:
+    h, v = x.shape[2] // 2, x.shape[3] // 2
+    y = x.clone()
+    y[..., :h, :v], y[..., -h:, -v:] = x[..., -h:, -v:], x[..., :h, :v]
+    return y
+
+
+def halves(w: Ward) -> Tensor:
+    x = w.some()
+    x[..., : x.shape[2] // 2, :] = w.some()[..., : x.shape[2] // 2, :]
+    return x
+
+
+def holed(x: Tensor) -> Tensor:
+    h, v = x.shape[2] // 3, x.shape[3] // 3
+    x[..., h : 2 * h, v : 2 * v] = -1
+    return x
+
+
+def per_class(w: Ward, count: int, noise: float) -> Tensor:
+    """The same few images of each class."""
+    labels = w.sound.labels
+    members = [(labels == c).nonzero().flatten()[:count] for c in range(len(w.sound.classes))]
+    return w.normal(w.repeated(w.sound.pixels[torch.cat(members)]), noise)
+
+
+def geometric(w: Ward, factor: float) -> list[float]:
+    return [factor**c for c in range(len(w.sound.classes))]
+
+
+def one_heavy(w: Ward, weight: float) -> list[float]:
+    weights = [1.0] * len(w.sound.classes)
+    weights[int(torch.randint(len(weights), (), generator=w.draw))] = weight
+    return weights
+
+
+def dimmed(w: Ward) -> Tensor:
+    return w.some() * 0.1 + w.train.pixels[:2000].mean(0, keepdim=True) * 0.9
+
+
+Plant = Callable[[Ward], Tensor]
+
+PLANTS: dict[str, dict[str, Plant]] = {
+    "healthy": {"held-out images": lambda w: w.some()},
+    "non_finite": {
+        "NaN in 5%": lambda w: spoil(w.some(), torch.arange(max(1, w.n // 20)), float("nan")),
+        "one infinite pixel": lambda w: spoil(w.some(), torch.tensor(0), float("inf")),
+        "all NaN": lambda w: w.some() * float("nan"),
+    },
+    "range_mismatch": {
+        "[0, 1]": lambda w: (w.some() + 1) / 2,
+        "[0, 255]": lambda w: (w.some() + 1) * 127.5,
+        "[-0.5, 0.5]": lambda w: w.some() / 2,
+        "standardised": lambda w: (lambda x: (x - x.mean()) / x.std())(w.some()),
+        "inverted": lambda w: -w.some(),
+        "inverted, [0, 1]": lambda w: (1 - w.some()) / 2,
+        "0 and 1 as bytes": lambda w: ((w.some() + 1) / 2).round() / 127.5 - 1,
+    },
+    "total_collapse": {
+        "one image": lambda w: w.some(1).expand(w.n, -1, -1, -1).clone(),
+        "one image, noise 0.02": lambda w: w.normal(w.some(1).expand(w.n, -1, -1, -1), 0.02),
+        "one image, noise 0.1": lambda w: w.normal(w.some(1).expand(w.n, -1, -1, -1), 0.1),
+        "one image, noise 0.3": lambda w: w.normal(w.some(1).expand(w.n, -1, -1, -1), 0.3),
+        "one training image": lambda w: w.some(1, w.train).expand(w.n, -1, -1, -1).clone(),
+        "black": lambda w: torch.full_like(w.some(), -1),
+        "grey": lambda w: torch.zeros_like(w.some()),
+        "near the mean image": dimmed,
+    },
+    "memorisation": {
+        "5 training images": lambda w: w.repeated(w.some(5, w.train)),
+        "50 training images": lambda w: w.repeated(w.some(50, w.train)),
+        "2,000 training images": lambda w: w.repeated(w.some(2000, w.train)),
+        "as many as there are": lambda w: w.some(None, w.train),
+        "with noise 0.05": lambda w: w.normal(w.some(None, w.train), 0.05),
+        "with noise 0.1": lambda w: w.normal(w.some(None, w.train), 0.1),
+        "15% copies": lambda w: mixed(w, 0.15),
+        "50% copies": lambda w: mixed(w, 0.5),
+    },
+    "checkerboard": {
+        "checks 0.1": lambda w: (w.some() + 0.1 * tiles(w.sound.pixels, 1, 1)).clamp(-1, 1),
+        "checks 0.3": lambda w: (w.some() + 0.3 * tiles(w.sound.pixels, 1, 1)).clamp(-1, 1),
+        "checks 0.6": lambda w: (w.some() + 0.6 * tiles(w.sound.pixels, 1, 1)).clamp(-1, 1),
+        "stripes 0.2": lambda w: (w.some() + 0.2 * tiles(w.sound.pixels, 0, 1)).clamp(-1, 1),
+        "on the ink, 0.25": lambda w: ((w.some() + 1) * (1 + 0.25 * tiles(w.sound.pixels, 1, 1)) - 1).clamp(-1, 1),
+        "on the ink, 0.5": lambda w: ((w.some() + 1) * (1 + 0.5 * tiles(w.sound.pixels, 1, 1)) - 1).clamp(-1, 1),
+        "dots 0.4": lambda w: (
+            (w.some() + 1) * (1 - 0.1 * (1 + tiles(w.sound.pixels, 0, 1)) * (1 + tiles(w.sound.pixels, 1, 0))) - 1
+        ),
+    },
+    "noisy": {
+        "normal 0.1": lambda w: w.normal(w.some(), 0.1),
+        "normal 0.2": lambda w: w.normal(w.some(), 0.2),
+        "normal 0.4": lambda w: w.normal(w.some(), 0.4),
+        "normal 0.8": lambda w: w.normal(w.some(), 0.8),
+        "salt and pepper 3%": lambda w: salted(w, 0.03),
+        "salt and pepper 10%": lambda w: salted(w, 0.1),
+        "nothing but noise": lambda w: torch.rand(w.some().shape, generator=w.draw) * 2 - 1,
+    },
+    "blurred": {
+        "normal 0.7 px": lambda w: blur(w.some(), 0.7),
+        "normal 1 px": lambda w: blur(w.some(), 1.0),
+        "normal 1.5 px": lambda w: blur(w.some(), 1.5),
+        "normal 2.5 px": lambda w: blur(w.some(), 2.5),
+        "mean of 3×3": lambda w: F.avg_pool2d(F.pad(w.some(), (1, 1, 1, 1), mode="replicate"), 3, 1),
+        "half the size and back": lambda w: F.interpolate(F.avg_pool2d(w.some(), 2), scale_factor=2, mode="bilinear"),
+    },
+    "low_fidelity": {
+        "turned by 90°": lambda w: w.some().rot90(1, (2, 3)),
+        "quarters exchanged": lambda w: shuffled_tiles(w.some()),
+        "two images overlaid": lambda w: torch.maximum(w.some(), w.some()),
+        "mean of two images": lambda w: (w.some() + w.some()) / 2,
+        "halves of two images": halves,
+        "a hole in the middle": lambda w: holed(w.some()),
+        "another data set": lambda w: w.some(None, w.other),
+    },
+    "partial_collapse": {
+        "1 class of 10": lambda w: w.weighted(w.chosen(1)),
+        "3 classes": lambda w: w.weighted(w.chosen(3)),
+        "5 classes": lambda w: w.weighted(w.chosen(5)),
+        "8 classes": lambda w: w.weighted(w.chosen(8)),
+        "9 classes": lambda w: w.weighted(w.chosen(9)),
+        "30 images": lambda w: w.repeated(w.some(30)),
+        "100 images": lambda w: w.repeated(w.some(100)),
+        "one per class, noise 0.05": lambda w: per_class(w, 1, 0.05),
+        "three per class": lambda w: per_class(w, 3, 0.0),
+    },
+    "mode_imbalance": {
+        "one class 50%": lambda w: w.weighted(one_heavy(w, 9)),
+        "one class 30%": lambda w: w.weighted(one_heavy(w, 4)),
+        "half of them a third": lambda w: w.weighted([1.0] * 5 + [0.33] * 5),
+        "each 3/4 of the last": lambda w: w.weighted(geometric(w, 0.75)),
+    },
+}  # fmt: skip
+
+
+def planted(ward: Ward, seed: int) -> Iterator[tuple[str, str, Tensor]]:
+    """(ailment, variant, images) for each plant; the same for the same seed, whichever are left out."""
+    for i, (ailment, variants) in enumerate(PLANTS.items()):
+        for j, (variant, plant) in enumerate(variants.items()):
+            ward.draw.manual_seed(seed * 10_000 + i * 100 + j)
+            yield ailment, variant, plant(ward)
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+REFERENCES = ("named", "file with labels", "file", "unknown file with labels")
+
+
+@dataclass
+class Exam:
+    """One data set, one kind of reference."""
+
+    name: str
+    reference: str
+    n: int
+    seed: int
+    generators: Path | None = None
+
+    def __post_init__(self):
+        train, self.test = data.load(self.name), data.load(self.name, "test")
+        self.real, self.options = train, {"held_out": self.test}
+        if self.reference != "named":
+            draw = torch.Generator().manual_seed(self.seed)
+            chosen = torch.randperm(len(train), generator=draw)[:10_000]
+            train = Images("", train.pixels[chosen], train.labels[chosen], train.classes)
+            self.real = train.pixels
+            self.options = {"real_labels": train.labels} if "labels" in self.reference else {}
+        other = data.load("fashion-mnist" if self.name != "fashion-mnist" else "mnist", "test")
+        self.ward = Ward(self.test, train, other, self.n, torch.Generator())
+
+    def examine(self, x: Tensor) -> doctor.Diagnosis:
+        with contextlib.ExitStack() as stack:
+            for module, name in REMEMBERED:
+                stack.enter_context(mock.patch.object(module, name, remembering(getattr(module, name))))
+            if self.reference.startswith("unknown"):
+                stack.enter_context(mock.patch.object(judge, "recognise", return_value=None))
+            return doctor.examine(x, self.real, **self.options)
+
+
+# What an exam asks again and again about the same real images is worked out once.
+REMEMBERED = (
+    (intake, "train_judge"), (judge, "look"), (symptoms, "Memory"), (symptoms, "lone"), (symptoms, "structure")
+)  # fmt: skip
+ANSWERS: dict[tuple, object] = {}
+
+
+def remembering(function: Callable) -> Callable:
+    def ask(*args):
+        key = (function.__name__, *map(fingerprint, args))
+        if key not in ANSWERS:
+            if len(ANSWERS) > 60:
+                ANSWERS.pop(next(iter(ANSWERS)))
+            ANSWERS[key] = function(*args)
+        ANSWERS[key] = ANSWERS.pop(key)  # the latest last
+        return ANSWERS[key]
+
+    return ask
+
+
+def fingerprint(x: object) -> object:
+    if isinstance(x, judge.Judge):
+        return fingerprint(x.head.weight)
+    if not isinstance(x, Tensor):
+        return id(x)
+    some = x.detach().flatten()
+    some = torch.cat([some[:: max(1, len(some) // 20_011)], some[:1000]]).double()
+    return tuple(x.shape), some.sum().item(), some.square().sum().item(), (some * torch.arange(len(some))).sum().item()
+
+
+def healthy(exam: Exam) -> Iterator[tuple[str, str, Tensor]]:
+    """Sound sets that are no random choice: consecutive images, and good generators whose samples lie in a folder."""
+    pixels = exam.test.pixels
+    for start in (0, len(pixels) // 2, len(pixels) - exam.n):
+        yield "healthy", f"held-out images from {start:,}", pixels[start : start + exam.n]
+    draw = torch.Generator().manual_seed(exam.seed)
+    for path in sorted(exam.generators.glob(f"*{exam.name}*.npz")) if exam.generators else ():
+        if exam.name == "mnist" and "fashion" in path.name:
+            continue
+        x = torch.from_numpy(np.load(path)["images"]).float() / 127.5 - 1
+        model = path.stem.replace(exam.name, "").strip("-").replace("--", "-")
+        yield "healthy", f"generator {model}", x[torch.randperm(len(x), generator=draw)[: exam.n]]
+
+
+def table(results: dict[tuple[str, str], dict[tuple[str, str], str]]) -> str:
+    """Markdown: a row for each case, a column for each data set and reference, with ✓ or the wrong first finding."""
+    columns = list(results)
+    rows = list(dict.fromkeys(case for column in results.values() for case in column))
+    lines = ["| ailment | variant | " + " | ".join(f"{name}, {kind}" for name, kind in columns) + " |"]
+    lines.append("|-" * (len(columns) + 2) + "|")
+    for case in rows:
+        cells = [results[column].get(case, "") for column in columns]
+        marks = ["✓" if cell == case[0] else cell for cell in cells]
+        lines.append(f"| {case[0]} | {case[1]} | " + " | ".join(marks) + " |")
+    right = [sum(first == case[0] for case, first in results[column].items()) for column in columns]
+    totals = [f"{count} of {len(results[column])}" for count, column in zip(right, columns, strict=True)]
+    return "\n".join([*lines, "| **right** | | " + " | ".join(totals) + " |", ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", nargs="+", default=list(data.NAMES))
+    parser.add_argument("--references", nargs="+", default=REFERENCES[:3])
+    parser.add_argument("--n", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0, help="of the first exam; the next ones count on")
+    parser.add_argument("--only", nargs="+", default=list(PLANTS))
+    parser.add_argument("--generators", type=Path, help="folder of .npz files with the data set in their names")
+    parser.add_argument("--write", action="store_true", help=f"write {TABLE.name}")
+    args = parser.parse_args()
+    results, seed = {}, args.seed
+    for name in args.data:
+        for reference in args.references:
+            exam = Exam(name, reference, args.n, seed, args.generators)
+            results[name, reference] = {}
+            for ailment, variant, x in itertools.chain(planted(exam.ward, seed), healthy(exam)):
+                if ailment in args.only:
+                    results[name, reference][ailment, variant] = show(exam, ailment, variant, x)
+            seed += 1
+            if args.write:
+                TABLE.write_text(HEAD.format(n=args.n) + table(results), encoding="utf-8")
+    firsts = [(case[0], first) for column in results.values() for case, first in column.items()]
+    print(f"{sum(a == b for a, b in firsts)} of {len(firsts)} right", file=sys.stderr)
+
+
+def show(exam: Exam, ailment: str, variant: str, x: Tensor) -> str:
+    """Examine, print a line (and the evidence where it is wrong), and give the first finding."""
+    began = time.perf_counter()
+    d = exam.examine(x)
+    first = d.names[0] if d.names else "healthy"
+    verdict, took = "ok " if first == ailment else "BAD", time.perf_counter() - began
+    print(verdict, exam.name, exam.reference, ailment, variant, "->", *d.names, f"{took:.1f}s", flush=True)
+    if first != ailment:
+        print(*(f"        {f.name}: {e}" for f in d.findings[:2] for e in f.evidence), sep="\n")
+    return first
+
+
+if __name__ == "__main__":
+    main()
