@@ -307,7 +307,7 @@ class Run:
     def logits(self, x: Tensor, y: Tensor | None, through: Callable[..., Tensor] | None = None) -> Tensor:
         """The logits (B,) of examples (B, *shape), from D or from what takes its place."""
         with fast.autocast(self.precision, self.device):
-            return told(through or self.pass_d, y)(x).flatten().to(x.dtype)
+            return told(self.pass_d if through is None else through, y)(x).flatten().to(x.dtype)
 
     def both_logits(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """D's logits of a batch of each kind, (B,) and (B,)."""

@@ -368,6 +368,7 @@ def test_bad_input_is_one_sentence(examine, sound):
 
 
 @pytest.mark.slow
+@pytest.mark.hours
 @pytest.mark.parametrize("reference", ailments.REFERENCES)
 @pytest.mark.parametrize("name", data.NAMES)
 def test_the_whole_table(name, reference):
