@@ -173,7 +173,7 @@ def examine(
             findings += images(p)
             findings += modes(p, generator, sound=not findings)
         findings += verdicts(p, discriminator)
-        findings += course(curves, {finding.name for finding in findings})
+        findings += course(curves)
     order = list(AILMENTS)
     findings = {finding.name: finding for finding in reversed(findings)}.values()  # the first of each name
     ranked = sorted(findings, key=lambda finding: order.index(finding.name))
@@ -183,6 +183,11 @@ def examine(
 def grade(value: float, moderate: float, severe: float) -> str:
     """How bad a value is, where larger is worse."""
     return "severe" if value >= severe else "moderate" if value >= moderate else "mild"
+
+
+def exceeds(share: float, usual: float, n: int, m: int, least: float) -> bool:
+    """Is a share of n samples above the usual one, seen in m real images, by `least` and by four standard errors?"""
+    return share > usual + max(least, 4 * math.sqrt(max(usual, 1 / m) * (1 / n + 1 / m)))
 
 
 # --- the images, by their pixels -------------------------------------------------------------------------------------
@@ -228,13 +233,11 @@ def scale(p: Patient) -> Finding | None:
     detail += f"; they look like real images {best.name}." if best is not None else "."
     p.x = best.undo(p.x) if best is not None else p.x.clamp(-1, 1)
     p.notes.append("The samples were brought to [-1, 1] before the rest of the examination.")
-    evidence = (
-        Evidence("share of pixel values outside [-1, 1]", outside, "at most 0.001"),
-        Evidence(
-            "difference from the pixel values of real images that rescaling leaves, as a share", left, "above 0.4"
-        ),
-    )
-    return Finding("range_mismatch", "severe", evidence, detail)
+    evidence = [Evidence("share of pixel values outside [-1, 1]", outside, "at most 0.001")] * (outside > 0.001)
+    if best is not None or not evidence:
+        name = "difference from the pixel values of real images that rescaling leaves, as a share"
+        evidence.append(Evidence(name, left, "above 0.4"))
+    return Finding("range_mismatch", "severe", tuple(evidence), detail)
 
 
 def stepped(p: Patient) -> Finding | None:
@@ -295,7 +298,7 @@ def copied(p: Patient) -> Finding | None:
     mine, theirs = everything.copying(p.x[:1000]), others.copying(p.held[:1000])
     for limit, least in ((0.3, 0.01), (0.6, 0.03)):
         (share, n), (usual, m) = (symptoms.by_target(ratio < limit, nearest) for ratio, nearest in (mine, theirs))
-        if share > usual + max(least, 4 * math.sqrt(max(usual, 1 / m) * (1 / n + 1 / m))):
+        if exceeds(share, usual, n, m, least):
             evidence = Evidence(f"share of samples {1 / limit:.1f} times nearer to one training image than to the next",
                                 share, f"about {usual:.2g}, as for held-out images")  # fmt: skip
             return Finding("memorisation", grade(share, 0.1, 0.5), (evidence,))
@@ -380,8 +383,7 @@ def repetitive(p: Patient) -> Finding | None:
     mine, theirs = symptoms.repeating(p.x[:CLOSE], p.real), symptoms.repeating(p.held[:CLOSE], p.real)
     for limit, least in ((0.1, 0.02), (0.4, 0.06)):
         share, usual = ((ratio < limit).double().mean().item() for ratio in (mine, theirs))
-        doubt = 4 * math.sqrt(max(usual, 1 / len(theirs)) * (1 / len(mine) + 1 / len(theirs)))
-        if share > usual + max(least, doubt):
+        if exceeds(share, usual, len(mine), len(theirs), least):
             evidence = Evidence(f"share of samples {1 / limit:.3g} times nearer to another sample than to real images",
                                 share, f"about {usual:.2g}, as for held-out images")  # fmt: skip
             return Finding("partial_collapse", grade(share, 0.2, 0.5), (evidence,), "Samples repeat each other.")
@@ -626,9 +628,9 @@ def certain(real: Tensor, fake: Tensor) -> bool:
 
 
 def logits_of(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """D's logits (N,), float64; a net is asked in eval mode and on its own device. Probabilities become logits."""
-    weight = next(discriminator.parameters(), x) if isinstance(discriminator, nn.Module) else x
-    nets = [discriminator] if isinstance(discriminator, nn.Module) else []
+    """D's logits (N,), float64; its nets are asked in eval mode and on their own device."""
+    nets = nets_of(discriminator)
+    weight = next((parameter for net in nets for parameter in net.parameters()), x)
     with in_mode(nets, False):
         parts = [ask("discriminator", discriminator, part.to(weight)).flatten() for part in x.split(200)]
     logits = torch.cat(parts).double()
@@ -651,7 +653,7 @@ def curve(name: str, values: Sequence[float | None]) -> Tensor:
         ) from None
 
 
-def course(curves: Mapping[str, Tensor], found: set[str]) -> Iterator[Finding]:
+def course(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
     """What the curves of a training show. They need 40 finite entries."""
     curves = {name: values for name, values in curves.items() if len(values) >= 40 and values.isfinite().all()}
     yield from duel(curves)

@@ -231,6 +231,16 @@ def test_discriminators_that_have_learnt(examine, sound, train, held):
     assert examine(x, discriminator=critic).healthy  # it has learnt something, and finds no fault in sound samples
 
 
+def test_a_discriminator_is_left_as_it_was_through_any_wrapping(sound):
+    x = sound.pixels[:N]
+    D = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784), nn.Dropout(), nn.Linear(784, 1)).double().train()
+    before = {name: value.clone() for name, value in D.state_dict().items()}
+    logits = [doctor.logits_of(discriminator, x) for discriminator in (D, D.forward, lambda y: D(y))]
+    assert all(torch.equal(given, logits[0]) for given in logits)  # no dropout, and in its own type
+    assert all(module.training for module in D.modules())
+    assert all(torch.equal(value, before[name]) for name, value in D.state_dict().items())
+
+
 def test_discriminators_that_fail_are_named(examine, sound):
     x = sound.pixels[:N]
     assert examine(x, discriminator=lambda y: torch.full((len(y),), math.nan)).names == ("non_finite",)
@@ -338,7 +348,7 @@ CURVES = [
 def test_curves(history, names):
     curves = {name: doctor.curve(name, values) for name, values in history.items()}
     patient = type("Patient", (), {"raw": torch.zeros(64, 1), "x": torch.zeros(64, 1), "notes": []})()
-    found = [*doctor.infinities(patient, curves), *doctor.course(curves, set())]
+    found = [*doctor.infinities(patient, curves), *doctor.course(curves)]
     assert tuple(finding.name for finding in found) == names
 
 
