@@ -26,7 +26,7 @@ from gantutor.errors import BadInput
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
 
-    from gantutor.doctor import Diagnosis
+    from gantutor.diagnosis import Diagnosis
 
 REAL, FAKE, GREY = "#0072B2", "#D55E00", "#6b6b6b"  # blue: data, D; orange: generator
 PALETTE = (REAL, FAKE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -340,7 +340,7 @@ COLOURS = {"mild": "#56B4E9", "moderate": "#E69F00", "severe": "#D55E00", "healt
 
 
 def card(diagnosis: "Diagnosis", samples: Tensor | None = None, width: int = 720) -> "Image.Image":
-    """A `doctor.Diagnosis` as a card: each finding with its evidence and what to try first; samples on the right.
+    """A diagnosis as a card: each finding with its evidence and what to try first; samples on the right.
 
     Args:
         samples: images (N, C, H, W) in [-1, 1], of which up to 16 are shown; others are cut off, NaN is grey.

@@ -1,12 +1,14 @@
 """Images with a known ailment: the doctor's exam paper.
 
-`planted` takes sound images that G was not trained on and spoils them in some seventy ways, or leaves them sound.
-``python tests/ailments.py`` examines all of them and writes the table `tests/ailments.md`.
+`planted` takes sound images that G was not trained on and spoils them in some seventy ways, or leaves them sound and
+gives them wrong labels, sick nets or sick curves. ``python tests/ailments.py`` examines all of them;
+``--write`` writes the table `tests/ailments.md`.
 """
 
 import argparse
 import contextlib
 import itertools
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,11 +18,12 @@ from unittest import mock
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gantutor import data, doctor, intake, judge, symptoms
+from gantutor import data, doctor, intake, judge, models, symptoms
 from gantutor.data import Images
+from gantutor.diagnosis import Diagnosis
 
 TABLE = Path(__file__).with_suffix(".md")
 HEAD = """# The doctor's exam
@@ -67,6 +70,9 @@ class Ward:
     def normal(self, x: Tensor, std: float) -> Tensor:
         return (x + std * torch.randn(x.shape, generator=self.draw)).clamp(-1, 1)
 
+    def overlaid(self) -> Tensor:
+        return torch.maximum(self.some(), self.some())
+
     def chosen(self, count: int) -> list[float]:
         """Weights that keep `count` classes."""
         weights = torch.zeros(len(self.sound.classes))
@@ -88,7 +94,7 @@ def tiles(x: Tensor, *phases: int) -> Tensor:
     return 1.0 - 2.0 * ((phases[0] * rows[:, None] + phases[1] * columns) % 2)
 
 
-def spoil(x: Tensor, where: Tensor, value: float) -> Tensor:
+def spoil(x: Tensor, where: Tensor, value: float | Tensor) -> Tensor:
     x[where] = value
     return x
 
@@ -148,7 +154,77 @@ def dimmed(w: Ward) -> Tensor:
     return w.some() * 0.1 + w.train.pixels[:2000].mean(0, keepdim=True) * 0.9
 
 
-Plant = Callable[[Ward], Tensor]
+def labelled(w: Ward, right: float) -> dict:
+    """Sound images with the labels that G was asked for, of which a share is right and the others are exchanged."""
+    index = torch.randperm(len(w.sound), generator=w.draw)[: w.n]
+    labels = w.sound.labels[index].clone()
+    wrong = slice(0, round((1 - right) * len(index)))
+    labels[wrong] = labels[wrong].roll(1)
+    return {"samples": w.sound.pixels[index].clone(), "labels": labels}
+
+
+class Album(nn.Module):
+    """A generator that shows sound images through batch norm, in eval mode with these errors in its statistics."""
+
+    def __init__(self, pixels: Tensor, shift: float = 0.0, scale: float = 1.0):
+        super().__init__()
+        self.pixels, self.norm = pixels, nn.BatchNorm2d(1)
+        self.norm.weight.data.fill_(pixels.std())
+        self.norm.bias.data.fill_(pixels.mean())
+        self.norm.running_mean.fill_(pixels.mean() + shift)
+        self.norm.running_var.fill_(pixels.var() * scale)
+
+    def forward(self, n: int) -> Tensor:
+        return self.norm(self.pixels[torch.arange(n) % len(self.pixels)]).clamp(-1, 1)
+
+
+def album(w: Ward, **errors: float) -> dict:
+    x = w.some()
+    return {"samples": x, "generator": Album(x, **errors)}
+
+
+def duel(w: Ward, discriminator: Callable[[Tensor], Tensor]) -> dict:
+    return {"samples": w.some(), "discriminator": discriminator}
+
+
+def untrained(w: Ward, make: Callable) -> dict:
+    return duel(w, make(seed=int(torch.randint(1000, (), generator=w.draw)))[1])
+
+
+def watermarked(w: Ward, certainty: float) -> dict:
+    """Sound samples that differ in one pixel, which D has found out."""
+    x = w.some()
+    x[:, :, 0, 0] = -0.9  # real images are black there, or nearly all of them
+    return {"samples": x, "discriminator": lambda y: certainty * (1 - 2.0 * ((y[:, 0, 0, 0] + 0.9).abs() < 0.01))}
+
+
+def remembering_d(w: Ward, noise: float) -> dict:
+    """D knows its training images by heart; of others, which have to be given, it has a vague opinion."""
+    known = w.train.pixels.flatten(1).double() @ KEY
+    known = known.sort().values
+
+    def discriminator(y: Tensor) -> Tensor:
+        key = y.flatten(1).double() @ KEY
+        place = torch.searchsorted(known, key).clamp(1, len(known) - 1)
+        near = torch.minimum((known[place] - key).abs(), (known[place - 1] - key).abs()) < 1e-6
+        return 3.0 * near + noise * torch.sin(1e4 * key)
+
+    return {**duel(w, discriminator), "held_out": w.sound.pixels}
+
+
+KEY = torch.linspace(-1, 1, 28 * 28, dtype=torch.float64).sin()  # images -> a number that hardly any two share
+
+
+def trained(w: Ward, name: str, curve: Callable[[Tensor, Tensor], Tensor]) -> dict:
+    """Sound images with a curve of 600 steps, made from the time in [0, 1) and unit noise."""
+    return {"samples": w.some(), "history": {name: curve(torch.arange(600) / 600, torch.randn(600, generator=w.draw))}}
+
+
+def pulse(period: float) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda t, noise: 1.2 + 0.3 * torch.sin(2 * math.pi * t / period) + 0.1 * noise
+
+
+Plant = Callable[[Ward], Tensor | dict]
 
 PLANTS: dict[str, dict[str, Plant]] = {
     "healthy": {"held-out images": lambda w: w.some()},
@@ -217,9 +293,10 @@ PLANTS: dict[str, dict[str, Plant]] = {
     "low_fidelity": {
         "turned by 90°": lambda w: w.some().rot90(1, (2, 3)),
         "quarters exchanged": lambda w: shuffled_tiles(w.some()),
-        "two images overlaid": lambda w: torch.maximum(w.some(), w.some()),
+        "two images overlaid": lambda w: w.overlaid(),
         "mean of two images": lambda w: (w.some() + w.some()) / 2,
         "halves of two images": halves,
+        "half of them overlaid": lambda w: spoil(w.some(), torch.arange(w.n // 2), w.overlaid()[: w.n // 2]),
         "a hole in the middle": lambda w: holed(w.some()),
         "another data set": lambda w: w.some(None, w.other),
     },
@@ -240,15 +317,53 @@ PLANTS: dict[str, dict[str, Plant]] = {
         "half of them a third": lambda w: w.weighted([1.0] * 5 + [0.33] * 5),
         "each 3/4 of the last": lambda w: w.weighted(geometric(w, 0.75)),
     },
+    "labels_ignored": {
+        "all labels exchanged": lambda w: labelled(w, 0),
+        "half of them": lambda w: labelled(w, 0.5),
+    },
+    "train_eval_gap": {
+        "batch norm's mean off by 0.6": lambda w: album(w, shift=0.6),
+        "its mean off by 0.9": lambda w: album(w, shift=0.9),
+        "its variance twice too large": lambda w: album(w, scale=2.0),
+        "its variance 5 times too large": lambda w: album(w, scale=5.0),
+    },
+    "discriminator_saturated": {
+        "certain": lambda w: watermarked(w, 4.0),
+        "quite certain": lambda w: watermarked(w, 40.0),
+        "its loss near 0": lambda w: trained(w, "d_loss", lambda t, noise: (1.4 - 4 * t).clamp(min=0.02) * noise.exp()),
+    },
+    "discriminator_blind": {
+        "always 0": lambda w: duel(w, lambda x: torch.zeros(len(x))),
+        "at random": lambda w: duel(w, lambda x: torch.randn(len(x))),
+        "untrained MLP": lambda w: untrained(w, models.mlp),
+        "untrained DCGAN": lambda w: untrained(w, models.dcgan),
+        "its loss always 2 log 2": lambda w: trained(w, "d_loss", lambda t, noise: 2 * math.log(2) + 0 * t),
+    },
+    "discriminator_overfitting": {
+        "knows its images by heart": lambda w: remembering_d(w, 0.5),
+        "not all of them surely": lambda w: remembering_d(w, 2.0),
+    },
+    "vanishing_generator_signal": {
+        "fading": lambda w: trained(w, "g_grad_norm", lambda t, noise: torch.exp(-8 * t + 0.2 * noise)),
+        "gone from the start": lambda w: trained(w, "g_grad_norm", lambda t, noise: 1e-8 * noise.exp()),
+    },
+    "oscillation": {
+        "12 cycles in D's loss": lambda w: trained(w, "d_loss", pulse(1 / 12)),
+        "40 cycles in D's loss": lambda w: trained(w, "d_loss", pulse(1 / 40)),
+    },
 }  # fmt: skip
 
 
-def planted(ward: Ward, seed: int) -> Iterator[tuple[str, str, Tensor]]:
-    """(ailment, variant, images) for each plant; the same for the same seed, whichever are left out."""
+Case = tuple[str, str, dict]  # ailment, variant, what `doctor.examine` is given
+
+
+def planted(ward: Ward, seed: int) -> Iterator[Case]:
+    """Each plant; the same for the same seed, whichever are left out."""
     for i, (ailment, variants) in enumerate(PLANTS.items()):
         for j, (variant, plant) in enumerate(variants.items()):
             ward.draw.manual_seed(seed * 10_000 + i * 100 + j)
-            yield ailment, variant, plant(ward)
+            made = plant(ward)
+            yield ailment, variant, made if isinstance(made, dict) else {"samples": made}
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
@@ -278,13 +393,13 @@ class Exam:
         other = data.load("fashion-mnist" if self.name != "fashion-mnist" else "mnist", "test")
         self.ward = Ward(self.test, train, other, self.n, torch.Generator())
 
-    def examine(self, x: Tensor) -> doctor.Diagnosis:
+    def examine(self, **given: object) -> Diagnosis:
         with contextlib.ExitStack() as stack:
             for module, name in REMEMBERED:
                 stack.enter_context(mock.patch.object(module, name, remembering(getattr(module, name))))
             if self.reference.startswith("unknown"):
                 stack.enter_context(mock.patch.object(judge, "recognise", return_value=None))
-            return doctor.examine(x, self.real, **self.options)
+            return doctor.examine(real=self.real, **{**self.options, **given})
 
 
 # What an exam asks again and again about the same real images is worked out once.
@@ -317,18 +432,18 @@ def fingerprint(x: object) -> object:
     return tuple(x.shape), some.sum().item(), some.square().sum().item(), (some * torch.arange(len(some))).sum().item()
 
 
-def healthy(exam: Exam) -> Iterator[tuple[str, str, Tensor]]:
+def healthy(exam: Exam) -> Iterator[Case]:
     """Sound sets that are no random choice: consecutive images, and good generators whose samples lie in a folder."""
     pixels = exam.test.pixels
     for start in (0, len(pixels) // 2, len(pixels) - exam.n):
-        yield "healthy", f"held-out images from {start:,}", pixels[start : start + exam.n]
+        yield "healthy", f"held-out images from {start:,}", {"samples": pixels[start : start + exam.n]}
     draw = torch.Generator().manual_seed(exam.seed)
     for path in sorted(exam.generators.glob(f"*{exam.name}*.npz")) if exam.generators else ():
         if exam.name == "mnist" and "fashion" in path.name:
             continue
         x = torch.from_numpy(np.load(path)["images"]).float() / 127.5 - 1
         model = path.stem.replace(exam.name, "").strip("-").replace("--", "-")
-        yield "healthy", f"generator {model}", x[torch.randperm(len(x), generator=draw)[: exam.n]]
+        yield "healthy", f"generator {model}", {"samples": x[torch.randperm(len(x), generator=draw)[: exam.n]]}
 
 
 def table(results: dict[tuple[str, str], dict[tuple[str, str], str]]) -> str:
@@ -361,9 +476,9 @@ def main() -> None:
         for reference in args.references:
             exam = Exam(name, reference, args.n, seed, args.generators)
             results[name, reference] = {}
-            for ailment, variant, x in itertools.chain(planted(exam.ward, seed), healthy(exam)):
-                if ailment in args.only:
-                    results[name, reference][ailment, variant] = show(exam, ailment, variant, x)
+            for case in itertools.chain(planted(exam.ward, seed), healthy(exam)):
+                if case[0] in args.only:
+                    results[name, reference][case[:2]] = show(exam, case)
             seed += 1
             if args.write:
                 TABLE.write_text(HEAD.format(n=args.n) + table(results), encoding="utf-8")
@@ -371,10 +486,11 @@ def main() -> None:
     print(f"{sum(a == b for a, b in firsts)} of {len(firsts)} right", file=sys.stderr)
 
 
-def show(exam: Exam, ailment: str, variant: str, x: Tensor) -> str:
+def show(exam: Exam, case: Case) -> str:
     """Examine, print a line (and the evidence where it is wrong), and give the first finding."""
+    ailment, variant, given = case
     began = time.perf_counter()
-    d = exam.examine(x)
+    d = exam.examine(**given)
     first = d.names[0] if d.names else "healthy"
     verdict, took = "ok " if first == ailment else "BAD", time.perf_counter() - began
     print(verdict, exam.name, exam.reference, ailment, variant, "->", *d.names, f"{took:.1f}s", flush=True)

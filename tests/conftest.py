@@ -1,5 +1,40 @@
-"""Tests run under the quick budget unless GANTUTOR_BUDGET says otherwise."""
+"""Tests run under the quick budget unless GANTUTOR_BUDGET says otherwise. Drawn digits for the doctor's tests."""
 
 import os
 
+import pytest
+
+from gantutor import doctor, strokes
+from gantutor.data import Images
+
 os.environ.setdefault("GANTUTOR_BUDGET", "quick")
+
+
+def digits(n: int, seed: int, name: str = "") -> Images:
+    d = strokes.draw(n, seed)
+    return Images(name, d.pixels / 127.5 - 1, d.digit, tuple("0123456789"))
+
+
+@pytest.fixture(scope="session")
+def train() -> Images:
+    return digits(2000, 0, "strokes")
+
+
+@pytest.fixture(scope="session")
+def held() -> Images:
+    return digits(1000, 1, "strokes")
+
+
+@pytest.fixture(scope="session")
+def sound() -> Images:
+    return digits(1500, 2)
+
+
+@pytest.fixture(scope="session")
+def examine(train, held):
+    """`doctor.examine` with the drawn digits as reference."""
+
+    def look(samples, real=train, **options):
+        return doctor.examine(samples, real, **{"held_out": held, **options})
+
+    return look

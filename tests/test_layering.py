@@ -30,12 +30,27 @@ ORDER = [
         "losses",
         "penalties",
     ),
-    *("fast", "fitting", "train", "ensemble", "checkpoint", "judge", "metrics", "ailments", "symptoms", "intake"),
-    *("doctor", "show", "live", "progress", "cli", "__main__"),
+    *(
+        "fast",
+        "fitting",
+        "train",
+        "ensemble",
+        "checkpoint",
+        "judge",
+        "metrics",
+        "ailments",
+        "diagnosis",
+        "symptoms",
+        "intake",
+    ),
+    *("imaging", "vitals", "doctor", "show", "live", "progress", "cli", "__main__"),
 ]
 # What runs when a module is imported needs nothing but this (and the standard library).
 OUTSIDE = {name: {"torch", "numpy"} for name in ORDER} | {
-    **{name: set() for name in ("errors", "budget", "files", "download", "ailments", "progress", "cli", "__main__")},
+    **{
+        name: set()
+        for name in ("errors", "budget", "files", "download", "ailments", "diagnosis", "progress", "cli", "__main__")
+    },
     "theory": {"numpy"},
     "show": {"torch", "numpy", "matplotlib", "PIL"},
     "live": {"torch", "numpy", "PIL", "ipywidgets", "IPython"},

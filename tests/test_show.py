@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gantutor import doctor, show, theory
+from gantutor import show, theory
+from gantutor.diagnosis import Diagnosis, Evidence, Finding
 from gantutor.errors import BadInput
 
 
@@ -192,13 +193,13 @@ def test_strip_sets_pictures_side_by_side_under_titles():
 # --- the doctor's card -----------------------------------------------------------------------------------------------
 
 
-def finding(name: str, severity: str) -> doctor.Finding:
-    return doctor.Finding(name, severity, (doctor.Evidence("something", 0.5, "at most 0.1"),), "In detail.")
+def finding(name: str, severity: str) -> Finding:
+    return Finding(name, severity, (Evidence("something", 0.5, "at most 0.1"),), "In detail.")
 
 
 def test_a_card_grows_with_its_findings_and_wears_the_worst_colour():
-    healthy = doctor.Diagnosis((), "the data", "the judge")
-    ailing = doctor.Diagnosis((finding("noisy", "mild"), finding("low_fidelity", "severe")), "the data", "the judge")
+    healthy = Diagnosis((), "the data", "the judge")
+    ailing = Diagnosis((finding("noisy", "mild"), finding("low_fidelity", "severe")), "the data", "the judge")
     cards = [show.card(d, width=500) for d in (healthy, ailing)]
     assert [card.width for card in cards] == [500, 500]
     assert cards[1].height > 2 * cards[0].height
@@ -208,7 +209,7 @@ def test_a_card_grows_with_its_findings_and_wears_the_worst_colour():
 
 
 def test_a_card_says_it_all_within_its_width(monkeypatch):
-    d = doctor.Diagnosis((finding("blurred", "moderate"),), "the data", "the judge", ("A note.",))
+    d = Diagnosis((finding("blurred", "moderate"),), "the data", "the judge", ("A note.",))
     lines = list(show._card_lines(d, 300))
     text = " ".join(line for line, _, _ in lines)
     said = [d.data, d.judge, *d.notes, "blurred", "moderate", d.findings[0].meaning, str(d.findings[0].evidence[0])]
@@ -220,7 +221,7 @@ def test_a_card_says_it_all_within_its_width(monkeypatch):
 def test_a_card_shows_samples_of_any_range_with_their_shape():
     samples = torch.full((20, 3, 28, 28), 1.0)
     samples[:, 1:] = -1  # red
-    card = show.card(doctor.Diagnosis((), "the data", "the judge"), samples)
+    card = show.card(Diagnosis((), "the data", "the judge"), samples)
     sheet = np.asarray(card)
     assert ((sheet == (255, 0, 0)).all(2)).sum() >= 16 * 28 * 28
-    show.card(doctor.Diagnosis((), "the data", "the judge"), samples * 3 + math.nan)  # a sick patient has no less
+    show.card(Diagnosis((), "the data", "the judge"), samples * 3 + math.nan)  # a sick patient has no less

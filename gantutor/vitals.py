@@ -1,0 +1,254 @@
+"""The doctor's look at a GAN at work: at its nets, and at the curves of its training."""
+
+import copy
+import functools
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gantutor import metrics, symptoms
+from gantutor.diagnosis import Evidence, Finding, grade
+from gantutor.errors import BadInput, reason
+from gantutor.intake import LEAST, Patient, alike, to_images
+
+
+def ask(name: str, net: Callable, argument: object) -> Tensor:
+    """What a net of the user's makes of something, without gradients; its failure told in one sentence."""
+    try:
+        with torch.no_grad():
+            answer = net(argument)
+            answer = answer.detach().cpu() if isinstance(answer, Tensor) else answer
+    except Exception as error:  # a stranger's net: anything may happen
+        given = tuple(argument.shape) if isinstance(argument, Tensor) else argument
+        raise BadInput(
+            f"the {name} failed on {given} ({type(error).__name__}: {reason(error)}): mend it first."
+        ) from error
+    if not isinstance(answer, Tensor):
+        raise BadInput(f"the {name} gave a {type(answer).__name__}: it must give a tensor.")
+    return answer
+
+
+def nets_of(function: Callable) -> list[nn.Module]:
+    """The nets that a callable uses, as far as can be seen: itself, its object's, those that it refers to by name."""
+    found, seen = [], set()
+
+    def look(thing: object, depth: int) -> None:
+        if id(thing) in seen or depth > 3:
+            return
+        seen.add(id(thing))
+        if isinstance(thing, nn.Module):
+            found.append(thing)
+        elif isinstance(thing, functools.partial):
+            for part in (thing.func, *thing.args, *thing.keywords.values()):
+                look(part, depth + 1)
+        elif inspect.ismethod(thing):
+            look(thing.__self__, depth + 1)
+            look(thing.__func__, depth + 1)
+        elif inspect.isfunction(thing):
+            names = inspect.getclosurevars(thing)
+            for part in (*names.nonlocals.values(), *names.globals.values(), *(thing.__defaults__ or ())):
+                look(part, depth + 1)
+        elif isinstance(thing, list | tuple | dict):
+            for part in thing.values() if isinstance(thing, dict) else thing:
+                look(part, depth + 1)
+        elif depth and hasattr(thing, "__dict__") and not inspect.ismodule(thing) and not inspect.isclass(thing):
+            for part in vars(thing).values():
+                if isinstance(part, nn.Module):
+                    look(part, depth + 1)
+
+    look(function, 0)
+    return found
+
+
+def modes(p: Patient, generator: Callable[[int], Tensor] | None, sound: bool) -> Iterator[Finding]:
+    """Does the generator make in train mode what it makes in eval mode, and what was given as sound samples?"""
+    if generator is None:
+        return
+    nets = nets_of(generator)
+    count = min(1000, max(LEAST, len(p.x)))
+
+    def draw(training: bool) -> Tensor:
+        with in_mode(nets, training):
+            torch.manual_seed(0)
+            x = alike(to_images(ask("generator", generator, count), "the generator's images", []), p.real, [])
+        if len(x) != count:
+            raise BadInput(f"the generator gave {len(x)} images when {count} were asked for: mend it first.")
+        return x
+
+    pictures = {"train": draw(True), "eval": draw(False)}
+    if not all(x.isfinite().all() for x in pictures.values()):
+        bad = [name for name, x in pictures.items() if not x.isfinite().all()]
+        evidence = Evidence(f"share of finite images in {bad[0]} mode", finite_share(pictures[bad[0]]), "1")
+        yield Finding("train_eval_gap" if len(bad) == 1 else "non_finite", "severe", (evidence,))
+        return
+    gap = unlike(p, pictures["train"], pictures["eval"])
+    limit = 0.02 if torch.equal(draw(False), pictures["eval"]) else 0.12  # other latents each time: chance comes in
+    given = min(unlike(p, p.x[:count], x) for x in pictures.values())
+    if gap > limit or (given > 0.3 and sound):
+        name = "Fréchet distance between train and eval mode, over the spread of real images"
+        evidence = (
+            Evidence(name, gap, f"at most {limit}"),
+            Evidence("the same between the samples and the nearer mode", given, "at most 0.2"),
+        )
+        yield Finding("train_eval_gap", grade(max(gap, given), 0.3, 0.6), evidence)
+
+
+def finite_share(x: Tensor) -> float:
+    return x.flatten(1).isfinite().all(1).double().mean().item()
+
+
+def unlike(p: Patient, a: Tensor, b: Tensor) -> float:
+    """Fréchet distance between two sets of images in the eyes' features, over the summed variances of real ones."""
+    spread = p.eyes.features(p.held).var(0).sum().item()
+    return metrics.frechet(p.eyes.features(a.clamp(-1, 1)), p.eyes.features(b.clamp(-1, 1))) / spread
+
+
+class in_mode:
+    """Nets in train or eval mode inside the block; afterwards modes, weights and buffers are as before."""
+
+    def __init__(self, nets: Sequence[nn.Module], training: bool):
+        self.nets, self.training = nets, training
+
+    def __enter__(self) -> None:
+        self.before = [(module, module.training) for net in self.nets for module in net.modules()]
+        self.states = [copy.deepcopy(net.state_dict()) for net in self.nets]
+        for net in self.nets:
+            net.train(self.training)
+
+    def __exit__(self, *error: object) -> None:
+        for net, state in zip(self.nets, self.states, strict=True):
+            net.load_state_dict(state)
+        for module, training in self.before:
+            module.training = training
+
+
+def verdicts(p: Patient, discriminator: Callable[[Tensor], Tensor] | None) -> Iterator[Finding]:
+    """What D says to real images that it was trained on, to others, and to samples."""
+    if discriminator is None or not len(p.x):
+        return
+    sets = {"real": p.real[:1000], "held": p.held[:1000], "fake": p.x[:1000]}
+    logits = {name: logits_of(discriminator, x) for name, x in sets.items()}
+    together = torch.cat([logits["real"], logits["fake"]])
+    if not torch.cat(list(logits.values())).isfinite().all():
+        yield Finding(
+            "non_finite", "severe", (Evidence("share of finite logits of D", finite_share(together[:, None]), "1"),)
+        )
+        return
+    told, known = (symptoms.separation(logits[name], logits["fake"]) for name in ("held", "real"))
+    recognised = symptoms.separation(logits["real"], logits["held"])
+    spread = together.std().item()
+    sighted = symptoms.separation(logits["real"], logits_of(discriminator, symptoms.halved(sets["real"])))
+    told_apart = Evidence("share of pairs in which D rates the real image above the sample", known, "0.5 to 0.95")
+    if spread < 0.05 or (abs(known - 0.5) < 0.1 and sighted < 0.65) or known < 0.2:
+        evidence = (
+            told_apart,
+            Evidence("the same against images put together from the halves of two real ones", sighted, "0.8 to 1"),
+            Evidence("standard deviation of D's logits", spread, "above 0.1"),
+        )
+        yield Finding("discriminator_blind", "severe", evidence)
+    elif recognised > 0.7:
+        evidence = (
+            Evidence(
+                "share of pairs in which D rates a training image above a held-out one", recognised, "0.45 to 0.6"
+            ),
+            Evidence("share of pairs in which D rates a held-out image above a sample", told, "0.5 to 0.95"),
+        )
+        yield Finding("discriminator_overfitting", grade(recognised, 0.8, 0.9), evidence)
+    elif certain(logits["held"].median(), logits["fake"].median()) and told > 0.98:
+        evidence = (
+            told_apart,
+            Evidence("D's median probability for real images", logits["held"].median().sigmoid().item(), "below 0.95"),
+            Evidence("D's median probability for samples", logits["fake"].median().sigmoid().item(), "above 0.05"),
+        )
+        yield Finding("discriminator_saturated", "severe", evidence)
+
+
+def certain(real: Tensor, fake: Tensor) -> bool:
+    """Are these logits beyond doubt, 95% or more on both sides?"""
+    return real.item() > math.log(19) and fake.item() < -math.log(19)
+
+
+def logits_of(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """D's logits (N,), float64; its nets are asked in eval mode and on their own device."""
+    nets = nets_of(discriminator)
+    weight = next((parameter for net in nets for parameter in net.parameters()), x)
+    with in_mode(nets, False):
+        parts = [ask("discriminator", discriminator, part.to(weight)).flatten() for part in x.split(200)]
+    logits = torch.cat(parts).double()
+    if not len(logits):
+        raise BadInput("the discriminator gave nothing: it must give one logit for each image.")
+    return logits
+
+
+# --- the course of training ------------------------------------------------------------------------------------------
+
+
+def curve(name: str, values: Sequence[float | None]) -> Tensor:
+    """One series of the history, float64 (T,), without the steps at which it was not measured (None)."""
+    try:
+        numbers = [value.item() if isinstance(value, Tensor) else value for value in values]
+        return torch.tensor([float(number) for number in numbers if number is not None], dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise BadInput(
+            f"history[{name!r}] is no series of numbers: give a list of floats, one for each step."
+        ) from None
+
+
+def course(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
+    """What the curves of a training show. They need 40 finite entries."""
+    curves = {name: values for name, values in curves.items() if len(values) >= 40 and values.isfinite().all()}
+    yield from duel(curves)
+    if "g_grad_norm" in curves:
+        early, late = symptoms.windows(curves["g_grad_norm"])
+        highest = curves["g_grad_norm"].max().item()
+        if late < 0.01 * max(early, 0.1 * highest) or late < 1e-6:
+            evidence = Evidence("norm of G's gradient, last quarter over first", late / max(early, 1e-30), "above 0.05")
+            yield Finding("vanishing_generator_signal", "severe", (evidence,))
+    swings = {name: symptoms.swing(values) for name, values in curves.items() if name in SWINGING}
+    name, worst = max(swings.items(), key=lambda item: item[1].share, default=("", None))
+    if worst is not None and worst.share > 0.4 and worst.excess > 14 and worst.amplitude > 0.02:
+        evidence = (
+            Evidence(f"share of the variance of {name} that is one regular swing", worst.share, "at most 0.3"),
+            Evidence("cycles in the whole curve", worst.cycles, "none"),
+        )
+        yield Finding("oscillation", grade(worst.share, 0.6, 0.8), evidence)
+
+
+SWINGING = ("d_loss", "g_loss", "d_real", "d_fake")
+
+
+def duel(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
+    """Is D too sure, or as good as absent?"""
+    if "d_loss" in curves:
+        losses = curves["d_loss"]
+        late = symptoms.windows(losses)[1]
+        if losses.min() >= 0 and late < 0.05:
+            yield Finding("discriminator_saturated", "severe", (Evidence("D's loss at the end", late, "0.3 to 1.4"),))
+            return
+        if losses.std() < 1e-3:
+            evidence = Evidence("standard deviation of D's loss over the training", losses.std().item(), "above 0.01")
+            yield Finding("discriminator_blind", "severe", (evidence,))
+            return
+    if {"d_real", "d_fake"} <= set(curves):
+        real, fake = (as_logits(curves[name], curves) for name in ("d_real", "d_fake"))
+        spread = torch.cat([real, fake]).std().item()
+        if spread < 1e-3:
+            evidence = Evidence("standard deviation of D's logits over the training", spread, "above 0.1")
+            yield Finding("discriminator_blind", "severe", (evidence,))
+        elif certain(real[-len(real) // 4 :].median(), fake[-len(fake) // 4 :].median()):
+            evidence = tuple(
+                Evidence(
+                    f"D's probability for {what}, at the end", side[-len(side) // 4 :].median().sigmoid().item(), limits
+                )
+                for what, side, limits in (("real images", real, "below 0.95"), ("samples", fake, "above 0.05"))
+            )
+            yield Finding("discriminator_saturated", "severe", evidence)
+
+
+def as_logits(values: Tensor, curves: Mapping[str, Tensor]) -> Tensor:
+    """Logits as they are; numbers that all lie in [0, 1] are taken for probabilities."""
+    both = torch.cat([curves["d_real"], curves["d_fake"]])
+    return torch.logit(values, eps=1e-6) if both.min() >= 0 and both.max() <= 1 else values

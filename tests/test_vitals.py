@@ -1,0 +1,181 @@
+"""The doctor on nets and on curves: generators, discriminators and histories, sound, sick or broken."""
+
+import functools
+import math
+
+import pytest
+import torch
+from ailments import Album
+from torch import nn
+
+from gantutor import doctor, models, strokes, symptoms, vitals
+from gantutor.errors import BadInput
+
+N = 500
+
+
+def learn(real, fake, steps: int, seed: int = 0) -> nn.Module:
+    """A discriminator trained for real, on these images only."""
+    torch.manual_seed(seed)
+    D = nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.LeakyReLU(0.2), nn.Dropout(0.2), nn.Linear(128, 1))
+    adam = torch.optim.Adam(D.parameters(), 2e-3)
+    for _ in range(steps):
+        i, j = torch.randint(len(real), (64,)), torch.randint(len(fake), (64,))
+        loss = nn.functional.softplus(-D(real[i])).mean() + nn.functional.softplus(D(fake[j])).mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return D
+
+
+def plain(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 1))
+
+
+@pytest.mark.parametrize(
+    "D",
+    [
+        lambda x: torch.zeros(len(x)),
+        lambda x: torch.full((len(x), 1), 0.5),
+        lambda x: torch.randn(len(x)),
+        models.mlp(seed=0)[1],
+        models.dcgan(seed=1)[1],
+        plain(0),
+        plain(3),
+    ],
+    ids=["0", "0.5", "random", "mlp", "dcgan", "torch's own 0", "torch's own 3"],
+)
+def test_a_constant_or_untrained_discriminator_is_blind(examine, sound, D):
+    assert examine(sound.pixels[:N], discriminator=D).names == ("discriminator_blind",)
+
+
+def test_discriminators_that_have_learnt(examine, sound, train, held):
+    x = sound.pixels[:N]
+    spoiled = symptoms.halved(x)
+    assert "discriminator_saturated" not in examine(spoiled, discriminator=learn(train.pixels, spoiled, 40)).names
+    saturated = learn(train.pixels, torch.rand(500, 1, 28, 28) * 2 - 1, 300)
+    noise = torch.rand(N, 1, 28, 28) * 2 - 1
+    assert examine(noise, discriminator=saturated).names[-1] == "discriminator_saturated"
+    few = train.pixels[:150]
+    overfitted = learn(few, strokes.draw(2000, 9).pixels / 127.5 - 1, 700)
+    assert examine(x, few, discriminator=overfitted).names == ("discriminator_overfitting",)
+    critic = learn(train.pixels, spoiled, 300)
+    assert examine(x, discriminator=critic).healthy  # it has learnt something, and finds no fault in sound samples
+
+
+def test_a_discriminator_is_left_as_it_was_through_any_wrapping(sound):
+    x = sound.pixels[:N]
+    D = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784), nn.Dropout(), nn.Linear(784, 1)).double().train()
+    before = {name: value.clone() for name, value in D.state_dict().items()}
+    logits = [vitals.logits_of(discriminator, x) for discriminator in (D, D.forward, lambda y: D(y))]
+    assert all(torch.equal(given, logits[0]) for given in logits)  # no dropout, and in its own type
+    assert all(module.training for module in D.modules())
+    assert all(torch.equal(value, before[name]) for name, value in D.state_dict().items())
+
+
+def test_discriminators_that_fail_are_named(examine, sound):
+    x = sound.pixels[:N]
+    assert examine(x, discriminator=lambda y: torch.full((len(y),), math.nan)).names == ("non_finite",)
+    D = nn.Sequential(nn.Flatten(), nn.Linear(784, 1))
+    assert examine(x, discriminator=D.double()).names in ((), ("discriminator_blind",))  # asked in its own type
+    for bad in (lambda y: y @ y.new_zeros(3, 3), lambda y: [1.0], lambda y: y[:0], 3, D.to("meta")):
+        with pytest.raises(BadInput, match="the discriminator (failed|gave)"):
+            vitals.logits_of(bad, x)
+
+
+def test_batch_norm_with_wrong_statistics_is_found_through_any_wrapping(examine, sound):
+    x = sound.pixels[:N]
+    assert examine(x, generator=Album(x)).healthy
+    G = Album(x, shift=0.8, scale=2.6).train()
+    before = {name: value.clone() for name, value in G.state_dict().items()}
+
+    class Owner:
+        net = None
+
+        def draw(self, n):
+            return self.net(n)
+
+    owner = Owner()
+    owner.net = G
+    box = {"nets": [G]}
+    for generator in (
+        G, G.forward, owner.draw, lambda n: G(n), lambda n: box["nets"][0](n), functools.partial(Album.forward, G)
+    ):  # fmt: skip
+        assert vitals.nets_of(generator) == [G]
+    assert examine(x, generator=owner.draw).names == ("train_eval_gap",)
+    assert G.training
+    assert all(torch.equal(value, before[name]) for name, value in G.state_dict().items())
+
+
+def test_other_images_than_those_given_are_a_gap(examine, sound):
+    x = sound.pixels[:N]
+    assert examine(x, generator=lambda n: -x[:n]).names == ("train_eval_gap",)
+    assert examine(None, generator=lambda n: sound.pixels[torch.randint(1500, (n,))]).names == ("partial_collapse",)
+
+
+def test_a_generator_with_random_numbers_of_its_own_is_no_gap(examine, sound):
+    own = torch.Generator().manual_seed(0)
+    assert examine(sound.pixels[:N], generator=lambda n: sound.pixels[torch.randperm(1500, generator=own)[:n]]).healthy
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [lambda n: 1 / 0, lambda n: torch.zeros(n, 1, 28, 28).numpy(), lambda n: torch.zeros(n, 3),
+     lambda n: torch.rand(1, 1, 28, 28), lambda n: torch.rand(n, 2, 28, 28), 7, nn.Linear(3, 3)],
+    ids=["raises", "numpy", "flat", "too few", "two channels", "no function", "wants z"],
+)  # fmt: skip
+def test_generators_that_fail_are_named(train, sound, generator):
+    with pytest.raises(BadInput, match="generator|samples have"):
+        doctor.examine(sound.pixels[:64], train.pixels[:200], generator=generator)
+
+
+def test_a_generator_that_has_hardly_learnt_is_ailing(examine, train):
+    from gantutor.train import Run
+
+    run = Run(*models.mlp(), train.pixels)
+    for _ in run.steps(20):
+        pass
+    assert not examine(run.sample(N)).healthy
+
+
+# --- curves ----------------------------------------------------------------------------------------------------------
+
+
+def noise(n: int, std: float, seed: int = 0) -> torch.Tensor:
+    return std * torch.randn(n, generator=torch.Generator().manual_seed(seed))
+
+
+T = torch.arange(1000.0)
+CURVES = [
+    ({"d_loss": 1.3 + noise(1000, 0.1), "g_loss": 0.9 + noise(1000, 0.2, 1)}, ()),
+    ({"d_loss": 1.4 - 0.3 * (1 - torch.exp(-T / 200)) + noise(1000, 0.1)}, ()),
+    ({"d_loss": -20 * torch.exp(-T / 300) + noise(1000, 1), "g_loss": noise(1000, 3)}, ()),  # a Wasserstein GAN
+    ({"d_loss": [1.3, None, 1.2], "g_loss": []}, ()),
+    ({"d_real": 0.6 + noise(100, 0.05), "d_fake": 0.4 + noise(100, 0.05, 1)}, ()),
+    ({"d_real": 1 + noise(100, 1), "d_fake": -1 + noise(100, 1, 1)}, ()),
+    ({"g_grad_norm": 0.2 + torch.exp(-T / 100)}, ()),
+    ({"d_loss": 0.01 + noise(1000, 0.005).abs(), "g_loss": 6 + noise(1000, 1)}, ("discriminator_saturated",)),
+    ({"d_real": torch.full((100,), 0.99), "d_fake": 0.01 + noise(100, 1e-3)}, ("discriminator_saturated",)),
+    ({"d_real": 8 + noise(100, 1), "d_fake": -8 + noise(100, 1)}, ("discriminator_saturated",)),
+    ({"d_loss": [torch.tensor(2 * math.log(2), requires_grad=True)] * 100}, ("discriminator_blind",)),
+    ({"d_real": [0.5] * 100, "d_fake": [0.5] * 100}, ("discriminator_blind",)),
+    ({"g_grad_norm": torch.exp(-T / 100)}, ("vanishing_generator_signal",)),
+    ({"d_loss": 1.3 + 0.2 * torch.sin(T / 10) + noise(1000, 0.1)}, ("oscillation",)),
+    ({"d_loss": 1.3 + T / 5000 * torch.sin(T / 20)}, ("oscillation",)),
+    ({"anything": [0.0] * 59 + [math.inf]}, ("non_finite",)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("history", "names"), CURVES)
+def test_curves(history, names):
+    curves = {name: vitals.curve(name, values) for name, values in history.items()}
+    patient = type("Patient", (), {"raw": torch.zeros(64, 1), "x": torch.zeros(64, 1), "notes": []})()
+    found = [*doctor.infinities(patient, curves), *vitals.course(curves)]
+    assert tuple(finding.name for finding in found) == names
+
+
+@pytest.mark.parametrize("bad", [[1], "abc", {"d_loss": "abc"}, {"d_loss": 1.0}, {"d_loss": torch.ones(3, 2)}])
+def test_a_history_that_is_none_is_named(train, sound, bad):
+    with pytest.raises(BadInput, match="history"):
+        doctor.examine(sound.pixels[:64], train.pixels[:200], history=bad)
