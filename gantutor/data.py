@@ -192,10 +192,14 @@ def stacked(images: Images, n: int, seed: int = 0) -> Images:
         seed: fixes which; the images are drawn with replacement, so every mode is as frequent as its digits are.
 
     Raises:
-        BadInput: images in colour, or n or seed is no whole number.
+        BadInput: images in colour or of more than 100 classes, or n or seed is no whole number.
     """
     if images.pixels.shape[1] != 1:
         raise BadInput(f"{images.name} has {images.pixels.shape[1]} channels: give grey images, which have one.")
+    if len(images.classes) > 100:
+        raise BadInput(
+            f"{images.name} has {len(images.classes)} classes: give at most 100, which have a million modes."
+        )
     draw = torch.Generator().manual_seed(whole("seed", seed))
     index = torch.randint(len(images), (whole("n", n, least=1), 3), generator=draw).to(images.pixels.device)  # (n, 3)
     K = len(images.classes)

@@ -40,6 +40,7 @@ class Stacked(nn.Module):
         super().__init__()
         states = [{**dict(net.named_parameters()), **dict(net.named_buffers())} for net in nets]
         self.members, self.pack = len(nets), pack_of(nets[0])
+        self.configs = [getattr(net, "config", None) for net in nets]
         self.net = exchanged(nets[0], lambda name, _: torch.stack([state[name].detach() for state in states]))
         self.kind = type(nets[0])
         self.latent_dim = getattr(nets[0], "latent_dim", None)
@@ -66,7 +67,10 @@ class Stacked(nn.Module):
 
     def member(self, i: int) -> nn.Module:
         """The i-th net, with a copy of its weights."""
-        return exchanged(self.net, lambda _, t: t.detach()[i].clone())
+        net = exchanged(self.net, lambda _, t: t.detach()[i].clone())
+        if self.configs[i] is not None:
+            net.config = dict(self.configs[i])
+        return net
 
 
 POINTWISE = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid)
@@ -160,7 +164,7 @@ class Ensemble(Run):
         G = self.G_average if averaged else self.G
         z = latents(self.G, n, seed).to(self.examples)  # (n, latent_dim)
         with evaluating(G), torch.no_grad():
-            return torch.cat([G.each(part.expand(len(self), -1, -1)) for part in z.split(1000)], 1)
+            return torch.cat([G.each(part.expand(len(self), -1, -1)) for part in z.split(max(1, 1000 // len(self)))], 1)
 
     # --- where it differs from a run ---
 
@@ -206,9 +210,13 @@ class Ensemble(Run):
         try:
             with torch.no_grad():  # on copies, for batch norm counts
                 made = copy.deepcopy(G)(self.examples.new_zeros(G.members * 2 * D.pack, G.latent_dim))
-                copy.deepcopy(D)(made)
+                logits = copy.deepcopy(D)(made).unflatten(0, (G.members, -1))  # (S, 2)
+                self.loss.d(logits, logits), self.loss.g(logits, logits)
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, ValueError) as error:
-            raise BadInput(f"these nets cannot be stacked ({reason(error)}): train each in a Run.") from error
+            why = f"these nets, or the loss {self.recipe.loss.name!r}, cannot be stacked ({reason(error)})"
+            raise BadInput(f"{why}: train each pair in a Run.") from error
         return G, D
 
     def ours(self, G: Stacked, D: Stacked) -> bool:
@@ -216,6 +224,10 @@ class Ensemble(Run):
 
 
 LIKE = {torch.rand_like: torch.rand, torch.randn_like: torch.randn}
+OTHERS = {
+    *(torch.randint, torch.randint_like, torch.randperm, torch.bernoulli, torch.normal, torch.multinomial),
+    *(Tensor.uniform_, Tensor.normal_, Tensor.random_, Tensor.bernoulli_, Tensor.exponential_, Tensor.bernoulli),
+}
 
 
 class OwnStreams(TorchFunctionMode):
@@ -231,11 +243,20 @@ class OwnStreams(TorchFunctionMode):
             like, *args = args
             function, args = LIKE[function], like.shape
             kwargs = {"device": like.device, "dtype": like.dtype, **kwargs}
+        if function in OTHERS:
+            raise BadInput(
+                f"the penalty draws with {function.__name__}: in an ensemble use torch.rand or torch.randn, which take "
+                "each member's numbers from its own stream."
+            )
         if function not in LIKE.values():
             return function(*args, **kwargs)
-        rows, *rest = args[0] if isinstance(args[0], Sequence) else args
-        shape = rows // len(self.streams), *rest
-        return torch.cat([function(shape, generator=stream, **kwargs) for stream in self.streams])
+        size = kwargs.pop("size", args[0] if len(args) == 1 and isinstance(args[0], Sequence) else args)
+        if not size or size[0] % len(self.streams) or not size[0]:
+            raise BadInput(
+                f"the penalty draws numbers of shape {tuple(size)}: in an ensemble draw a row for each example or pack."
+            )
+        shape = size[0] // len(self.streams), *size[1:]
+        return torch.cat([function(shape, **{"generator": stream, **kwargs}) for stream in self.streams])
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------

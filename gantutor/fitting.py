@@ -60,7 +60,7 @@ def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = No
 
     A packed D is tried on two packs, and batch_size must be a multiple of its `pack`.
     """
-    check_groups(G, D, batch_size, conditional=labels is not None)
+    check_batch(G, D, batch_size, conditional=labels is not None)
     if not isinstance(getattr(G, "latent_dim", None), int):
         raise BadInput("G has no attribute latent_dim: set it to the length of the latent vectors that G takes.")
     weight = next(G.parameters(), x)
@@ -81,7 +81,7 @@ def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = No
             )
 
 
-def check_groups(G: nn.Module, D: nn.Module, batch_size: int, conditional: bool) -> None:
+def check_batch(G: nn.Module, D: nn.Module, batch_size: int, conditional: bool) -> None:
     """Raise `BadInput` unless a batch fits batch norm, and the packs and groups that D makes of it."""
     pack = pack_of(D)
     if pack > 1 and conditional:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gantutor import data, files
-from gantutor.errors import BadInput, unknown
+from gantutor.errors import BadInput, unknown, whole
 from gantutor.models import evaluating, seeded
 
 # Test accuracy of the shipped weights, and the SHA-256 of each file. `python -m gantutor.judge NAME` prints both.
@@ -89,6 +89,8 @@ def digest(path: Path) -> str:
 @torch.no_grad()
 def look(j: Judge, pixels: Tensor, batch_size: int = 1000) -> tuple[Tensor, Tensor]:
     """Features (N, 64) and logits (N, K) of images (N, *shape) in [-1, 1], on the judge's device."""
+    if not isinstance(pixels, Tensor):
+        raise BadInput(f"the images are a {type(pixels).__name__}: give a tensor (N, C, H, W), such as Images.pixels.")
     if pixels.shape[1:] != j.shape:
         raise BadInput(f"the judge of {j.name} looks at images of shape {j.shape}, not {tuple(pixels.shape[1:])}.")
     device = next(j.parameters()).device
@@ -102,6 +104,13 @@ def look(j: Judge, pixels: Tensor, batch_size: int = 1000) -> tuple[Tensor, Tens
 def accuracy(j: Judge, images: data.Images) -> float:
     """Share of images whose label the judge names."""
     return (look(j, images.pixels)[1].argmax(1).cpu() == images.labels.cpu()).float().mean().item()
+
+
+def read_stacked(j: Judge, pictures: Tensor) -> Tensor:
+    """The modes (N,) of stacked pictures (N, 3, H, W), numbered as `data.stacked` does; each channel is read alone."""
+    K = len(j.classes)
+    digits = look(j, pictures.flatten(0, 1).unsqueeze(1))[1].argmax(1).reshape(-1, 3).cpu()  # (N, 3)
+    return digits @ torch.tensor([K * K, K, 1])
 
 
 def recognise(pixels: Tensor) -> Judge | None:
@@ -128,6 +137,7 @@ def fit(images: data.Images, *, epochs: int = 4, seed: int = 0) -> Judge:
     """
     if len(images) < 50:
         raise BadInput(f"a judge cannot learn from {len(images)} images: give at least 50, better thousands.")
+    whole("epochs", epochs, least=1)
     with seeded(seed):
         j = Judge(images.name, images.classes, images.pixels.shape[1:]).to(images.pixels.device)
         batch_size = min(250, len(images) // 8)

@@ -28,8 +28,10 @@ class Mixture:
 
     def __post_init__(self):
         shape = tuple(getattr(self.means, "shape", ()))
-        if not (len(shape) == 2 and shape[0] >= 1 and shape[1] == 2 and torch.isfinite(self.means).all()):
-            raise BadInput(f"the means have shape {shape}: give a tensor (modes, 2) of finite numbers.")
+        good = isinstance(self.means, Tensor) and len(shape) == 2 and shape[0] >= 1 and shape[1] == 2
+        if not (good and torch.isfinite(self.means).all()):
+            given = f"have shape {shape}" if isinstance(self.means, Tensor) else f"are a {type(self.means).__name__}"
+            raise BadInput(f"the means {given}: give a tensor (modes, 2) of finite numbers.")
         object.__setattr__(self, "means", self.means.to(torch.float32))
         object.__setattr__(self, "std", real("std", self.std, above=0))
 

@@ -79,7 +79,7 @@ class Recipe:
         real("gamma", self.gamma, least=0)
         real("average", self.average, least=0, below=1)
         real("decay_from", self.decay_from, least=0, most=1)
-        if len(self.betas) != 2:
+        if not isinstance(self.betas, Sequence) or len(self.betas) != 2:
             raise BadInput(f"betas is {self.betas!r}: give two numbers, such as (0.0, 0.999).")
         for beta in self.betas:
             real("betas", beta, least=0, below=1)
@@ -346,7 +346,7 @@ def sample(
     The same seed gives the same latents. `labels`, for a conditional G: one class for all, or n of them; without,
     the classes take turns, 0, 1, 2, ….
     """
-    z, y, weight = latents(G, n, seed), wanted_labels(G, n, labels), next(G.parameters())
+    z, y, weight = latents(G, n, seed), wanted_labels(G, n, labels), next(G.parameters(), torch.empty(0))
     labels = itertools.repeat(None) if y is None else y.to(weight.device).split(batch_size)
     parts = zip(z.split(whole("batch_size", batch_size, least=1)), labels, strict=False)
     with evaluating(G), torch.no_grad():
@@ -407,6 +407,8 @@ def ramp(step: int) -> float:
 
 def adam(net: nn.Module, lr: float, betas: tuple[float, float], capture: bool) -> torch.optim.Adam:
     """Adam, fused where there is such a kernel; to be captured, its learning rate is a tensor on the device."""
+    if next(net.parameters(), None) is None:
+        raise BadInput(f"this {type(net).__name__} has no parameters to train: give nets with weights.")
     device = next(net.parameters()).device
     if capture:
         lr = torch.tensor(lr, device=device)

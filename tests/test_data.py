@@ -485,6 +485,12 @@ def test_all_thousand_modes_of_stacked_digits_are_equally_likely():
     assert kl == pytest.approx(0.0193, abs=0.003)  # the floor of 26,000 equally likely draws: 999 / (2 · 26,000)
 
 
+def test_too_many_classes_are_not_stacked():
+    many = data.Images("many", torch.zeros(200, 1, 8, 8), torch.arange(200), tuple(map(str, range(200))))
+    with pytest.raises(BadInput, match="many has 200 classes: give at most 100"):
+        data.stacked(many, 2, seed=0)
+
+
 def test_coloured_images_are_not_stacked():
     grey = data.load("strokes", "test")
     with pytest.raises(BadInput, match="3 channels"):

@@ -3,7 +3,8 @@ import os
 import pytest
 import torch
 
-from gantutor import data, judge
+from gantutor import data, judge, strokes
+from gantutor.data import Images
 from gantutor.errors import BadInput
 
 NEEDS_FILES = pytest.mark.skipif(
@@ -32,6 +33,24 @@ def test_features_and_logits_belong_together_whatever_the_batch():
     assert features.shape == (50, 64)
     torch.testing.assert_close(logits, j(pixels), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(logits, features @ j.head.weight.T + j.head.bias, rtol=1e-4, atol=1e-4)
+
+
+def test_stacked_pictures_are_read_channel_by_channel():
+    drawn = strokes.draw(300, seed=4)
+    images = Images("drawn", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
+    pictures = data.stacked(images, 200, seed=1)
+    modes = judge.read_stacked(judge.load("strokes"), pictures.pixels)
+    assert (modes == pictures.labels).float().mean() > 0.97
+    images.pixels[:] = images.pixels[:1]  # all channels alike: the same digit three times
+    assert (judge.read_stacked(judge.load("strokes"), data.stacked(images, 5, seed=1).pixels) % 111 == 0).all()
+
+
+def test_what_is_no_image_or_no_number_of_epochs_is_named():
+    images = Images("few", torch.zeros(60, 1, 28, 28), torch.arange(60) % 2, ("a", "b"))
+    with pytest.raises(BadInput, match="the images are a Images: give a tensor"):
+        judge.look(judge.load("strokes"), images)
+    with pytest.raises(BadInput, match="epochs is 0"):
+        judge.fit(images, epochs=0)
 
 
 def test_looking_changes_nothing_in_a_judge_that_is_in_train_mode():

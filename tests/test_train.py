@@ -300,6 +300,7 @@ def test_nets_that_do_not_fit_are_named():
         dict(gamma=-1.0),
         dict(betas=(1.0, 0.9)),
         dict(betas=(0.5,)),
+        dict(betas=0.5),
         dict(loss="hinge"),
         dict(penalty="r1"),
         dict(average=1.0),
