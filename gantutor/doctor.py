@@ -55,21 +55,22 @@ def examine(
     Raises:
         BadInput: too few images, shapes that do not fit, a net that fails.
     """
-    with torch.random.fork_rng([]):
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(whole("seed", seed))
         if samples is None:
             if generator is None:
                 raise BadInput("there are neither samples nor a generator: give one of them.")
-            samples = vitals.ask("generator", generator, 2000)
-        if not isinstance(history or {}, Mapping):
+            with vitals.in_mode(vitals.nets_of(generator), False):
+                samples = vitals.ask("generator", generator, 2000)
+        if history is not None and not isinstance(history, Mapping):
             raise BadInput(f"history is a {type(history).__name__}: give a dict of lists, such as {{'d_loss': [...]}}.")
         p = admit(samples, real, labels, real_labels, held_out, judge)
-        curves = {name: vitals.curve(name, values) for name, values in (history or {}).items()}
+        curves = {name: vitals.curve(name, values) for name, values in ({} if history is None else history).items()}
         findings = list(infinities(p, curves))
         if len(p.x) >= LEAST:
             findings += imaging.images(p)
             findings += vitals.modes(p, generator, sound=not findings)
-        findings += vitals.verdicts(p, discriminator)
+        findings += vitals.verdicts(p, discriminator, vitals.is_critic(curves))
         findings += vitals.course(curves)
     order = list(AILMENTS)
     findings = {finding.name: finding for finding in reversed(findings)}.values()  # the first of each name
@@ -82,9 +83,8 @@ def infinities(p: Patient, curves: Mapping[str, Tensor]) -> Iterator[Finding]:
     evidence = [Evidence("share of samples with NaN or infinite pixels", ill, "0")] if ill else []
     for name, values in curves.items():
         if not values.isfinite().all():
-            first = int((~values.isfinite()).nonzero()[0]) + 1
-            evidence.append(Evidence(f"first entry of {name} that is not finite", first, "none"))
+            evidence.append(Evidence(f"entries of {name} that are not finite", int((~values.isfinite()).sum()), "0"))
     if evidence:
         yield Finding("non_finite", "severe", tuple(evidence))
     if len(p.x) < LEAST:
-        p.notes.append(f"Only {len(p.x)} samples are finite: the others cannot be examined.")
+        p.notes.append(f"Only {len(p.x)} samples are finite, too few to be examined.")

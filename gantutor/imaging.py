@@ -35,7 +35,7 @@ def scale(p: Patient) -> Finding | None:
     """Are the pixel values those of another range? If so, the rest of the examination sees them put right."""
     outside = (p.x.abs() > 1.05).double().mean().item()
     low, high = (edge.item() for edge in p.x.aminmax())
-    bits = low < high < -0.98  # bytes that hold 0 and 1
+    bits = low < high < -0.98 and bool(((p.x == low) | (p.x == high)).all())  # bytes that hold 0 and 1
     best, left = rescaling(p) if outside > 0.001 or bits or varied(p, p.x.clamp(-1, 1)) > 0.02 else (None, 1.0)
     if outside <= 0.001 and not bits and best is None:
         return stepped(p)
@@ -87,7 +87,7 @@ def rescaling(p: Patient) -> tuple[symptoms.Scale | None, float]:
 
 def varied(p: Patient, x: Tensor) -> float:
     """How much images differ, over how much held-out ones do."""
-    return symptoms.spread(x) / symptoms.spread(p.held)
+    return symptoms.spread(x) / max(symptoms.spread(p.held), 1e-9)
 
 
 def one_image(p: Patient) -> Finding | None:
@@ -224,8 +224,7 @@ def by_class(p: Patient, seen: Seen) -> Iterator[Finding]:
     known = torch.cat([seen["real"][1], seen["held"][1]])  # (M, K)
     mine, theirs = (symptoms.shares(logits, prior) for logits in (seen["x"][1], known))
     error = symptoms.share_errors(known, prior, theirs) * math.sqrt(1 + len(known) / len(p.x))
-    names = p.eyes.classes or tuple(map(str, range(len(mine))))
-    yield from proportions(mine, theirs, error, names, rare=0.12, least=0.02, few=0.45, many=1.8, shift=0.12)
+    yield from proportions(mine, theirs, error, p.eyes.classes, rare=0.12, least=0.02, few=0.45, many=1.8, shift=0.12)
 
 
 def by_cluster(p: Patient, seen: Seen) -> Iterator[Finding]:
@@ -259,7 +258,8 @@ def proportions(
     off below `few` or above `many` times its share, and all of them are if they differ by `shift` in total.
     """
     ratio = mine / theirs.clamp(min=1e-9)
-    apart = ((mine - theirs).abs() > 3 * error + 0.25 * theirs) & (theirs > 0.004)
+    common = theirs > min(0.004, 0.4 / len(theirs))
+    apart = ((mine - theirs).abs() > 3 * error + 0.25 * theirs) & common
     missing, off = apart & (ratio < rare), apart & ((ratio < few) | (ratio > many))
     lost = theirs[missing].sum().item()
     if lost > least:
@@ -272,10 +272,10 @@ def proportions(
         return
     variation = ((mine - theirs).abs().sum() / 2).item()
     if off.any() or variation > shift + 0.4 * error.sum():  # 0.4: E|normal| / 2
-        worst = max((theirs > 0.004).nonzero().flatten().tolist(), key=lambda k: abs(math.log(ratio[k] + 1e-9)))
+        worst = max(common.nonzero().flatten().tolist(), key=lambda k: abs(math.log(ratio[k] + 1e-9)))
         evidence = (
             Evidence(f"share of {names[worst]}, over that of the real images", ratio[worst].item(), "0.7 to 1.4"),
-            Evidence("total variation between the proportions", variation, "at most 0.1"),
+            Evidence("total variation between the proportions", variation, f"at most {shift}"),
         )
         yield Finding("mode_imbalance", grade(variation, 0.2, 0.35), evidence)
 
@@ -291,8 +291,8 @@ def obedience(p: Patient, logits: Tensor | None) -> Iterator[Finding]:
     seen = values[logits.argmax(1)]
     obeyed = (seen == p.labels).double().mean().item()
     chance = (torch.bincount(p.labels).double() / len(seen)).square().sum().item()
-    if obeyed < 0.7:
-        evidence = Evidence(
-            "share of samples of the class that was asked for", obeyed, f"0.85 to 1; chance is {chance:.2g}"
-        )
+    limit = min(0.7, 0.8 * p.eyes.accuracy)
+    if obeyed < limit:
+        healthy = f"above {limit:.2g}; chance is {chance:.2g}"
+        evidence = Evidence("share of samples of the class that was asked for", obeyed, healthy)
         yield Finding("labels_ignored", grade(1 - obeyed, 0.5, 0.7), (evidence,))

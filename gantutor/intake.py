@@ -36,6 +36,7 @@ class Eyes:
     look: Callable[[Tensor], tuple[Tensor, Tensor | None]]
     classes: tuple[str, ...] = ()  # their names
     values: tuple[int, ...] = ()  # the label of each
+    accuracy: float = 1.0  # share of real images whose label they see
 
     def features(self, x: Tensor) -> Tensor:
         return self.look(x)[0]
@@ -61,7 +62,10 @@ class Patient:
 
 
 def to_images(x: Pictures, what: str, notes: list[str]) -> Tensor:
-    """Float32 (N, C, H, W) on the CPU from (N, H, W) or (N, C, H, W), floats as they are, whole numbers / 127.5 - 1."""
+    """Float32 (N, C, H, W) on the CPU from (N, H, W) or (N, C, H, W).
+
+    Floats stay as they are, whole numbers are / 127.5 - 1, False and True become -1 and 1.
+    """
     if isinstance(x, Images):
         return x.pixels.cpu()
     if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
@@ -70,6 +74,7 @@ def to_images(x: Pictures, what: str, notes: list[str]) -> Tensor:
         kind = f"{type(x).__name__} of {x.dtype}" if hasattr(x, "dtype") else type(x).__name__
         raise BadInput(f"{what} are a {kind}: give an array of numbers, (N, C, H, W) or (N, H, W).")
     x = x.detach().cpu()
+    x = x.float() * 2 - 1 if x.dtype == torch.bool else x
     x = x.unsqueeze(1) if x.ndim == 3 else x
     if x.ndim != 4 or not x.numel():
         raise BadInput(f"{what} have the shape {tuple(x.shape)}: give images (N, C, H, W) or (N, H, W).")
@@ -121,9 +126,12 @@ def alike(x: Tensor, real: Tensor, notes: list[str]) -> Tensor:
 def to_real(x: Pictures, what: str, notes: list[str]) -> Tensor:
     """Real images in [-1, 1]; [0, 1] and [0, 255] are rescaled with a note. As the measure they must be sound.
 
-    Raises `BadInput` for NaN, for another range, and for images that are all the same.
+    Raises `BadInput` for NaN, for values outside these ranges, and for images that are all the same.
     """
     x = to_images(x, what, notes)
+    if is_bits(x):
+        notes.append(f"{what[0].upper()}{what[1:]} hold nothing but 0 and 1, which were read as black and white.")
+        x = from_bits(x)
     if not x.isfinite().all():
         raise BadInput(f"{what} hold NaN or infinite values: remove those images first.")
     low, high = (edge.item() for edge in x.aminmax())
@@ -139,6 +147,18 @@ def to_real(x: Pictures, what: str, notes: list[str]) -> Tensor:
     return x
 
 
+def is_bits(x: Tensor) -> bool:
+    """Were these bytes that hold nothing but 0 and 1?"""
+    return bool(((x == -1) | (x == BIT)).all()) and x.max().item() == BIT
+
+
+def from_bits(x: Tensor) -> Tensor:
+    return torch.where(x == BIT, 1.0, -1.0)
+
+
+BIT = (torch.ones((), dtype=torch.uint8).float() / 127.5 - 1).item()  # what a byte of 1 becomes
+
+
 # --- the patient -----------------------------------------------------------------------------------------------------
 
 
@@ -152,11 +172,15 @@ def admit(
 ) -> Patient:
     """Bring all images to one form and choose the eyes to see them with. Draws from torch's global random stream."""
     notes: list[str] = []
-    if labels is None and isinstance(samples, Images) and len(samples.classes) > 1:
-        labels = samples.labels
+    both = isinstance(samples, Images) and isinstance(real, Images)
+    if labels is None and both and len(real.classes) > 1 and samples.classes == real.classes:
+        labels = samples.labels  # other folders may be steps or runs
     raw = to_images(samples, "the samples", notes)
     labels = to_labels(labels, len(raw), "the labels")
     train = to_real(real, "the real images", notes)
+    if is_bits(raw) and bool((train.abs() == 1).all()):
+        notes.append("The samples hold nothing but 0 and 1, as the real images do: read as black and white.")
+        raw = from_bits(raw)
     raw = alike(raw, train, notes)
     for what, count in (("samples", len(raw)), ("real images", len(train))):
         if count < LEAST:
@@ -193,35 +217,53 @@ def choose_eyes(source: Pictures, real: Tensor, labels: Tensor | None, known: Ju
             raise BadInput(f"judge is a {type(known).__name__}: give a judge.Judge, such as judge.fit(images) makes.")
         if known.shape != tuple(real.shape[1:]):
             raise BadInput(f"the judge looks at images of shape {known.shape}, but these are {tuple(real.shape[1:])}.")
-        return eyes_of(known, "the judge given")
-    named = source.name if isinstance(source, Images) and source.name in judge.SHIPPED else None
-    if named and tuple(real.shape[1:]) == (1, 28, 28):
-        return eyes_of(judge.load(named), f"the shipped judge of {named}")
+        return eyes_of(known, "the judge given", *meanings(known, real, labels))
+    if isinstance(source, Images) and source.name in judge.SHIPPED and tuple(real.shape[1:]) == (1, 28, 28):
+        named = judge.load(source.name)
+        values, accuracy = meanings(named, real, labels)
+        if accuracy > 0.8:  # else they have only the name
+            return eyes_of(named, f"the shipped judge of {source.name}", values, accuracy)
     if (found := judge.recognise(real[:2000])) is not None:
-        return eyes_of(found, f"the shipped judge of {found.name}, for the real images look like its own")
+        values, accuracy = meanings(found, real, labels)
+        if accuracy > 0.8:
+            name = f"the shipped judge of {found.name}, for the real images look like its own"
+            return eyes_of(found, name, values, accuracy)
     if labels is not None and len(labels.unique()) > 1:
         if (trained := train_judge(real, labels)) is not None:
-            return eyes_of(trained, "a judge trained on the labels of the real images")
+            return eyes_of(trained[0], "a judge trained on the labels of the real images", *trained[1:])
         notes.append("A judge trained on the labels of the real images could not tell their classes apart.")
     features = symptoms.RandomFeatures(real)
     return Eyes("random convolutions (no classes are known)", lambda x: (features(x), None))
 
 
-def eyes_of(j: Judge, name: str) -> Eyes:
-    names = j.classes or tuple(map(str, range(j.head.out_features)))
-    values = tuple(map(int, names)) if all(name.isdigit() for name in names) else tuple(range(len(names)))
-    return Eyes(name, lambda x: tuple(part.cpu() for part in judge.look(j, x)), names, values)
+def eyes_of(j: Judge, name: str, values: tuple[int, ...], accuracy: float) -> Eyes:
+    return Eyes(name, lambda x: tuple(part.cpu() for part in judge.look(j, x)), j.classes, values, accuracy)
 
 
-def train_judge(real: Tensor, labels: Tensor) -> Judge | None:
-    """A judge of these classes, or None if it does not learn them; tested on a fifth of the images."""
+def meanings(j: Judge, real: Tensor, labels: Tensor | None) -> tuple[tuple[int, ...], float]:
+    """Which label (K values) each of the judge's classes has among these real images, and in what share it fits.
+
+    The judge may count its classes in another order than the labels do. Without labels: 0, 1, 2, ….
+    """
+    values = list(range(len(j.classes)))
+    if labels is None:
+        return tuple(values), 1.0
+    seen, labels = judge.look(j, real[:2000])[1].argmax(1).cpu(), labels[:2000]
+    for c in seen.unique().tolist():
+        values[c] = labels[seen == c].mode().values.item()
+    return tuple(values), (torch.tensor(values)[seen] == labels).double().mean().item()
+
+
+def train_judge(real: Tensor, labels: Tensor) -> tuple[Judge, tuple[int, ...], float] | None:
+    """A judge of these classes, their labels, and its accuracy on a fifth of the images; None if it does not learn."""
     values, labels = labels.unique(return_inverse=True)
-    if len(values) > len(labels) // 20:
+    if len(values) > len(labels) // 20 or len(labels) < 64:
         return None
     names, cut = tuple(str(value.item()) for value in values), len(real) // 5
     seen, unseen = (Images("", real[part], labels[part], names) for part in (slice(cut, None), slice(cut)))
     trained = judge.fit(seen, epochs=max(3, min(40, 40_000 // len(seen))))
-    return trained if judge.accuracy(trained, unseen) > 0.6 else None
+    accuracy = judge.accuracy(trained, unseen)
+    return (trained, tuple(values.tolist()), accuracy) if accuracy > 0.6 else None
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -230,7 +272,7 @@ def train_judge(real: Tensor, labels: Tensor) -> Judge | None:
 def read(path: str | os.PathLike) -> tuple[np.ndarray | Images, np.ndarray | None]:
     """Images and labels (or None) from a .npz (keys images, labels), a .npy, or a folder of pictures.
 
-    A folder is read at the size of its first picture, at most 64 pixels, grey if all its pictures are.
+    A folder is read as `from_folder` says.
 
     Raises:
         BadInput: there is no such file, it is none of these, or it is damaged.
@@ -245,8 +287,10 @@ def read(path: str | os.PathLike) -> tuple[np.ndarray | Images, np.ndarray | Non
     try:
         with open(path, "rb") as file:
             content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
+            if isinstance(content, np.ndarray) and content.ndim:
                 return content, None
+            if isinstance(content, np.ndarray):
+                raise BadInput(f"{path} holds a single number: save images (N, C, H, W) or (N, H, W).")
             if "images" not in content:
                 held = ", ".join(content.files) or "nothing"
                 raise BadInput(f"{path} holds {held}: it must hold an array named images, (N, C, H, W) or (N, H, W).")
@@ -260,13 +304,17 @@ def read(path: str | os.PathLike) -> tuple[np.ndarray | Images, np.ndarray | Non
 
 
 def from_folder(path: Path) -> Images:
-    """A folder of pictures as `Images`, at the size of its first picture (8 to 64), grey if that one is."""
+    """A folder of pictures as `Images`, at the size of its first picture (8 to 64), grey if all are."""
     from PIL import Image
 
-    files = (file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith("."))
+    size, grey = None, True
     try:
-        with Image.open(next(files)) as picture:
-            size, grey = min(max(min(picture.size), SMALLEST), 64), picture.mode in ("1", "L", "I;16", "I", "F")
-    except (StopIteration, OSError):
-        size, grey = 64, False  # `data.from_folder` says what is wrong
-    return data.from_folder(path, size, grey)
+        for file in (file for file in sorted(path.rglob("*")) if file.is_file() and not data.hidden(file, path)):
+            with Image.open(file) as picture:
+                size = size or min(max(min(picture.size), SMALLEST), 64)
+                grey = picture.mode in ("1", "L", "I;16", "I", "F")
+            if not grey:
+                break
+    except (OSError, Image.DecompressionBombError):
+        grey = False  # `data.from_folder` says what is wrong
+    return data.from_folder(path, size or 64, grey)

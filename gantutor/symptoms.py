@@ -1,9 +1,9 @@
-"""What the doctor measures: numbers that compare samples with real images. The verdicts are in `doctor`.
+"""What the doctor measures: numbers that compare samples with real images. `imaging` and `vitals` judge them.
 
 Most of them are *matched*: a sample is compared with the real images that look like it from afar. So a generator that
 draws nothing but ones is not called blurred because ones have few edges, nor a thief because ones resemble each other.
 
-Images are float32 (N, C, H, W), here always in [-1, 1].
+Images are float32 (N, C, H, W), in [-1, 1] where nothing else is said.
 """
 
 import math
@@ -32,7 +32,7 @@ def spread(x: Tensor) -> float:
 def quantiles(x: Tensor, count: int = 512) -> Tensor:
     """`count` evenly spaced quantiles of all pixel values."""
     values = x.flatten().sort().values
-    return values[torch.linspace(0, len(values) - 1, count).long()]
+    return values[torch.linspace(0, len(values) - 1, count, dtype=torch.float64).long()]
 
 
 class Scale(NamedTuple):
@@ -242,10 +242,15 @@ class Memory:
 
 
 def lone(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance to the nearest over that to the second nearest (0 for what is in the base) and its index, (N,) each."""
-    distances, index = metrics.neighbours(queries, base, 2)  # (N, 2) each
-    same = distances[:, 0] < 1e-3  # the training set may hold an image twice
-    return torch.where(same, 0, distances[:, 0] / distances[:, 1].clamp(min=1e-6)), index[:, 0]
+    """Distance to the nearest over that to the second nearest (0 for what is in the base) and its index, (N,) each.
+
+    The base may hold an image several times: the second nearest is the first of the next three that is another image.
+    """
+    distances, index = metrics.neighbours(queries, base, min(4, len(base)))  # (N, 4) each
+    others = torch.stack([(base[i] - base[index[:, 0]]).abs().amax(1) > 1e-3 for i in index.T[1:]], 1)  # (N, 3)
+    second = distances.gather(1, 1 + others.double().argmax(1, keepdim=True))[:, 0]
+    ratio = distances[:, 0] / second.clamp(min=1e-6)
+    return torch.where(distances[:, 0] < 1e-3, 0, ratio), index[:, 0]
 
 
 def by_target(hit: Tensor, target: Tensor) -> tuple[float, int]:

@@ -1,9 +1,10 @@
 """The doctor's look at a GAN at work: at its nets, and at the curves of its training."""
 
-import copy
+import contextlib
 import functools
 import inspect
 import math
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from gantutor import metrics, symptoms
 from gantutor.diagnosis import Evidence, Finding, grade
 from gantutor.errors import BadInput, reason
-from gantutor.intake import LEAST, Patient, alike, to_images
+from gantutor.intake import Patient, alike, to_images
+from gantutor.models import pack_of
 
 
 def ask(name: str, net: Callable, argument: object) -> Tensor:
@@ -33,12 +35,12 @@ def ask(name: str, net: Callable, argument: object) -> Tensor:
 
 def nets_of(function: Callable) -> list[nn.Module]:
     """The nets that a callable uses, as far as can be seen: itself, its object's, those that it refers to by name."""
-    found, seen = [], set()
+    found, seen = [], []
 
     def look(thing: object, depth: int) -> None:
-        if id(thing) in seen or depth > 3:
+        if any(thing is other for other in seen) or depth > 3:
             return
-        seen.add(id(thing))
+        seen.append(thing)
         if isinstance(thing, nn.Module):
             found.append(thing)
         elif isinstance(thing, functools.partial):
@@ -48,19 +50,35 @@ def nets_of(function: Callable) -> list[nn.Module]:
             look(thing.__self__, depth + 1)
             look(thing.__func__, depth + 1)
         elif inspect.isfunction(thing):
-            names = inspect.getclosurevars(thing)
-            for part in (*names.nonlocals.values(), *names.globals.values(), *(thing.__defaults__ or ())):
+            for part in referred(thing):
                 look(part, depth + 1)
         elif isinstance(thing, list | tuple | dict):
             for part in thing.values() if isinstance(thing, dict) else thing:
                 look(part, depth + 1)
-        elif depth and hasattr(thing, "__dict__") and not inspect.ismodule(thing) and not inspect.isclass(thing):
+        elif hasattr(thing, "__dict__") and not inspect.ismodule(thing) and not inspect.isclass(thing):
             for part in vars(thing).values():
                 if isinstance(part, nn.Module):
                     look(part, depth + 1)
+            look(vars(type(thing)).get("__call__"), depth + 1)
 
     look(function, 0)
     return found
+
+
+def referred(function: types.FunctionType) -> Iterator[object]:
+    """What a function refers to: closed-over variables, globals by name, also of functions inside it, and defaults."""
+
+    def names(code: types.CodeType) -> set[str]:
+        inner = (names(part) for part in code.co_consts if isinstance(part, types.CodeType))
+        return set(code.co_names).union(*inner)
+
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # not filled yet
+            yield cell.cell_contents
+    for name in sorted(names(function.__code__) & set(function.__globals__)):
+        yield function.__globals__[name]
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
 
 
 def modes(p: Patient, generator: Callable[[int], Tensor] | None, sound: bool) -> Iterator[Finding]:
@@ -68,7 +86,7 @@ def modes(p: Patient, generator: Callable[[int], Tensor] | None, sound: bool) ->
     if generator is None:
         return
     nets = nets_of(generator)
-    count = min(1000, max(LEAST, len(p.x)))
+    count = max(250, min(1000, 50_000_000 // p.real[0].numel()))  # of big images fewer, for memory
 
     def draw(training: bool) -> Tensor:
         with in_mode(nets, training):
@@ -87,11 +105,14 @@ def modes(p: Patient, generator: Callable[[int], Tensor] | None, sound: bool) ->
     gap = unlike(p, pictures["train"], pictures["eval"])
     limit = 0.02 if torch.equal(draw(False), pictures["eval"]) else 0.12  # other latents each time: chance comes in
     given = min(unlike(p, p.x[:count], x) for x in pictures.values())
-    if gap > limit or (given > 0.3 and sound):
+    usual = unlike(p, p.held[: min(count, len(p.x))], p.real[:count])
+    if gap > limit or (given > 0.3 + 2 * usual and sound):
         name = "Fréchet distance between train and eval mode, over the spread of real images"
         evidence = (
             Evidence(name, gap, f"at most {limit}"),
-            Evidence("the same between the samples and the nearer mode", given, "at most 0.2"),
+            Evidence(
+                "the same between the samples and the nearer mode", given, f"about {usual:.2g}, as for real images"
+            ),
         )
         yield Finding("train_eval_gap", grade(max(gap, given), 0.3, 0.6), evidence)
 
@@ -106,31 +127,32 @@ def unlike(p: Patient, a: Tensor, b: Tensor) -> float:
     return metrics.frechet(p.eyes.features(a.clamp(-1, 1)), p.eyes.features(b.clamp(-1, 1))) / spread
 
 
-class in_mode:
-    """Nets in train or eval mode inside the block; afterwards modes, weights and buffers are as before."""
+@contextlib.contextmanager
+def in_mode(nets: Sequence[nn.Module], training: bool) -> Iterator[None]:
+    """Nets in train or eval mode inside the block; afterwards modes and buffers are as before."""
+    modes = [(module, module.training) for net in nets for module in net.modules()]
+    buffers = [(buffer, buffer.clone()) for net in nets for buffer in net.buffers() if buffer.device.type != "meta"]
+    for net in nets:
+        net.train(training)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in buffers:
+                if not torch.equal(buffer, value):
+                    buffer.copy_(value)
+        for module, mode in modes:
+            module.training = mode
 
-    def __init__(self, nets: Sequence[nn.Module], training: bool):
-        self.nets, self.training = nets, training
 
-    def __enter__(self) -> None:
-        self.before = [(module, module.training) for net in self.nets for module in net.modules()]
-        self.states = [copy.deepcopy(net.state_dict()) for net in self.nets]
-        for net in self.nets:
-            net.train(self.training)
-
-    def __exit__(self, *error: object) -> None:
-        for net, state in zip(self.nets, self.states, strict=True):
-            net.load_state_dict(state)
-        for module, training in self.before:
-            module.training = training
-
-
-def verdicts(p: Patient, discriminator: Callable[[Tensor], Tensor] | None) -> Iterator[Finding]:
-    """What D says to real images that it was trained on, to others, and to samples."""
+def verdicts(p: Patient, discriminator: Callable[[Tensor], Tensor] | None, critic: bool = False) -> Iterator[Finding]:
+    """What D says to real images that it was trained on, to others, and to samples. A critic gives no logits."""
     if discriminator is None or not len(p.x):
         return
-    sets = {"real": p.real[:1000], "held": p.held[:1000], "fake": p.x[:1000]}
-    logits = {name: logits_of(discriminator, x) for name, x in sets.items()}
+    sets = {"real": p.real[:1000], "held": p.held[:1000], "fake": p.x[:1000], "halved": symptoms.halved(p.real[:1000])}
+    logits = dict(zip(sets, as_logits(*(logits_of(discriminator, x) for x in sets.values())), strict=True))
+    if p.others is not p.train:
+        p.notes.append("Whether D has learnt its images by heart can be seen only with held-out images: give held_out.")
     together = torch.cat([logits["real"], logits["fake"]])
     if not torch.cat(list(logits.values())).isfinite().all():
         yield Finding(
@@ -140,15 +162,16 @@ def verdicts(p: Patient, discriminator: Callable[[Tensor], Tensor] | None) -> It
     told, known = (symptoms.separation(logits[name], logits["fake"]) for name in ("held", "real"))
     recognised = symptoms.separation(logits["real"], logits["held"])
     spread = together.std().item()
-    sighted = symptoms.separation(logits["real"], logits_of(discriminator, symptoms.halved(sets["real"])))
+    sighted = symptoms.separation(logits["real"], logits["halved"])
     told_apart = Evidence("share of pairs in which D rates the real image above the sample", known, "0.5 to 0.95")
-    if spread < 0.05 or (abs(known - 0.5) < 0.1 and sighted < 0.65) or known < 0.2:
+    if spread < 1e-6 or (abs(known - 0.5) < 0.1 and sighted < 0.65) or known < 0.2:
         evidence = (
             told_apart,
             Evidence("the same against images put together from the halves of two real ones", sighted, "0.8 to 1"),
-            Evidence("standard deviation of D's logits", spread, "above 0.1"),
+            Evidence("standard deviation of D's logits", spread, "above 0"),
         )
-        yield Finding("discriminator_blind", "severe", evidence)
+        reversed_ = "It rates samples above real images: are its labels, or its sign, exchanged?" * (known < 0.2)
+        yield Finding("discriminator_blind", "severe", evidence, reversed_)
     elif recognised > 0.7:
         evidence = (
             Evidence(
@@ -157,7 +180,7 @@ def verdicts(p: Patient, discriminator: Callable[[Tensor], Tensor] | None) -> It
             Evidence("share of pairs in which D rates a held-out image above a sample", told, "0.5 to 0.95"),
         )
         yield Finding("discriminator_overfitting", grade(recognised, 0.8, 0.9), evidence)
-    elif certain(logits["held"].median(), logits["fake"].median()) and told > 0.98:
+    elif not critic and certain(logits["held"].median(), logits["fake"].median()) and told > 0.98:
         evidence = (
             told_apart,
             Evidence("D's median probability for real images", logits["held"].median().sigmoid().item(), "below 0.95"),
@@ -172,11 +195,15 @@ def certain(real: Tensor, fake: Tensor) -> bool:
 
 
 def logits_of(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """D's logits (N,), float64; its nets are asked in eval mode and on their own device."""
+    """D's logits (N,), or (N / pack,), float64; its nets are asked in eval mode and on their own device."""
     nets = nets_of(discriminator)
+    pack = max((pack_of(net) for net in nets), default=1)
+    x = x[: len(x) // pack * pack]
     weight = next((parameter for net in nets for parameter in net.parameters()), x)
     with in_mode(nets, False):
-        parts = [ask("discriminator", discriminator, part.to(weight)).flatten() for part in x.split(200)]
+        parts = [
+            ask("discriminator", discriminator, part.to(weight)).flatten() for part in x.split(-(-200 // pack) * pack)
+        ]
     logits = torch.cat(parts).double()
     if not len(logits):
         raise BadInput("the discriminator gave nothing: it must give one logit for each image.")
@@ -191,10 +218,15 @@ def curve(name: str, values: Sequence[float | None]) -> Tensor:
     try:
         numbers = [value.item() if isinstance(value, Tensor) else value for value in values]
         return torch.tensor([float(number) for number in numbers if number is not None], dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise BadInput(
             f"history[{name!r}] is no series of numbers: give a list of floats, one for each step."
         ) from None
+
+
+def is_critic(curves: Mapping[str, Tensor]) -> bool:
+    """Is D's loss that of Wasserstein? It falls below 0, and D's numbers are no logits: their scale is their own."""
+    return "d_loss" in curves and bool((curves["d_loss"] < 0).any())
 
 
 def course(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
@@ -203,9 +235,12 @@ def course(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
     yield from duel(curves)
     if "g_grad_norm" in curves:
         early, late = symptoms.windows(curves["g_grad_norm"])
-        highest = curves["g_grad_norm"].max().item()
-        if late < 0.01 * max(early, 0.1 * highest) or late < 1e-6:
-            evidence = Evidence("norm of G's gradient, last quarter over first", late / max(early, 1e-30), "above 0.05")
+        parts = [part.median().item() for part in curves["g_grad_norm"].chunk(8)]  # a single spike is no height
+        before = max(early, 0.1 * max(parts))
+        if late < 0.01 * before or late < 1e-6:
+            evidence = Evidence(
+                "norm of G's gradient, last quarter over before", late / max(before, 1e-30), "above 0.05"
+            )
             yield Finding("vanishing_generator_signal", "severe", (evidence,))
     swings = {name: symptoms.swing(values) for name, values in curves.items() if name in SWINGING}
     name, worst = max(swings.items(), key=lambda item: item[1].share, default=("", None))
@@ -228,27 +263,29 @@ def duel(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
         if losses.min() >= 0 and late < 0.05:
             yield Finding("discriminator_saturated", "severe", (Evidence("D's loss at the end", late, "0.3 to 1.4"),))
             return
-        if losses.std() < 1e-3:
+        if losses.std() < 1e-3 * max(losses.mean().abs(), 1e-9):
             evidence = Evidence("standard deviation of D's loss over the training", losses.std().item(), "above 0.01")
             yield Finding("discriminator_blind", "severe", (evidence,))
             return
     if {"d_real", "d_fake"} <= set(curves):
-        real, fake = (as_logits(curves[name], curves) for name in ("d_real", "d_fake"))
-        spread = torch.cat([real, fake]).std().item()
-        if spread < 1e-3:
-            evidence = Evidence("standard deviation of D's logits over the training", spread, "above 0.1")
+        real, fake = as_logits(curves["d_real"], curves["d_fake"])
+        spread, told = torch.cat([real, fake]).std().item(), symptoms.separation(real, fake)
+        if spread < 1e-3 and abs(told - 0.5) < 0.2:
+            evidence = Evidence("standard deviation of D's logits over the training", spread, "above 0.01")
             yield Finding("discriminator_blind", "severe", (evidence,))
-        elif certain(real[-len(real) // 4 :].median(), fake[-len(fake) // 4 :].median()):
+            return
+        ends = [torch.tensor(symptoms.windows(side)[1]) for side in (real, fake)]
+        if certain(*ends) and not is_critic(curves):
+            names = ("real images", "below 0.95"), ("samples", "above 0.05")
             evidence = tuple(
-                Evidence(
-                    f"D's probability for {what}, at the end", side[-len(side) // 4 :].median().sigmoid().item(), limits
-                )
-                for what, side, limits in (("real images", real, "below 0.95"), ("samples", fake, "above 0.05"))
+                Evidence(f"D's probability for {what}, at the end", end.sigmoid().item(), limit)
+                for (what, limit), end in zip(names, ends, strict=True)
             )
             yield Finding("discriminator_saturated", "severe", evidence)
 
 
-def as_logits(values: Tensor, curves: Mapping[str, Tensor]) -> Tensor:
+def as_logits(*series: Tensor) -> list[Tensor]:
     """Logits as they are; numbers that all lie in [0, 1] are taken for probabilities."""
-    both = torch.cat([curves["d_real"], curves["d_fake"]])
-    return torch.logit(values, eps=1e-6) if both.min() >= 0 and both.max() <= 1 else values
+    both = torch.cat(series)
+    probable = len(both) > 0 and both.min() >= 0 and both.max() <= 1
+    return [torch.logit(values, eps=1e-6) if probable else values for values in series]

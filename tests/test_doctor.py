@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from gantutor import data, doctor, judge
+from gantutor import data, doctor, imaging, judge
 from gantutor.ailments import AILMENTS
 from gantutor.data import Images
 from gantutor.diagnosis import Diagnosis, Evidence, Finding
@@ -121,6 +121,55 @@ def test_labels_that_are_not_obeyed(examine, sound):
     assert d.findings[0].evidence[0].value == pytest.approx((labels == labels.roll(1)).double().mean().item(), abs=0.02)
 
 
+def test_labels_may_be_counted_in_another_way(examine, sound, train):
+    x, labels = sound.pixels[:N], sound.labels[:N]
+    for change in (lambda y: y + 1, lambda y: (7 * y) % 10):  # from 1 on; in another order
+        counted = functools.partial(examine, real=train.pixels, real_labels=change(train.labels))
+        assert counted(x, labels=change(labels)).healthy
+        assert counted(x, labels=change(labels).roll(1)).names == ("labels_ignored",)
+    few = train.labels < 2
+    own = judge.fit(Images("", train.pixels[few], train.labels[few], ("3", "7")), epochs=4)
+    mine = labels < 2
+    assert doctor.examine(x[mine], train.pixels[few], labels=labels[mine], judge=own).healthy
+    runs = Images("runs", x, torch.arange(N) % 2, ("epoch 10", "epoch 20"))  # subfolders that are no classes
+    assert examine(runs).healthy
+
+
+def test_a_name_alone_makes_no_data_set(sound, train):
+    """Digits upside down in a folder called strokes."""
+    real = Images("strokes", train.pixels.flip(2), train.labels, train.classes)
+    d = doctor.examine(sound.pixels[:N].flip(2), real, labels=sound.labels[:N])
+    assert d.healthy
+    assert d.judge == "a judge trained on the labels of the real images"
+
+
+def test_a_collapse_to_nearly_black_is_a_collapse(examine):
+    x = -1 + 0.01 * torch.rand(N, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    assert examine(x).names == ("total_collapse",)
+
+
+def test_black_and_white_images(sound, train):
+    """As bool, as bytes of 0 and 1, as -1 and 1: the same images, and the same diagnosis."""
+    x, real = sound.pixels[:N] > 0, train.pixels > 0
+    forms = lambda y: (y, y.byte(), 2.0 * y - 1)  # noqa: E731
+    for samples in forms(x):
+        for reference in forms(real):
+            assert doctor.examine(samples, reference).healthy
+
+
+def test_the_worse_the_images_the_graver_the_finding(examine, sound):
+    order = ("mild", "moderate", "severe")
+    for spoil, strengths in (
+        (ailments.blur, (0.8, 1.2, 2.5)),
+        (lambda x, s: (x + s * torch.randn_like(x)).clamp(-1, 1), (0.1, 0.3, 0.8)),
+    ):
+        found = [examine(spoil(sound.pixels[:N], strength)).findings[0] for strength in strengths]
+        assert len({finding.name for finding in found}) == 1
+        grades = [order.index(finding.severity) for finding in found]
+        assert grades == sorted(grades)
+        assert grades[0] < grades[-1] == 2
+
+
 def test_the_cause_comes_first_and_the_rest_follows_in_order(examine, ward, train):
     x = train.pixels[:N].clone()
     x = (x + 0.3 * ailments.tiles(x, 1, 1)).clamp(-1, 1) / 2
@@ -174,6 +223,24 @@ def test_bad_input_is_one_sentence(examine, sound):
     assert examine(x * math.inf).names == ("non_finite",)
     assert examine(x[:2].repeat(250, 1, 1, 1)).names == ("partial_collapse",)
     assert "resized" in examine(nn.functional.interpolate(x, 56)).notes[0]
+    same = x[:1].repeat(1000, 1, 1, 1)
+    same[0] = x[1]
+    assert "range_mismatch" not in doctor.examine(x, same).names  # a reference that hardly varies
+
+
+def test_a_reference_of_many_classes_and_one_of_few_images():
+    kinds = torch.rand(300, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    mine, theirs = torch.full((300,), 1 / 300), torch.full((300,), 1 / 300)
+    names = tuple(map(str, range(300)))
+    limits = dict(rare=0.12, least=0.02, few=0.45, many=1.8, shift=0.12)
+    assert not list(imaging.proportions(mine, theirs, 0.01 * theirs, names, **limits))
+    lost = theirs.clone()
+    lost[:30] = 0
+    found = list(imaging.proportions(lost / lost.sum(), theirs, 0.01 * theirs, names, **limits))
+    assert [finding.name for finding in found] == ["partial_collapse"]
+    labels = (torch.arange(75) % 2).tolist()
+    d = doctor.examine(kinds[75:150], kinds[:75], real_labels=labels)
+    assert "random convolutions" in d.judge
 
 
 # --- the whole table -------------------------------------------------------------------------------------------------

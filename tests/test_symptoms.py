@@ -287,3 +287,19 @@ def test_noise_of_any_memory_does_not_swing(memory, n):
 
 def test_windows_are_medians_of_the_outer_quarters():
     assert symptoms.windows(torch.tensor([1.0, 3, 2, 9, 9, 9, 9, 9, 9, 4, 50, 6])) == (2, 6)
+
+
+def test_quantiles_of_more_numbers_than_a_float32_can_count():
+    x = torch.zeros(2**24 + 2)
+    x[-1] = 1
+    assert symptoms.quantiles(x)[-1] == 1
+
+
+def test_copies_are_found_though_the_base_holds_images_twice():
+    base = torch.rand(100, 50, generator=torch.Generator().manual_seed(0))
+    queries = base[:10] + 0.01
+    once, nearest = symptoms.lone(queries, base)
+    twice, _ = symptoms.lone(queries, torch.cat([base, base]))
+    assert (once < 0.1).all()
+    assert nearest.tolist() == list(range(10))
+    torch.testing.assert_close(twice, once)

@@ -60,8 +60,28 @@ def test_discriminators_that_have_learnt(examine, sound, train, held):
     few = train.pixels[:150]
     overfitted = learn(few, strokes.draw(2000, 9).pixels / 127.5 - 1, 700)
     assert examine(x, few, discriminator=overfitted).names == ("discriminator_overfitting",)
-    critic = learn(train.pixels, spoiled, 300)
-    assert examine(x, discriminator=critic).healthy  # it has learnt something, and finds no fault in sound samples
+    taught = learn(train.pixels, spoiled, 300)
+    assert examine(x, discriminator=taught).healthy  # it has learnt something, and finds no fault in sound samples
+    assert examine(spoiled, discriminator=lambda y: 0.02 * taught(y)).names == ("low_fidelity",)  # whatever its scale
+    reversed_ = examine(spoiled, discriminator=lambda y: -taught(y)).findings[-1]
+    assert reversed_.name == "discriminator_blind"
+    assert "exchanged" in reversed_.detail
+    wasserstein = {"d_loss": [-3.0, -8.0] * 30}
+    assert examine(noise, discriminator=saturated, history=wasserstein).names[-1] != "discriminator_saturated"
+    certain = examine(noise, discriminator=lambda y: saturated(y).sigmoid())  # probabilities
+    assert certain.names[-1] == "discriminator_saturated"
+
+
+def test_packed_discriminators_are_asked_in_packs(examine, sound):
+    for pack in (2, 3):
+        D = models.mlp(pack=pack, seed=1)[1]
+        assert vitals.logits_of(D, sound.pixels[:401]).shape == (401 // pack,)
+        assert examine(sound.pixels[:501], discriminator=D).names == ("discriminator_blind",)
+
+
+def test_without_held_out_images_the_doctor_says_what_it_cannot_see(train, sound):
+    d = doctor.examine(sound.pixels[:N], train, discriminator=lambda y: y.mean((1, 2, 3)) + y.std((1, 2, 3)))
+    assert any("held-out images: give held_out" in note for note in d.notes)
 
 
 def test_a_discriminator_is_left_as_it_was_through_any_wrapping(sound):
@@ -78,7 +98,7 @@ def test_discriminators_that_fail_are_named(examine, sound):
     x = sound.pixels[:N]
     assert examine(x, discriminator=lambda y: torch.full((len(y),), math.nan)).names == ("non_finite",)
     D = nn.Sequential(nn.Flatten(), nn.Linear(784, 1))
-    assert examine(x, discriminator=D.double()).names in ((), ("discriminator_blind",))  # asked in its own type
+    assert examine(x, discriminator=D.double()).names == ("discriminator_blind",)  # asked in its own type
     for bad in (lambda y: y @ y.new_zeros(3, 3), lambda y: [1.0], lambda y: y[:0], 3, D.to("meta")):
         with pytest.raises(BadInput, match="the discriminator (failed|gave)"):
             vitals.logits_of(bad, x)
@@ -96,21 +116,35 @@ def test_batch_norm_with_wrong_statistics_is_found_through_any_wrapping(examine,
         def draw(self, n):
             return self.net(n)
 
+        def __call__(self, n):
+            return self.net(n)
+
     owner = Owner()
     owner.net = G
     box = {"nets": [G]}
+
+    def late(n):
+        return unset(n) if n < 0 else G(n)
+
+    wrapped = lambda n: (lambda: G(n))()  # noqa: E731
     for generator in (
-        G, G.forward, owner.draw, lambda n: G(n), lambda n: box["nets"][0](n), functools.partial(Album.forward, G)
+        *(G, G.forward, owner, owner.draw, functools.partial(Album.forward, G), late),
+        *(lambda n: G(n), lambda n, *, net=G: net(n), lambda n: box["nets"][0](n)),
+        *(lambda n: torch.cat([G(n) for _ in range(1)]), lambda n: next(G(n) for _ in range(1)), wrapped),
     ):  # fmt: skip
         assert vitals.nets_of(generator) == [G]
-    assert examine(x, generator=owner.draw).names == ("train_eval_gap",)
+    for generator in (owner.draw, owner, lambda n: torch.cat([G(n) for _ in range(1)])):
+        assert examine(x, generator=generator).names == ("train_eval_gap",)
+    if not G.training:
+        unset = G  # so that `late` refers to a variable that is not filled
+    examine(None, generator=G)  # in eval mode, and nothing moves
     assert G.training
     assert all(torch.equal(value, before[name]) for name, value in G.state_dict().items())
 
 
 def test_other_images_than_those_given_are_a_gap(examine, sound):
     x = sound.pixels[:N]
-    assert examine(x, generator=lambda n: -x[:n]).names == ("train_eval_gap",)
+    assert examine(x, generator=lambda n: -sound.pixels[:n]).names == ("train_eval_gap",)
     assert examine(None, generator=lambda n: sound.pixels[torch.randint(1500, (n,))]).names == ("partial_collapse",)
 
 
@@ -155,6 +189,10 @@ CURVES = [
     ({"d_real": 0.6 + noise(100, 0.05), "d_fake": 0.4 + noise(100, 0.05, 1)}, ()),
     ({"d_real": 1 + noise(100, 1), "d_fake": -1 + noise(100, 1, 1)}, ()),
     ({"g_grad_norm": 0.2 + torch.exp(-T / 100)}, ()),
+    ({"g_grad_norm": torch.where(T == 10, 1e3, 1 + noise(1000, 0.1))}, ()),  # a single spike
+    ({"d_loss": -0.001 + noise(1000, 3e-4)}, ()),  # a critic with clipped weights
+    ({"d_real": 4 + noise(100, 0.5), "d_fake": -4 + noise(100, 0.5), "d_loss": -8 + noise(100, 1)}, ()),
+    ({"d_real": 2e-4 + noise(100, 1e-4), "d_fake": -2e-4 + noise(100, 1e-4, 1)}, ()),  # small, but it tells them apart
     ({"d_loss": 0.01 + noise(1000, 0.005).abs(), "g_loss": 6 + noise(1000, 1)}, ("discriminator_saturated",)),
     ({"d_real": torch.full((100,), 0.99), "d_fake": 0.01 + noise(100, 1e-3)}, ("discriminator_saturated",)),
     ({"d_real": 8 + noise(100, 1), "d_fake": -8 + noise(100, 1)}, ("discriminator_saturated",)),
@@ -175,7 +213,18 @@ def test_curves(history, names):
     assert tuple(finding.name for finding in found) == names
 
 
-@pytest.mark.parametrize("bad", [[1], "abc", {"d_loss": "abc"}, {"d_loss": 1.0}, {"d_loss": torch.ones(3, 2)}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [1],
+        "abc",
+        {"d_loss": "abc"},
+        {"d_loss": 1.0},
+        torch.ones(2),
+        {"d_loss": [10**400]},
+        {"d_loss": torch.ones(3, 2)},
+    ],
+)
 def test_a_history_that_is_none_is_named(train, sound, bad):
     with pytest.raises(BadInput, match="history"):
         doctor.examine(sound.pixels[:64], train.pixels[:200], history=bad)
