@@ -12,6 +12,7 @@ from torch import Tensor
 from gantutor import metrics, symptoms
 from gantutor.diagnosis import Evidence, Finding, grade
 from gantutor.intake import Patient
+from gantutor.nearest import clusters, neighbours
 
 CLOSE = 1500  # samples looked at closely: grain, copies, repetitions
 
@@ -231,9 +232,9 @@ def by_cluster(p: Patient, seen: Seen) -> Iterator[Finding]:
     """Without known classes: clusters of the real images take their place, so only gross errors are named."""
     count = max(5, min(30, len(p.real) // 100, len(p.x) // 30))
     known = torch.cat([seen["real"][0], seen["held"][0]])  # (M, d)
-    centres = metrics.clusters(seen["real"][0][:5000], count)
+    centres = clusters(seen["real"][0][:5000], count)
     mine, theirs = (
-        torch.bincount(metrics.neighbours(features, centres)[1][:, 0], minlength=count).double() / len(features)
+        torch.bincount(neighbours(features, centres)[1][:, 0], minlength=count).double() / len(features)
         for features in (seen["x"][0], known)
     )
     error = (theirs * (1 - theirs) * (1 / len(p.x) + 1 / len(known))).sqrt()

@@ -13,7 +13,7 @@ in blocks: nothing of size N×N is ever held.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -24,6 +24,16 @@ from gantutor.errors import BadInput, whole
 from gantutor.errors import real as number
 from gantutor.labels import check_labels, classes_of
 from gantutor.models import evaluating
+from gantutor.nearest import (
+    checked,
+    checked_pair,
+    clusters,
+    exact_distances,
+    in_blocks,
+    neighbours,
+    same_width,
+    squared_distances,
+)
 
 # --- two clouds as wholes --------------------------------------------------------------------------------------------
 
@@ -41,7 +51,7 @@ def frechet(a: Tensor, b: Tensor) -> float:
     Raises:
         BadInput: the shapes do not fit, there are fewer than two examples, or a feature is NaN or infinite.
     """
-    a, b = _pair(a, b)
+    a, b = checked_pair(a, b)
     A, B = torch.cov(a.T).reshape(a.shape[1], -1), torch.cov(b.T).reshape(b.shape[1], -1)  # (d, d)
     # tr (AB)^½ = tr (A^½ B A^½)^½, and that product is symmetric: no complex roots, no matrix square root.
     values, vectors = torch.linalg.eigh(A)
@@ -65,7 +75,7 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
     Raises:
         BadInput: as `frechet`.
     """
-    a, b = _pair(a, b)
+    a, b = checked_pair(a, b)
     return _kernel_within(a) + _kernel_within(b) - 2 * _kernel_sum(a, b) / (len(a) * len(b))
 
 
@@ -77,7 +87,7 @@ def _kernel_within(x: Tensor) -> float:
 
 def _kernel_sum(a: Tensor, b: Tensor) -> float:
     total = 0.0
-    for rows in _blocks(len(a), len(b)):
+    for rows in in_blocks(len(a), len(b)):
         k = (a[rows] @ b.T).div_(a.shape[1]).add_(1).flatten()  # (n·M,)
         total += torch.dot(k, k.square()).item()
     return total
@@ -98,54 +108,6 @@ def score(sampler: Callable[[int], Tensor], j: judge.Judge, reference: Tensor, n
 
 
 # --- neighbours ------------------------------------------------------------------------------------------------------
-
-SPARE = 4  # candidates beyond k whose distance is computed exactly
-
-
-def neighbours(queries: Tensor, base: Tensor, k: int = 1, exclude_self: bool = False) -> tuple[Tensor, Tensor]:
-    """The k nearest examples of `base` to each query, nearest first: distances float64 (N, k), indices int64 (N, k).
-
-    The search uses x² + y² − 2xy, which is off by about 10⁻¹³ of the squares; the distances of what it finds are then
-    computed directly, so an exact copy is at exactly 0. Which of equally near examples are found is open.
-
-    Args:
-        queries: features (N, d); base: features (M, d), M ≥ k. Computed in float64.
-        exclude_self: `base` is `queries`, and an example is no neighbour of itself (its copies are); M > k.
-
-    Raises:
-        BadInput: the shapes do not fit, `base` has too few examples, or a feature is NaN or infinite.
-    """
-    k = whole("k", k, least=1)
-    queries, base = _pair(queries, base, least=1)
-    if exclude_self and not torch.equal(queries, base):
-        raise BadInput("exclude_self is for a set against itself: give the same features twice.")
-    if (others := len(base) - bool(exclude_self)) < k:
-        raise BadInput(f"{k} neighbours of each were asked for, and there are {others}: give more, or a smaller k.")
-    distances, index = queries.new_empty(len(queries), k), torch.empty(len(queries), k, dtype=torch.int64)
-    for rows, squares in _squares(queries, base):  # (n, M)
-        me = torch.arange(len(queries))[rows, None] if exclude_self else None  # (n, 1)
-        if exclude_self:
-            squares.scatter_(1, me, math.inf)
-        near = squares.topk(min(k + SPARE, others), largest=False).indices.sort(1).values  # (n, k + SPARE)
-        exact = _exact(queries[rows], base, near)
-        distances[rows], order = (part[:, :k] for part in exact.sort(dim=1, stable=True))
-        index[rows] = near.gather(1, order)
-    return distances, index
-
-
-def _exact(queries: Tensor, base: Tensor, index: Tensor) -> Tensor:
-    """Distances (n, k) of the queries (n, d) to the examples `index` (n, k) of the base, without cancellation."""
-    return torch.stack([(queries - base[i]).square().sum(1) for i in index.T], 1).sqrt()
-
-
-def _squares(queries: Tensor, base: Tensor, error: int = 0) -> Iterator[tuple[slice, Tensor]]:
-    """Squared distances in blocks of queries: (rows, (n, M)). `error` −1 or 1: a bound below or above the true ones."""
-    middle = base.mean(0)  # less is lost to rounding around the middle
-    queries, base = queries - middle, base - middle
-    bound = 1 + error * (queries.shape[1] + 8) * torch.finfo(queries.dtype).eps
-    own, theirs = bound * queries.square().sum(1, keepdim=True), bound * base.square().sum(1)  # (N, 1), (M,)
-    for rows in _blocks(len(queries), len(base)):
-        yield rows, torch.addmm(theirs, queries[rows], base.T, alpha=-2).add_(own[rows])
 
 
 class PrecisionRecall(NamedTuple):
@@ -170,7 +132,7 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> PrecisionRecall:
         BadInput: the shapes do not fit, there are k or fewer examples, or a feature is NaN or infinite.
     """
     k = whole("k", k, least=1)
-    real, fake = _pair(real, fake, least=k + 1)
+    real, fake = checked_pair(real, fake, least=k + 1)
     among_real, _ = _balls(fake, real, _radii(real, k), closed=True)
     among_fake, _ = _balls(real, fake, _radii(fake, k), closed=True)
     return PrecisionRecall(*((hits > 0).double().mean().item() for hits in (among_real, among_fake)))
@@ -199,7 +161,7 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> DensityCoverage:
         BadInput: the shapes do not fit, there are k or fewer real examples, or a feature is NaN or infinite.
     """
     k = whole("k", k, least=1)
-    real, fake = _features(real, least=k + 1), _features(fake, least=1)
+    real, fake = checked(real, least=k + 1), checked(fake, least=1)
     per_fake, per_ball = _balls(fake, real, _radii(real, k), closed=False)
     return DensityCoverage(per_fake.double().mean().item() / k, (per_ball > 0).double().mean().item())
 
@@ -214,10 +176,10 @@ def _balls(points: Tensor, centres: Tensor, radii: Tensor, closed: bool) -> tupl
 
     A point on the edge is in a closed ball and not in an open one, also where rounding would decide otherwise.
     """
-    _same_width(points, centres)
+    same_width(points, centres)
     per_point, per_ball = torch.zeros(len(points), dtype=torch.int64), torch.zeros(len(centres), dtype=torch.int64)
     limits = radii.square()
-    for rows, squares in _squares(points, centres, error=-1 if closed else 1):  # (n, M)
+    for rows, squares in squared_distances(points, centres, error=-1 if closed else 1):  # (n, M)
         inside = squares <= limits if closed else squares < limits
         per_point[rows] = inside.sum(1)
         per_ball += inside.sum(0)
@@ -233,7 +195,7 @@ def diversity(features: Tensor) -> float:
     Args:
         features: (N, d), N ≥ 2, from a judge, or pixels flattened. Raises `BadInput` as `frechet`.
     """
-    return (2 * _features(features).var(0).sum()).sqrt().item()
+    return (2 * checked(features).var(0).sum()).sqrt().item()
 
 
 # --- modes -----------------------------------------------------------------------------------------------------------
@@ -341,7 +303,7 @@ def strokes_coverage(
         BadInput: the shapes do not fit, a feature is NaN or infinite, or some mode is missing in the reference.
     """
     quantile = number("quantile", quantile, above=0, most=1)
-    reference = _features(reference_features)
+    reference = checked(reference_features)
     if not isinstance(factors, strokes.Strokes):
         raise BadInput(
             f"factors is a {type(factors).__name__}: give the strokes.Strokes that the reference comes from."
@@ -385,36 +347,13 @@ def different_bins(real: Tensor, fake: Tensor, bins: int = 100, alpha: float = 0
     """
     bins = whole("bins", bins, least=2)
     critical = math.sqrt(2) * torch.erfinv(torch.tensor(1 - _share("alpha", alpha), dtype=torch.float64))
-    real, fake = _pair(real, fake, least=5 * bins, why=f"{bins} bins need five for each")
+    real, fake = checked_pair(real, fake, least=5 * bins, why=f"{bins} bins need five for each")
     centres = clusters(real, bins, seed)  # (K, d)
     n, m = len(real), len(fake)
     p, q = (neighbours(x, centres)[1][:, 0].bincount(minlength=len(centres)).double() / len(x) for x in (real, fake))
     pooled = (n * p + m * q) / (n + m)
     z = (p - q).abs() / (pooled * (1 - pooled) * (1 / n + 1 / m)).sqrt()  # NaN, so not different, with a single bin
     return DifferentBins((z > critical).sum().item(), len(centres), p, q)
-
-
-def clusters(x: Tensor, count: int, seed: int = 0, steps: int = 30) -> Tensor:
-    """k-means: centres float64 (K, d), by Lloyd's steps from a k-means++ start (Arthur & Vassilvitskii 2007).
-
-    K is `count`, or less if x (N, d), N ≥ 1, has fewer different examples.
-    """
-    x, count = _features(x, least=1), whole("count", count, least=1)
-    draw = torch.Generator().manual_seed(whole("seed", seed))
-    chosen = [torch.randint(len(x), (), generator=draw).item()]
-    rest = (x - x[chosen[-1]]).square().sum(1)  # squared distance to the nearest centre, (N,)
-    while len(chosen) < count and rest.max() > 0:
-        chosen.append(torch.multinomial(rest / rest.max(), 1, generator=draw).item())
-        rest = torch.minimum(rest, (x - x[chosen[-1]]).square().sum(1))
-    centres, before = x[chosen], None  # (K, d)
-    for _ in range(steps):
-        nearest = neighbours(x, centres)[1][:, 0]  # (N,)
-        if before is not None and torch.equal(nearest, before):
-            break
-        before, counts = nearest, nearest.bincount(minlength=len(centres))[:, None]
-        sums = torch.zeros_like(centres).index_add_(0, nearest, x)
-        centres = torch.where(counts > 0, sums / counts.clamp(min=1), centres)  # an empty bin stays where it is
-    return centres
 
 
 # --- is it new? ------------------------------------------------------------------------------------------------------
@@ -450,7 +389,7 @@ def birthday(features: Tensor, threshold: float, trials: int = 500, seed: int = 
     Raises:
         BadInput: the shape or the threshold does not fit, or a feature is NaN or infinite.
     """
-    x, threshold = _features(features), number("threshold", threshold, least=0)
+    x, threshold = checked(features), number("threshold", threshold, least=0)
     trials, draw = whole("trials", trials, least=1), torch.Generator().manual_seed(whole("seed", seed))
     order = torch.randperm(len(x), generator=draw)
     count, pairs = min(len(x), 64), _collisions(x[order[:64]], threshold)
@@ -469,11 +408,11 @@ def birthday(features: Tensor, threshold: float, trials: int = 500, seed: int = 
 def _collisions(x: Tensor, threshold: float) -> Tensor:
     """The pairs i < j whose distance is at most `threshold`, int64 (E, 2), the nearest first."""
     found = [torch.empty(0, 2, dtype=torch.int64)]
-    for rows, squares in _squares(x, x, error=-1):  # (n, N)
+    for rows, squares in squared_distances(x, x, error=-1):  # (n, N)
         pairs = (squares <= threshold**2).triu_(rows.start + 1).nonzero()
         found.append(pairs + torch.tensor([rows.start, 0]))
     pairs = torch.cat(found)
-    distances = _exact(x[pairs[:, 0]], x, pairs[:, 1:])[:, 0]
+    distances = exact_distances(x[pairs[:, 0]], x, pairs[:, 1:])[:, 0]
     near, order = distances.sort(stable=True)
     return pairs[order[near <= threshold]]
 
@@ -490,7 +429,7 @@ def same_image(real: Tensor, share: float = 0.001) -> float:
     Raises:
         BadInput: as `frechet`; or all examples are the same.
     """
-    x = _features(real).unique(dim=0)
+    x = checked(real).unique(dim=0)
     if len(x) < 2:
         raise BadInput("the real examples are all the same: choose the threshold by hand.")
     return neighbours(x, x, exclude_self=True)[0].quantile(_share("share", share)).item()
@@ -528,7 +467,7 @@ def memorisation(fake: Tensor, train: Tensor, held_out: Tensor, quantile: float 
         BadInput: the shapes do not fit, there are too few examples, or a feature is NaN or infinite.
     """
     quantile = _share("quantile", quantile)
-    fake, train, held_out = _features(fake, least=1), _features(train), _features(held_out)
+    fake, train, held_out = checked(fake, least=1), checked(train), checked(held_out)
     if len(held_out) < (least := math.ceil(1 / quantile)):
         raise BadInput(f"there are {len(held_out)} held-out examples: a quantile of {quantile:g} needs {least}.")
     different, inverse = train.unique(dim=0, return_inverse=True)
@@ -725,9 +664,9 @@ def report(
     if held_out is None:
         if held_out_probabilities is not None or probabilities is not None:
             raise BadInput("probabilities need a baseline: give held_out and held_out_probabilities too.")
-        order = torch.randperm(len(_features(real, least=200)), generator=draw)
+        order = torch.randperm(len(checked(real, least=200)), generator=draw)
         real, held_out = real[order[: len(real) // 2]], real[order[len(real) // 2 :]]
-    fake, real, held_out = (_features(x, least=100) for x in (fake, real, held_out))
+    fake, real, held_out = (checked(x, least=100) for x in (fake, real, held_out))
     count = min(len(fake), len(real), len(held_out))
     pick = [torch.randperm(len(x), generator=draw)[:count] for x in (fake, real, held_out)]
     rows = _rows(fake[pick[0]], real[pick[1]], held_out[pick[2]], seed)
@@ -779,39 +718,6 @@ def _class_rows(fake: Tensor, held_out: Tensor) -> list[tuple]:
 
 # --- tools -----------------------------------------------------------------------------------------------------------
 
-BLOCK = 2**20  # numbers of a matrix that are held at once, 8 MB: what does not fit the processor's cache is slow
-
-
-def _blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Slices that cut the rows of a (rows, columns) matrix into blocks of at most BLOCK numbers, or of one row."""
-    step = max(1, BLOCK // max(1, columns))
-    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
-
-
-def _features(x: Tensor, least: int = 2, why: str = "") -> Tensor:
-    """The features as float64 on the CPU, checked: (N, d), N ≥ least, d ≥ 1, finite. `why` says why so many."""
-    if not isinstance(x, Tensor):
-        raise BadInput(f"the features are a {type(x).__name__}: give a tensor (N, d).")
-    if x.ndim != 2 or len(x) < least or not x.shape[1]:
-        few = "two" if least == 2 else least
-        given = f" ({why})" if why else ""
-        raise BadInput(f"features of shape {tuple(x.shape)}: give (N, d) with at least {few} examples{given}.")
-    if not x.isfinite().all():
-        raise BadInput("the features hold NaN or infinite values: look at the images they were computed from.")
-    return x.detach().to("cpu", torch.float64)
-
-
-def _pair(a: Tensor, b: Tensor, least: int = 2, why: str = "") -> tuple[Tensor, Tensor]:
-    """Two sets of features of one judge, checked."""
-    a, b = _features(a, least, why), _features(b, least, why)
-    _same_width(a, b)
-    return a, b
-
-
-def _same_width(a: Tensor, b: Tensor) -> None:
-    if a.shape[1] != b.shape[1]:
-        raise BadInput(f"the features have {a.shape[1]} and {b.shape[1]} columns: use one judge for both.")
-
 
 def _probabilities(p: Tensor) -> Tensor:
     """The probabilities as float64 on the CPU, checked: (N, K), N ≥ 2, each row a distribution."""
@@ -853,7 +759,7 @@ def _logits(D: nn.Module, x: Tensor, y: Tensor, batch_size: int = 1000) -> Tenso
 
 def _by_class(*sides: tuple[Tensor, Tensor]) -> list[tuple[Tensor, ...]]:
     """For each class that occurs in the (features, labels) of any side: its features, at least two, of every side."""
-    sides = [(_features(x), _on_cpu(labels)) for x, labels in sides]
+    sides = [(checked(x), _on_cpu(labels)) for x, labels in sides]
     for x, labels in sides:
         if not isinstance(labels, Tensor) or labels.dtype not in INTEGERS or labels.shape != x.shape[:1]:
             given = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else repr(labels)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gantutor import metrics
 from gantutor.models import seeded
+from gantutor.nearest import neighbours
 
 # --- pixels ----------------------------------------------------------------------------------------------------------
 
@@ -69,7 +69,7 @@ def scales(x: Tensor, real: Tensor) -> list[Scale]:
 
 def distance_to(x: Tensor, real: Tensor) -> float:
     """Median distance between the thumbnail of a sample and the nearest real one."""
-    return metrics.neighbours(thumbnails(x, 7), thumbnails(real, 7))[0].median().item()
+    return neighbours(thumbnails(x, 7), thumbnails(real, 7))[0].median().item()
 
 
 def levels(x: Tensor) -> int:
@@ -96,7 +96,7 @@ class Grain(NamedTuple):
 
 def grain(x: Tensor, real: Tensor, k: int = 8) -> Grain:
     """Compare each sample with the `k` real images whose 7×7 thumbnails are nearest; medians over the samples."""
-    near = metrics.neighbours(thumbnails(x, 7), thumbnails(real, 7), k)[1]  # (N, k)
+    near = neighbours(thumbnails(x, 7), thumbnails(real, 7), k)[1]  # (N, k)
     mine, theirs = structure(x), structure(real)[near].mean(1)  # (N, 5)
     small = torch.tensor([1e-3, 1e-3, 1e-3, 1e-4])
     logs = (mine[:, :4] + small).log() - (theirs[:, :4] + small).log()
@@ -246,7 +246,7 @@ def lone(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
 
     The base may hold an image several times: the second nearest is the first of the next three that is another image.
     """
-    distances, index = metrics.neighbours(queries, base, min(4, len(base)))  # (N, 4) each
+    distances, index = neighbours(queries, base, min(4, len(base)))  # (N, 4) each
     others = torch.stack([(base[i] - base[index[:, 0]]).abs().amax(1) > 1e-3 for i in index.T[1:]], 1)  # (N, 3)
     second = distances.gather(1, 1 + others.double().argmax(1, keepdim=True))[:, 0]
     ratio = distances[:, 0] / second.clamp(min=1e-6)
@@ -284,8 +284,8 @@ def repeating(x: Tensor, real: Tensor) -> Tensor:
     About 1 for samples that are as varied as the data; near 0 where samples repeat each other.
     """
     mine, theirs = thumbnails(x, 14), thumbnails(real[: len(x)], 14)
-    among = metrics.neighbours(mine, mine, 1, exclude_self=True)[0][:, 0]
-    return among / metrics.neighbours(mine, theirs, 1)[0][:, 0].clamp(min=1e-6)
+    among = neighbours(mine, mine, 1, exclude_self=True)[0][:, 0]
+    return among / neighbours(mine, theirs, 1)[0][:, 0].clamp(min=1e-6)
 
 
 def strangeness(x: Tensor, real: Tensor) -> Tensor:
@@ -294,8 +294,8 @@ def strangeness(x: Tensor, real: Tensor) -> Tensor:
     Near 1 for images of the same kind, in crowded regions and in empty ones; above it for images of another kind.
     """
     mine, theirs = thumbnails(x, 14), thumbnails(real, 14)
-    distances, index = metrics.neighbours(mine, theirs)  # (N, 1) each
-    own = metrics.neighbours(theirs[index[:, 0]], theirs, 2)[0][:, 1]  # (N,): the nearest is the image itself
+    distances, index = neighbours(mine, theirs)  # (N, 1) each
+    own = neighbours(theirs[index[:, 0]], theirs, 2)[0][:, 1]  # (N,): the nearest is the image itself
     return distances[:, 0] / own.clamp(min=1e-6)
 
 

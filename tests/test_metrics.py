@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from gantutor import data, judge, metrics, models, strokes, toy
+from gantutor import data, judge, metrics, models, nearest, strokes, toy
 from gantutor.errors import BadInput
 
 RANDOM = torch.Generator()
@@ -395,37 +395,6 @@ def test_bad_probabilities_are_named(p, message):
 # --- neighbours ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("exclude_self", [False, True])
-def test_neighbours_agree_with_scikit_learn(exclude_self):
-    from sklearn.neighbors import NearestNeighbors
-
-    base = torch.randn(300, 5, generator=RANDOM, dtype=torch.float64)
-    queries = base if exclude_self else torch.randn(200, 5, generator=RANDOM, dtype=torch.float64)
-    oracle = NearestNeighbors(n_neighbors=4, algorithm="kd_tree").fit(base.numpy())
-    expected, index = oracle.kneighbors(None if exclude_self else queries.numpy())
-    found = metrics.neighbours(queries, base, 4, exclude_self)
-    assert found[0].numpy() == pytest.approx(expected, rel=1e-12)
-    assert (found[1].numpy() == index).all()
-
-
-def test_copies_are_at_distance_zero_even_far_from_the_origin():
-    base = torch.randn(500, 64, generator=RANDOM, dtype=torch.float64) + 1e8
-    distances, index = metrics.neighbours(base[100:200], base)
-    assert (distances == 0).all()
-    assert torch.equal(index[:, 0], torch.arange(100, 200))
-    one = torch.ones(20, 3)
-    distances, index = metrics.neighbours(one, one, 3, exclude_self=True)
-    assert (distances == 0).all()
-    assert (index != torch.arange(20)[:, None]).all()
-
-
-def test_of_equally_near_examples_the_first_comes_first():
-    base = torch.tensor([[2.0], [0.0], [2.0], [5.0]])
-    distances, index = metrics.neighbours(torch.tensor([[1.0], [4.0]]), base, 3)
-    assert index.tolist() == [[0, 1, 2], [3, 0, 2]]
-    assert distances.tolist() == [[1, 1, 1], [1, 2, 2]]
-
-
 def test_results_do_not_depend_on_the_size_of_the_blocks(monkeypatch):
     real, fake = torch.randn(230, 6, generator=RANDOM), torch.randn(170, 6, generator=RANDOM) * 0.8
     fake[:20] = real[:20]
@@ -441,17 +410,10 @@ def test_results_do_not_depend_on_the_size_of_the_blocks(monkeypatch):
 
     whole, kernel = everything()
     for block in (1, 1000, 229 * 7):
-        monkeypatch.setattr(metrics, "BLOCK", block)
+        monkeypatch.setattr(nearest, "BLOCK", block)
         parts, other = everything()
         assert parts == whole
         assert other == pytest.approx(kernel, rel=1e-9)
-
-
-def test_no_block_is_larger_than_allowed():
-    for rows, columns in ((10_000, 10_000), (60_000, 10_000), (3, 10**7)):
-        blocks = list(metrics._blocks(rows, columns))
-        assert sum(b.stop - b.start for b in blocks) == rows
-        assert max(b.stop - b.start for b in blocks) * columns <= max(metrics.BLOCK, columns)
 
 
 def test_nothing_of_the_size_of_all_pairs_is_held():
@@ -703,25 +665,6 @@ def test_strokes_coverage_sees_a_style_that_is_missing_within_a_digit():
 
 
 # --- different bins --------------------------------------------------------------------------------------------------
-
-
-def test_clusters_are_as_good_as_those_of_scikit_learn():
-    from sklearn.cluster import KMeans
-
-    x = torch.rand(1000, 4, generator=RANDOM, dtype=torch.float64)
-    spread = metrics.neighbours(x, metrics.clusters(x, 20))[0].square().sum().item()
-    theirs = [KMeans(20, n_init=1, random_state=seed).fit(x.numpy()).inertia_ for seed in range(5)]
-    assert spread == pytest.approx(np.mean(theirs), rel=0.05)
-
-
-def test_clusters_find_clear_modes():
-    modes = toy.grid()
-    centres = metrics.clusters(modes.sample(2000, 0), 25)
-    distances, index = metrics.neighbours(modes.means, centres)
-    assert distances.max() < 0.05
-    assert len(index.unique()) == 25
-    assert torch.equal(centres, metrics.clusters(modes.sample(2000, 0), 25, seed=0))
-    assert len(metrics.clusters(torch.eye(3).repeat(9, 1), 10)) == 3
 
 
 def test_different_bins_agree_with_the_chi_squared_test_of_scipy():
