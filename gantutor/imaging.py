@@ -159,22 +159,23 @@ Seen = Mapping[str, tuple[Tensor, Tensor | None]]  # of "x", "real" and "held": 
 def contents(p: Patient, unspoiled: bool) -> Iterator[Finding]:
     """Are the images convincing, are all kinds there, and in due proportion?"""
     seen = {name: p.eyes.look(x) for name, x in (("x", p.x), ("real", p.real), ("held", p.held))}
-    density, *findings = fidelity(p, seen)
+    repeated = repetitive(p)
+    density, *findings = fidelity(p, seen, repeats=repeated is not None)
     if unspoiled:
         yield from findings
-    if (density >= 0.5 or not unspoiled) and (finding := repetitive(p)) is not None:
-        yield finding
+    if repeated is not None and (density >= 0.5 or not unspoiled):
+        yield repeated
     if density >= 0.25:
         yield from (by_cluster if seen["x"][1] is None else by_class)(p, seen)
         yield from obedience(p, seen["x"][1])
 
 
-def fidelity(p: Patient, seen: Seen) -> Iterator[float | Finding]:
+def fidelity(p: Patient, seen: Seen, repeats: bool) -> Iterator[float | Finding]:
     """The density of the samples among real images, over that of held-out ones; then a finding if they are strange.
 
     They are if they lie off the real images in pixels, or if precision, density and the judge's certainty together say
-    so in features. Where these are only rather low, the judge's Fréchet distance decides: a GAN trained for too short a
-    time is a little off everywhere.
+    so in features. Where these are only rather low, the judge's Fréchet distance decides, for a GAN trained for too
+    short a time is a little off everywhere; but of few images that repeat each other it says nothing.
     """
     base, numbers = seen["real"][0][:4000], []
     strange = [symptoms.strangeness(x[:500], p.real[:8000]).median().item() for x in (p.x, p.held)]
@@ -187,7 +188,7 @@ def fidelity(p: Patient, seen: Seen) -> Iterator[float | Finding]:
     shares = [a / max(b, 1e-6) for a, b in zip(*numbers, strict=True)]
     yield shares[1]
     off, convincing = strange[0] / max(strange[1], 0.8), sum(shares) / len(shares)  # less than 0.8: held-out copies
-    distance, floor = distances(p, seen) if convincing < 0.87 and len(shares) == 3 else (0.0, 0.0)
+    distance, floor = distances(p, seen) if not repeats and convincing < 0.87 and len(shares) == 3 else (0.0, 0.0)
     far = distance > floor + max(0.07, floor)
     if off > 1.18 or convincing < 0.65 or far:
         evidence = [Evidence("distance to real images, over that of held-out ones", off, "0.9 to 1.15")]
