@@ -228,6 +228,48 @@ def test_bad_input_is_one_sentence(examine, sound):
     assert "range_mismatch" not in doctor.examine(x, same).names  # a reference that hardly varies
 
 
+SHARES = [  # of the last kinds, their real share, what the others are multiplied with -> the finding
+    ({0: 0.50}, ()),
+    ({0: 0.42}, ("mode_imbalance",)),  # few: 0.45
+    ({0: 1.70}, ()),
+    ({0: 1.95}, ("mode_imbalance",)),  # many: 1.8
+    ({0: 0.14}, ("mode_imbalance",)),
+    ({0: 0.10}, ("partial_collapse",)),  # rare: 0.12
+    ({i: 0.78 for i in range(5)}, ()),
+    ({i: 0.70 for i in range(5)}, ("mode_imbalance",)),  # together more than 0.12
+]
+
+
+@pytest.mark.parametrize(("changes", "names"), SHARES)
+def test_shares_just_within_and_just_beyond_the_limits(changes, names):
+    theirs, factors = torch.full((10,), 0.1), torch.ones(10)
+    for kind, factor in changes.items():
+        factors[kind] = factor
+    rest = factors == 1
+    factors[rest] = (10 - factors[~rest].sum()) / rest.sum()
+    found = imaging.proportions(
+        theirs * factors, theirs, torch.full((10,), 1e-3), tuple("0123456789"), 0.12, 0.02, 0.45, 1.8, 0.12
+    )
+    assert tuple(finding.name for finding in found) == names
+
+
+@pytest.mark.parametrize(("share", "name"), [(0.015, "mode_imbalance"), (0.025, "partial_collapse")])
+def test_a_kind_that_is_rare_anyway_is_no_collapse(share, name):
+    theirs = torch.tensor([share, *[(1 - share) / 9] * 9])
+    mine = torch.tensor([0.0, *[1 / 9] * 9])
+    found = imaging.proportions(mine, theirs, torch.full((10,), 1e-3), tuple("0123456789"), 0.12, 0.02, 0.45, 1.8, 0.12)
+    assert [finding.name for finding in found] == [name]
+
+
+def test_what_lies_within_three_standard_errors_is_chance():
+    theirs, mine = torch.full((10,), 0.1), torch.tensor([0.0, *[1 / 9] * 9])
+    for error, names in ((0.024, ["partial_collapse"]), (0.026, [])):
+        found = imaging.proportions(
+            mine, theirs, torch.full((10,), error), tuple("0123456789"), 0.12, 0.02, 0.45, 1.8, 0.12
+        )
+        assert [finding.name for finding in found] == names
+
+
 def test_a_reference_of_many_classes_and_one_of_few_images():
     kinds = torch.rand(300, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     mine, theirs = torch.full((300,), 1 / 300), torch.full((300,), 1 / 300)

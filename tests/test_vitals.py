@@ -202,6 +202,26 @@ CURVES = [
     ({"d_loss": 1.3 + 0.2 * torch.sin(T / 10) + noise(1000, 0.1)}, ("oscillation",)),
     ({"d_loss": 1.3 + T / 5000 * torch.sin(T / 20)}, ("oscillation",)),
     ({"anything": [0.0] * 59 + [math.inf]}, ("non_finite",)),
+    # just within each limit, and just beyond it
+    ({"d_loss": [0.0] * 39}, ()),
+    ({"d_loss": [0.0] * 40}, ("discriminator_saturated",)),
+    ({"d_loss": 0.06 + noise(1000, 0.004)}, ()),
+    ({"d_loss": 0.04 + noise(1000, 0.004)}, ("discriminator_saturated",)),
+    ({"d_loss": 1.4 + noise(1000, 2e-3)}, ()),
+    ({"d_loss": 1.4 + noise(1000, 1e-3)}, ("discriminator_blind",)),
+    ({"d_real": 0.93 + noise(100, 0.005), "d_fake": 0.07 + noise(100, 0.005, 1)}, ()),
+    ({"d_real": 0.96 + noise(100, 0.005), "d_fake": 0.04 + noise(100, 0.005, 1)}, ("discriminator_saturated",)),
+    ({"d_real": 0.96 + noise(100, 0.005), "d_fake": 0.07 + noise(100, 0.005, 1)}, ()),
+    ({"d_real": 0.5 + noise(100, 2e-3), "d_fake": 0.5 + noise(100, 2e-3, 1)}, ()),
+    ({"d_real": 0.5 + noise(100, 1e-4), "d_fake": 0.5 + noise(100, 1e-4, 1)}, ("discriminator_blind",)),
+    ({"g_grad_norm": torch.where(T < 500, 1.0, 0.015)}, ()),
+    ({"g_grad_norm": torch.where(T < 500, 1.0, 0.008)}, ("vanishing_generator_signal",)),
+    ({"g_grad_norm": [2e-6] * 40}, ()),
+    ({"g_grad_norm": [5e-7] * 40}, ("vanishing_generator_signal",)),
+    ({"d_loss": 1.3 + 0.025 * torch.sin(T / 10) + noise(1000, 0.005)}, ()),
+    ({"d_loss": 1.3 + 0.035 * torch.sin(T / 10) + noise(1000, 0.005)}, ("oscillation",)),
+    ({"d_loss": 1.3 + 0.10 * torch.sin(T / 10) + noise(1000, 0.1)}, ()),
+    ({"d_loss": 1.3 + 0.14 * torch.sin(T / 10) + noise(1000, 0.1)}, ("oscillation",)),
 ]  # fmt: skip
 
 
