@@ -226,7 +226,11 @@ def by_class(p: Patient, seen: Seen) -> Iterator[Finding]:
     known = torch.cat([seen["real"][1], seen["held"][1]])  # (M, K)
     mine, theirs = (symptoms.shares(logits, prior) for logits in (seen["x"][1], known))
     error = symptoms.share_errors(known, prior, theirs) * math.sqrt(1 + len(known) / len(p.x))
-    yield from proportions(mine, theirs, error, p.eyes.classes, rare=0.12, least=0.02, few=0.45, many=1.8, shift=0.12)
+    named, usual = (torch.bincount(x.argmax(1), minlength=len(mine)) / len(x) for x in (seen["x"][1], known))
+    counted = theirs * named / usual.clamp(min=1e-9)
+    yield from proportions(
+        mine, counted, theirs, error, p.eyes.classes, rare=0.12, least=0.02, few=0.45, many=1.8, shift=0.12
+    )
 
 
 def by_cluster(p: Patient, seen: Seen) -> Iterator[Finding]:
@@ -240,11 +244,12 @@ def by_cluster(p: Patient, seen: Seen) -> Iterator[Finding]:
     )
     error = (theirs * (1 - theirs) * (1 / len(p.x) + 1 / len(known))).sqrt()
     names = tuple(f"cluster {k}" for k in range(count))
-    yield from proportions(mine, theirs, error, names, rare=0.2, least=0.25, few=0, many=math.inf, shift=0.35)
+    yield from proportions(mine, mine, theirs, error, names, rare=0.2, least=0.25, few=0, many=math.inf, shift=0.35)
 
 
 def proportions(
     mine: Tensor,
+    counted: Tensor,
     theirs: Tensor,
     error: Tensor,
     names: Sequence[str],
@@ -257,12 +262,14 @@ def proportions(
     """Compare shares of kinds (K,) of samples and of real images; what is within three standard errors is chance.
 
     Kinds below `rare` times their share are missing, a collapse if they make up `least` of the real images. A kind is
-    off below `few` or above `many` times its share, and all of them are if they differ by `shift` in total.
+    off below `few` or above `many` times its share, and all of them are if they differ by `shift` in total; so must
+    say both estimates of the samples' shares, `mine` and `counted`, for images that are hard to read mislead the first.
     """
-    ratio = mine / theirs.clamp(min=1e-9)
+    ratio, counts = (x / theirs.clamp(min=1e-9) for x in (mine, counted))
     common = theirs > min(0.004, 0.4 / len(theirs))
     apart = ((mine - theirs).abs() > 3 * error + 0.25 * theirs) & common
-    missing, off = apart & (ratio < rare), apart & ((ratio < few) | (ratio > many))
+    missing = apart & (ratio < rare)
+    off = apart & (((ratio < few) & (counts < few)) | ((ratio > many) & (counts > many)))
     lost = theirs[missing].sum().item()
     if lost > least:
         kinds = ", ".join(names[k] for k in missing.nonzero().flatten().tolist())
@@ -272,7 +279,7 @@ def proportions(
         )
         yield Finding("partial_collapse", grade(lost, 0.15, 0.4), evidence, f"Hardly there: {kinds}.")
         return
-    variation = ((mine - theirs).abs().sum() / 2).item()
+    variation = min(((x - theirs).abs().sum() / 2).item() for x in (mine, counted))
     if off.any() or variation > shift + 0.4 * error.sum():  # 0.4: E|normal| / 2
         worst = max(common.nonzero().flatten().tolist(), key=lambda k: abs(math.log(ratio[k] + 1e-9)))
         evidence = (

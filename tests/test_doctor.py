@@ -248,16 +248,36 @@ def test_shares_just_within_and_just_beyond_the_limits(changes, names):
     rest = factors == 1
     factors[rest] = (10 - factors[~rest].sum()) / rest.sum()
     found = imaging.proportions(
-        theirs * factors, theirs, torch.full((10,), 1e-3), tuple("0123456789"), 0.12, 0.02, 0.45, 1.8, 0.12
+        theirs * factors,
+        theirs * factors,
+        theirs,
+        torch.full((10,), 1e-3),
+        tuple("0123456789"),
+        0.12,
+        0.02,
+        0.45,
+        1.8,
+        0.12,
     )
     assert tuple(finding.name for finding in found) == names
+
+
+def test_an_imbalance_must_show_in_both_estimates_of_the_shares():
+    theirs = torch.full((10,), 0.1)
+    off = torch.tensor([0.25, *[0.75 / 9] * 9])
+    limits = dict(rare=0.12, least=0.02, few=0.45, many=1.8, shift=0.12)
+    for mine, counted, number in ((off, off, 1), (off, theirs, 0), (theirs, off, 0)):
+        found = list(imaging.proportions(mine, counted, theirs, 0.01 * theirs, tuple("0123456789"), **limits))
+        assert len(found) == number
 
 
 @pytest.mark.parametrize(("share", "name"), [(0.015, "mode_imbalance"), (0.025, "partial_collapse")])
 def test_a_kind_that_is_rare_anyway_is_no_collapse(share, name):
     theirs = torch.tensor([share, *[(1 - share) / 9] * 9])
     mine = torch.tensor([0.0, *[1 / 9] * 9])
-    found = imaging.proportions(mine, theirs, torch.full((10,), 1e-3), tuple("0123456789"), 0.12, 0.02, 0.45, 1.8, 0.12)
+    found = imaging.proportions(
+        mine, mine, theirs, torch.full((10,), 1e-3), tuple("0123456789"), 0.12, 0.02, 0.45, 1.8, 0.12
+    )
     assert [finding.name for finding in found] == [name]
 
 
@@ -265,7 +285,7 @@ def test_what_lies_within_three_standard_errors_is_chance():
     theirs, mine = torch.full((10,), 0.1), torch.tensor([0.0, *[1 / 9] * 9])
     for error, names in ((0.024, ["partial_collapse"]), (0.026, [])):
         found = imaging.proportions(
-            mine, theirs, torch.full((10,), error), tuple("0123456789"), 0.12, 0.02, 0.45, 1.8, 0.12
+            mine, mine, theirs, torch.full((10,), error), tuple("0123456789"), 0.12, 0.02, 0.45, 1.8, 0.12
         )
         assert [finding.name for finding in found] == names
 
@@ -275,10 +295,10 @@ def test_a_reference_of_many_classes_and_one_of_few_images():
     mine, theirs = torch.full((300,), 1 / 300), torch.full((300,), 1 / 300)
     names = tuple(map(str, range(300)))
     limits = dict(rare=0.12, least=0.02, few=0.45, many=1.8, shift=0.12)
-    assert not list(imaging.proportions(mine, theirs, 0.01 * theirs, names, **limits))
+    assert not list(imaging.proportions(mine, mine, theirs, 0.01 * theirs, names, **limits))
     lost = theirs.clone()
     lost[:30] = 0
-    found = list(imaging.proportions(lost / lost.sum(), theirs, 0.01 * theirs, names, **limits))
+    found = list(imaging.proportions(lost / lost.sum(), lost / lost.sum(), theirs, 0.01 * theirs, names, **limits))
     assert [finding.name for finding in found] == ["partial_collapse"]
     labels = (torch.arange(75) % 2).tolist()
     d = doctor.examine(kinds[75:150], kinds[:75], real_labels=labels)
