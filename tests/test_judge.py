@@ -1,9 +1,10 @@
+import math
 import os
 
 import pytest
 import torch
 
-from gantutor import data, judge, strokes
+from gantutor import data, judge, metrics, strokes
 from gantutor.data import Images
 from gantutor.errors import BadInput
 
@@ -33,6 +34,16 @@ def test_features_and_logits_belong_together_whatever_the_batch():
     assert features.shape == (50, 64)
     torch.testing.assert_close(logits, j(pixels), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(logits, features @ j.head.weight.T + j.head.bias, rtol=1e-4, atol=1e-4)
+
+
+def test_the_smoothing_of_the_labels_is_taken_back():
+    logits = torch.tensor([[1000.0, 0, 0], [0, 0, 0], [math.log(0.9), math.log(0.08), math.log(0.02)]])
+    p = judge.probabilities(logits)
+    by_hand = [[1, 0, 0], [1 / 3] * 3, [(x - 0.05 / 3) / 0.95 for x in (0.9, 0.08, 0.02)]]
+    torch.testing.assert_close(p, torch.tensor(by_hand))
+    logits = judge.look(judge.load("strokes"), data.load("strokes", "test").pixels[:1000])[1]
+    smoothed, sharp = (metrics.inception_score(x) for x in (logits.softmax(1), judge.probabilities(logits)))
+    assert smoothed < 8 < 9 < sharp <= 10
 
 
 def test_stacked_pictures_are_read_channel_by_channel():
