@@ -41,13 +41,15 @@ def examine(
         samples: generated images (N, C, H, W) or (N, H, W), 500 or more for good eyesight, at least 64; floats in
             [-1, 1] (another range is a finding) or bytes. None: 2,000 are taken from `generator`.
         real: real images (M, C, H, W), best the whole training set, for copies are looked for in it.
-        labels: the classes that G was asked for, (N,), if it is conditional.
+        labels: the classes that G was asked for, (N,), if it is conditional; counted as `real_labels` are, without
+            them as the judge's classes are.
         real_labels: classes of the real images, (M,); `Images` bring them along.
         held_out: real images that were not trained on; without them a fifth of `real` is set apart.
         judge: a classifier of this data. Without one a shipped judge is taken where the data is known, else one is
             trained where labels are, else random convolutions have to do. The diagnosis says which.
-        generator: n -> n images. What its nets make in train mode is compared with what they make in eval mode.
-        discriminator: images (B, C, H, W) in [-1, 1] -> logits.
+        generator: n -> n images. What its nets make in train mode is compared with what they make in eval mode;
+            afterwards they are as they were.
+        discriminator: images (B, C, H, W) in [-1, 1] -> logits, or probabilities.
         history: numbers over the steps, by name: d_loss, g_loss, d_real and d_fake (logits or probabilities),
             g_grad_norm; others are looked at for NaN only.
         seed: of the doctor's own choices. The same seed gives the same diagnosis.
