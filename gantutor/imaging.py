@@ -140,7 +140,8 @@ def texture(p: Patient) -> Iterator[Finding]:
             ),
         )
         yield Finding("noisy", grade(grain.flat, 0.1, 0.25), evidence)
-    if grain.high < -0.9 and grain.high - grain.middle < -0.7 and grain.corner < -1.2:
+    fading = grain.high - grain.middle < -0.7 and grain.corner < -1.2  # the finer, the weaker
+    if grain.high < -0.9 and (fading or grain.corner < -4):  # a strong blur takes the middle away as well
         evidence = Evidence("power of fine detail, over that of real images, as a logarithm", grain.high, "-0.6 to 0.6")
         yield Finding("blurred", grade(-grain.high, 2, 4), (evidence,))
 

@@ -287,6 +287,7 @@ PLANTS: dict[str, dict[str, Plant]] = {
         "normal 1 px": lambda w: blur(w.some(), 1.0),
         "normal 1.5 px": lambda w: blur(w.some(), 1.5),
         "normal 2.5 px": lambda w: blur(w.some(), 2.5),
+        "normal 4 px": lambda w: blur(w.some(), 4.0),
         "mean of 3×3": lambda w: F.avg_pool2d(F.pad(w.some(), (1, 1, 1, 1), mode="replicate"), 3, 1),
         "half the size and back": lambda w: F.interpolate(F.avg_pool2d(w.some(), 2), scale_factor=2, mode="bilinear"),
     },

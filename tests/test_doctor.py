@@ -24,8 +24,9 @@ N = 500
 
 @pytest.fixture(scope="module")
 def ward(sound, train) -> ailments.Ward:
-    clouds = torch.rand(600, 1, 7, 7, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    other = Images("", nn.functional.interpolate(clouds, 28, mode="bilinear"), torch.zeros(600).long(), ("clouds",))
+    clouds = torch.rand(600, 1, 5, 5, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    blobs = nn.functional.interpolate(clouds, 28, mode="bilinear").mul(8).clamp(-1, 1)  # with edges
+    other = Images("", blobs, torch.zeros(600).long(), ("blobs",))
     return ailments.Ward(sound, train, other, N, torch.Generator())
 
 
@@ -44,6 +45,7 @@ PLANTED = [
     ("noisy", "normal 0.8"),
     ("noisy", "salt and pepper 3%"),
     ("blurred", "normal 1 px"),
+    ("blurred", "normal 4 px"),
     ("low_fidelity", "turned by 90°"),
     ("low_fidelity", "mean of two images"),
     ("low_fidelity", "half of them overlaid"),
