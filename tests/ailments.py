@@ -28,9 +28,14 @@ from gantutor.diagnosis import Diagnosis
 TABLE = Path(__file__).with_suffix(".md")
 HEAD = """# The doctor's exam
 
-Each row is one way to spoil {n} sound images (or to leave them sound), each column a data set and what the samples are
-compared with: `named`, the whole train split; `file`, 10,000 images of it, with or without labels. A tick: the first
-finding is the planted one. Otherwise the cell holds the first finding. Made by `python tests/ailments.py --write`.
+Each row is one way to spoil {n} sound images, or sound images with sick labels, nets or curves, or healthy ones: images
+held out, and samples of GANs that the package trained. Each column is a data set and what the samples are compared
+with: `named`, the whole train split; `file`, 10,000 images of it, with or without labels. A tick: the first finding is
+the planted one. Otherwise the cell holds the first finding, or `healthy`.
+
+Made by `python tests/ailments.py --n {n} --seed 20 --generators FOLDER --write`. FOLDER holds samples of
+`gantutor train MODEL --data DATA`, 10,000 each, as `MODEL-DATA-SECONDS.npz`: with `--seconds 60` or 180; without a
+number with `--steps 8000` (mlp), 6000 (dcgan) or 4000 (cdcgan).
 
 """
 
