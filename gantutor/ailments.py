@@ -86,7 +86,7 @@ AILMENTS = {
         "05_mode_collapse",
     ),
     "low_fidelity": Ailment(
-        "Most samples lie where real images do not: they are not convincing members of any class.",
+        "Samples lie where real images do not: too many are no convincing members of any class.",
         (
             "train longer, if the score still falls",
             "a better pair: convolutional, or told the classes",

@@ -179,7 +179,7 @@ def fidelity(p: Patient, seen: Seen, repeats: bool) -> Iterator[float | Finding]
     short a time is a little off everywhere; but of few images that repeat each other it says nothing.
     """
     base, numbers = seen["real"][0][:4000], []
-    strange = [symptoms.strangeness(x[:500], p.real[:8000]).median().item() for x in (p.x, p.held)]
+    apart = [symptoms.strangeness(x[:500], p.real[:8000]).median().item() for x in (p.x, p.held)]
     for name in ("x", "held"):
         mine, logits = (part if part is None else part[:2000] for part in seen[name])
         sure = [] if logits is None else [logits.softmax(1).amax(1).mean().item()]
@@ -188,10 +188,11 @@ def fidelity(p: Patient, seen: Seen, repeats: bool) -> Iterator[float | Finding]
         )
     shares = [a / max(b, 1e-6) for a, b in zip(*numbers, strict=True)]
     yield shares[1]
-    off, convincing = strange[0] / max(strange[1], 0.8), sum(shares) / len(shares)  # less than 0.8: held-out copies
+    off, convincing = apart[0] / max(apart[1], 0.8), sum(shares) / len(shares)  # less than 0.8: held-out copies
     distance, floor = distances(p, seen) if not repeats and convincing < 0.87 and len(shares) == 3 else (0.0, 0.0)
     far = distance > floor + max(0.07, floor)
-    if off > 1.18 or convincing < 0.65 or far:
+    strange = off > 1.18 or convincing < 0.65
+    if strange or far:
         evidence = [Evidence("distance to real images, over that of held-out ones", off, "0.9 to 1.15")]
         names = "precision", "density", "certainty of the judge"
         for name, value in zip(names, shares, strict=False):
@@ -199,7 +200,8 @@ def fidelity(p: Patient, seen: Seen, repeats: bool) -> Iterator[float | Finding]
         if far:
             name = "Fréchet distance to real images, over their spread"
             evidence.append(Evidence(name, distance, f"about {floor:.2g}, as for held-out images"))
-        yield Finding("low_fidelity", grade(max(off - 1, 1 - convincing), 0.35, 0.6), tuple(evidence))
+        detail = "" if strange else "They are a little off in every respect, as those of a half-trained G."
+        yield Finding("low_fidelity", grade(max(off - 1, 1 - convincing), 0.35, 0.6), tuple(evidence), detail)
 
 
 def distances(p: Patient, seen: Seen) -> tuple[float, float]:

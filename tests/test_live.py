@@ -74,7 +74,15 @@ def test_train_shows_nothing_when_it_cannot_begin(page, length):
     assert page.frames == []
 
 
-def test_an_interrupt_keeps_what_was_learned(page):
+@pytest.fixture
+def interruptible():
+    """In a job that a shell started in the background Python ignores interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_keeps_what_was_learned(page, interruptible):
     run = make_run()
 
     def interrupt():
