@@ -26,7 +26,7 @@ METHODS = {  # name -> changes of the recipe, changes of the nets
     "plain GAN": ({}, {}),
     "packs of 4": ({}, {"pack": 4}),
     "5 D steps": ({"d_steps": 5}, {}),
-    "R1": ({"penalty": Recipe.penalty, "penalty_every": 1, "lr_d": 1e-3, "betas": (0.0, 0.99)}, {}),
+    "R1, even rates": ({"penalty": Recipe.penalty, "penalty_every": 1, "lr_d": 1e-3, "betas": (0.0, 0.99)}, {}),
     "R3GAN": ({"loss": R3GAN.loss, "penalty": R3GAN.penalty, "penalty_every": 1, "lr_d": 1e-3, "betas": (0.0, 0.99)},
               {"norm": "none"}),
 }  # fmt: skip
@@ -51,10 +51,10 @@ def main() -> None:
     pictures = data.stacked(images, 60_000, seed=0)
     real = metrics.label_coverage(judge.read_stacked(j, pictures.pixels[:COUNT]), 1000)
     print(f"stacked {args.data}, G {widths[0]} wide, D {widths[1]}, {device}; {COUNT:,} samples")
-    print(f"{'real pictures':12} {real.modes:5} modes   KL {real.reverse_kl:.3f}")
+    print(f"{'real pictures':14} {real.modes:5} modes   KL {real.reverse_kl:.3f}")
     for name in args.methods:
         for seed in range(args.runs):
-            print(f"{name:12} {measure(name, seed, pictures.pixels, widths, j, device, args)}", flush=True)
+            print(f"{name:14} {measure(name, seed, pictures.pixels, widths, j, device, args)}", flush=True)
     print(PAPERS)
 
 
