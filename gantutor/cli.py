@@ -1,7 +1,8 @@
-"""The command line: `gantutor lab · fetch · train · sample · diagnose`.
+"""The command line: `gantutor lab · fetch · train · sample · diagnose · museum`.
 
-Exit status: 0 done (also when Ctrl-C ended a training early, for the run is saved); 1 `diagnose` found an ailment; 2 an
-error the user can put right, told in one sentence on stderr; 130 interrupted before there was anything to save.
+Exit status: 0 done (also when Ctrl-C ended a training early, for the run is saved); 1 `diagnose` found an ailment, or
+an exhibit of `museum` did not show what it should; 2 an error the user can put right, told in one sentence on stderr;
+130 interrupted before there was anything to save.
 What a command imports, it imports when it runs, so that `gantutor --help` answers at once.
 """
 
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_command(argv: list[str]) -> int:
-    commands = {"lab": lab, "fetch": fetch, "train": train, "sample": sample, "diagnose": diagnose}
+    commands = {"lab": lab, "fetch": fetch, "train": train, "sample": sample, "diagnose": diagnose, "museum": museum}
     further = []
     if argv and not argv[0].startswith("-"):
         if argv[0] not in commands:
@@ -123,6 +124,20 @@ def make_parser() -> Parser:
     command.add_argument("--against", metavar="REAL", required=True,
                          help="mnist, fashion-mnist, strokes; or a file or folder like SAMPLES")  # fmt: skip
     command.add_argument("--json", action="store_true", help="print the findings as JSON, and nothing else, on stdout")
+
+    text = "list the exhibits of the museum of GAN bugs, or run one"
+    command = add(
+        "museum", help=text, description=f"{capital(text)}, broken and sound. Exit status 1: it did not show."
+    )
+    command.add_argument(
+        "id", metavar="ID", nargs="?", help="an exhibit, such as double-sigmoid; without one, the list"
+    )
+    command.add_argument(
+        "--data", metavar="NAME", help="strokes, mnist or fashion-mnist (default: mnist, else strokes)"
+    )
+    command.add_argument("--steps", type=int, metavar="N", help="train for N steps (default: as many as it takes)")
+    command.add_argument("--seed", type=seed, metavar="K", default=0, help="the same seed, the same run (default 0)")
+    command.add_argument("--out", metavar="FILE", type=Path, help="a .png that shows both versions")
     return parser
 
 
@@ -454,3 +469,34 @@ def diagnose(args: argparse.Namespace) -> int:
     diagnosis = doctor.examine(samples, real, labels=labels, real_labels=real_labels, held_out=held_out)
     print(diagnosis.to_json() if args.json else diagnosis)
     return 0 if diagnosis.healthy else 1
+
+
+# --- museum ----------------------------------------------------------------------------------------------------------
+
+
+def museum(args: argparse.Namespace) -> int:
+    check_counts(args, "steps")
+    if args.out and args.out.suffix.lower() != ".png":
+        raise BadInput(f"--out is {str(args.out)!r}: give a file name that ends in .png.")
+
+    from gantutor import data, museum
+
+    if args.id is None:
+        for room, exhibits in museum.ROOMS.items():
+            for e in exhibits:
+                print(f"{e.number:>3}  {e.id:26} {e.title}  [{room}]")
+        return 0
+    exhibit = museum.exhibit(args.id)
+    if args.data is not None and args.data not in data.NAMES:
+        raise unknown("data set", args.data, data.NAMES)
+    images = data.load_or_strokes("mnist") if args.data is None else data.load(args.data)
+    note(f"Training {exhibit.id} on {images.name}, broken and sound …")
+    outcome = exhibit.run(args.steps, images=images, seed=args.seed)
+    print(outcome.verdict())
+    if args.out:
+        from gantutor import show
+        from gantutor.files import replacing
+
+        with replacing(args.out) as temporary:
+            show.comparison(outcome).save(temporary, format="PNG")
+    return 0 if outcome.as_expected() else 1

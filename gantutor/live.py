@@ -5,9 +5,10 @@ Widgets cannot be seen in a saved notebook; put a precomputed `show.strip` besid
 """
 
 import asyncio
+import html
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import ipywidgets as widgets
 import torch
@@ -206,6 +207,51 @@ def control(name: str, spec: object) -> widgets.Widget:
         if low <= start <= high and step > 0:
             return kind(start, min=low, max=high, step=step, **look)
     raise BadInput(f"the control {name!r} is {spec!r}: give (low, high, step, start), a list, True or False.")
+
+
+# ---------------------------------------------------------------- cards
+
+
+def spot(code: str, picture: show.Picture, choices: Sequence[str], answer: str, why: str) -> "Card":
+    """A "spot the bug" card: code and its picture, a list of guesses, and the answer on the back.
+
+    It cannot be seen in a saved notebook: fold the answer into the text below.
+
+    Args:
+        code: shown as it is.
+        choices: two guesses or more, one of them the answer.
+        why: shown with the answer.
+    Returns: the card to show; `.guess.value = …` and `.reveal.click()` play it from code, `.verdict.value` answers.
+    """
+    if answer not in choices or len(set(choices)) < 2:
+        raise BadInput(f"choices are {list(choices)!r}: give two or more, and among them the answer, {answer!r}.")
+    return Card(code, picture, list(choices), answer, why)
+
+
+class Card(widgets.VBox):
+    """What `spot` returns: `.guess` (a list to choose from), `.reveal` (a button), `.verdict` (a line of HTML)."""
+
+    def __init__(self, code: str, picture: show.Picture, choices: list[str], answer: str, why: str):
+        self.answer, self.why = answer, why
+        image = widgets.Image(value=show.png(picture), format="png")
+        image.layout.max_width, image.layout.align_self = "100%", "flex-start"
+        self.guess = widgets.RadioButtons(options=choices, value=None, layout={"width": "auto"})
+        self.reveal, self.verdict = widgets.Button(description="Reveal"), widgets.HTML()
+        self.guess.observe(self.judge, names="value")
+        self.reveal.on_click(self.turn_over)
+        listing = widgets.HTML(f"<pre style='line-height:1.3'>{html.escape(code)}</pre>")
+        question = widgets.HTML("<b>What is wrong?</b>")
+        super().__init__([listing, image, question, self.guess, self.reveal, self.verdict])
+
+    def judge(self, change: object = None) -> None:
+        if self.guess.value == self.answer:
+            self.turn_over()
+        elif self.guess.value is not None:
+            self.verdict.value = f"Not that: <i>{html.escape(self.guess.value)}</i>. Look again, or reveal."
+
+    def turn_over(self, button: object = None) -> None:
+        found = "Yes" if self.guess.value == self.answer else "It is"
+        self.verdict.value = f"<b>{found}: {html.escape(self.answer)}.</b> {html.escape(self.why)}"
 
 
 # ---------------------------------------------------------------- explorers

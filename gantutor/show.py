@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from PIL import Image, ImageFont
 
     from gantutor.diagnosis import Diagnosis
+    from gantutor.museum.exhibits import Outcome
+    from gantutor.museum.parts import Side
 
 REAL, FAKE, GREY = "#0072B2", "#D55E00", "#6b6b6b"  # blue: data, D; orange: generator
 PALETTE = (REAL, FAKE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -332,6 +334,46 @@ def surface(D: Callable[[Tensor], Tensor], limit: float, side: int = 80) -> np.n
     with train.evaluating(D), torch.no_grad():
         places = places.to(next((p.device for p in D.parameters()), "cpu"))
         return torch.sigmoid(D(places)).cpu().reshape(side, side).numpy()
+
+
+# ---------------------------------------------------------------- the museum
+
+
+def comparison(outcome: "Outcome", height: int = 200) -> "Image.Image":
+    """An exhibit's broken version above its sound twin: samples, loss curves and the symptom's value.
+
+    Args:
+        outcome: what `museum.exhibit(…).run()` returns.
+        height: of each row, in pixels.
+    """
+    symptom, rows = outcome.exhibit.symptom, []
+    for name, value in outcome.measured().items():
+        title = f"{name}: {symptom.name} {value:.3g}"
+        rows.append(strip([evidence(getattr(outcome, name), height)], [title]))
+    return stack(rows)
+
+
+def evidence(side: "Side", height: int = 200) -> "Image.Image":
+    """One side of an exhibit: its samples, whatever their values are (NaN is grey), and its loss curves."""
+    samples = side.samples.detach().cpu().float().nan_to_num(0)
+    pictures = samples.ndim == 4
+    picture = grid(samples[:24].clamp(-1, 1), 8) if pictures else dots(side.run.examples[:1000], samples)
+    columns = side.history["d_loss"], side.history["g_loss"]
+    history = [(step, d, g) for step, (d, g) in enumerate(zip(*columns, strict=True), 1)]
+    return strip([picture, chart(history)], height=height)
+
+
+def stack(pictures: Sequence[Picture]) -> "Image.Image":
+    """Pictures one above the other, on white."""
+    from PIL import Image
+
+    images = [as_image(picture) for picture in pictures]
+    sheet = Image.new("RGB", (max(im.width for im in images), sum(im.height for im in images)), "white")
+    y = 0
+    for image in images:
+        sheet.paste(image, (0, y))
+        y += image.height
+    return sheet
 
 
 # ---------------------------------------------------------------- the doctor's card

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gantutor import checkpoint, cli, data, fast, files, models, strokes, train
+from gantutor import checkpoint, cli, data, fast, files, models, museum, strokes, train
 from gantutor.errors import BadInput
 from gantutor.train import Recipe, Run
 
@@ -648,3 +648,54 @@ def test_diagnose_names_what_it_cannot_use(patients, capsys, samples, against, w
     assert out == ""
     assert word in err
     assert err.splitlines()[-1].startswith("gantutor: ")
+
+
+# --- museum ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_museum_lists_its_exhibits_one_a_line(capsys):
+    assert cli.main(["museum"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(museum.CATALOGUE)
+    for line, e in zip(lines, museum.CATALOGUE.values(), strict=True):
+        assert line.split()[:2] == [e.number, e.id]
+        assert e.title in line
+
+
+@pytest.fixture
+def some(monkeypatch, tmp_path) -> None:
+    """2,500 images instead of 60,000, and an empty folder to work in."""
+    drawn = strokes.draw(2500, seed=0)
+    images = data.Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "load", lambda *args, **kwargs: images)
+
+
+def test_the_museum_runs_an_exhibit_and_prints_its_verdict(some, capsys):
+    line = "museum images-as-logits --data strokes --steps 60 --out both.png"
+    assert cli.main(line.split()) == 0
+    out = capsys.readouterr().out
+    assert "verdict: it shows, and the check catches it" in out
+    assert "fails on the broken one, passes on the sound one" in out
+    with Image.open("both.png") as picture:
+        assert picture.width > 300
+
+
+def test_the_museum_says_with_its_status_that_nothing_shows(some, capsys):
+    assert cli.main(["museum", "reversed-discriminator", "--data", "strokes", "--steps", "60"]) == 0
+    assert cli.main(["museum", "range-0-1", "--data", "strokes", "--steps", "1"]) == 1
+    assert "not as it should be" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("museum double-sigmod", "did you mean 'double-sigmoid'"),
+        ("museum common-loss --steps 0", "--steps is 0"),
+        ("museum common-loss --data minst", "did you mean 'mnist'"),
+        ("museum common-loss --out a.jpg", "ends in .png"),
+    ],
+)
+def test_the_museum_says_what_it_cannot_do(capsys, line, said):
+    assert cli.main(line.split()) == 2
+    assert said in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import io
 import math
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -225,3 +226,39 @@ def test_a_card_shows_samples_of_any_range_with_their_shape():
     sheet = np.asarray(card)
     assert ((sheet == (255, 0, 0)).all(2)).sum() >= 16 * 28 * 28
     show.card(Diagnosis((), "the data", "the judge"), samples * 3 + math.nan)  # a sick patient has no less
+
+
+# --- the museum ------------------------------------------------------------------------------------------------------
+
+
+def side(samples, d_loss, g_loss):
+    run = SimpleNamespace(examples=torch.zeros(10, 2))
+    return SimpleNamespace(samples=samples, history={"d_loss": d_loss, "g_loss": g_loss}, run=run)
+
+
+def test_evidence_shows_samples_as_they_are_and_the_curves():
+    white, ill = torch.ones(30, 1, 28, 28), torch.ones(30, 1, 28, 28)
+    ill[:, :, :14] = math.nan
+    ill[:, :, 14:] = 7.0
+    curves = [1.0, 2.0], [0.5, math.nan]
+    good, bad = (np.asarray(show.evidence(side(x, *curves)).convert("L")) for x in (white, ill))
+    assert good.shape == bad.shape
+    assert good[20, 20] == 255
+    assert bad[15, 20] == 128  # NaN is grey
+    assert bad[50, 20] == 255  # too bright is white
+    points = show.evidence(side(torch.zeros(10, 2), *curves))
+    assert points.height == 200
+
+
+def test_comparison_puts_the_broken_version_above_the_sound_one():
+    black, white = -torch.ones(24, 1, 28, 28), torch.ones(24, 1, 28, 28)
+    outcome = SimpleNamespace(
+        exhibit=SimpleNamespace(symptom=SimpleNamespace(name="brightness")),
+        broken=side(black, [1.0], [1.0]),
+        sound=side(white, [1.0], [1.0]),
+        measured=lambda: {"broken": -1.0, "sound": 1.0},
+    )
+    picture = np.asarray(show.comparison(outcome).convert("L"))
+    half = len(picture) // 2
+    assert picture[half // 2, 20] == 0
+    assert picture[half + half // 2, 20] == 255

@@ -1,0 +1,197 @@
+"""What an exhibit is: a broken piece, its sound twin, the parts that both plug into, the symptom, and the check.
+
+A piece is whatever the mistake is made in: a `losses.Loss`, a penalty, a subclass of `train.Run` with one method of its
+own, a function that makes the nets, a way to draw samples, a data set, a metric. Everything else is the package's.
+"""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gantutor import data, doctor, judge, losses, models, train
+from gantutor.data import Images
+from gantutor.diagnosis import Diagnosis
+from gantutor.errors import BadInput, whole
+from gantutor.labels import classes_of
+from gantutor.museum.measures import Symptom
+from gantutor.museum.parts import Parts, Piece, Side, plain, play
+
+VERSIONS = ("broken", "sound")
+SHAPE = (1, 28, 28)
+ALIKE = 2.0  # a harmless mistake at most doubles the distance; from seed to seed it varies by a factor of 1.5
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One mistake, runnable.
+
+    Attributes:
+        number: in the catalogue, with a letter where a mistake has several forms: "16b".
+        id, title: how it is called.
+        broken, sound: the piece with the mistake, and the piece that belongs there.
+        plug: (parts, piece) -> parts with that piece.
+        met: where the mistake is found.
+        cause: why it does what it does, in two sentences.
+        symptom: what is measured after a run. Of a harmless mistake it has no bounds, and less is better.
+        check: piece -> None; raises AssertionError for a piece that is not in order. It is the test that would have
+            caught the mistake; what it needs of chance it takes from torch's global stream. The harmless pass it.
+        findings: what `doctor.examine` says of the broken version and not of the sound one, any one of these names.
+            Empty where there is nothing to be seen in curves and images.
+        setting: images -> the parts before the piece is plugged in.
+        steps: that show the symptom.
+        examined: steps after which the doctor sees it, where that takes longer.
+        harmless: whether the mistake does no measurable harm: the symptom is at most twice that of the sound version.
+    """
+
+    number: str
+    id: str
+    title: str
+    broken: Piece
+    sound: Piece
+    plug: Callable[[Parts, Piece], Parts]
+    met: str
+    cause: str
+    symptom: Symptom
+    check: Callable[[Piece], None]
+    findings: tuple[str, ...] = ()
+    setting: Callable[[Images], Parts] = plain
+    steps: int = 300
+    examined: int | None = None
+    harmless: bool = False
+
+    def parts(self, piece: Piece, images: Images) -> Parts:
+        return self.plug(self.setting(images), piece)
+
+    def run(self, steps: int | None = None, *, images: Images | None = None, seed: int = 0) -> "Outcome":
+        """Train both versions, alike but for the piece.
+
+        Args:
+            steps: how many; by default as many as show the symptom.
+            images: those of `data.load`; by default MNIST, or strokes where it cannot be had.
+            seed: of everything random in both.
+
+        Raises `BadInput` for other images: the measures want the shipped judges.
+        """
+        steps = self.steps if steps is None else whole("steps", steps, least=1)
+        images, held_out = set_apart(data.load_or_strokes("mnist") if images is None else images)
+        seed = whole("seed", seed)
+        sides = [play(self.parts(piece, images), steps, seed, piece) for piece in (self.broken, self.sound)]
+        return Outcome(self, *sides, images, held_out, seed)
+
+    def caught(self, seed: int = 0) -> dict[str, bool]:
+        """Whether the check stops each version: {"broken": True, "sound": False} where it does its work."""
+        return {name: stops(self.check, getattr(self, name), seed) for name in VERSIONS}
+
+    def code(self, version: str = "broken") -> str:
+        """The piece as Python, without what would tell its mistake: docstrings, comments, and names of its own."""
+        return anonymous(getattr(self, version))
+
+
+def stops(check: Callable[[Piece], None], piece: Piece, seed: int = 0) -> bool:
+    """Does a check stop a piece, by an AssertionError? Any other error passes through: such a check says nothing."""
+    with models.seeded(seed):
+        try:
+            check(piece)
+        except AssertionError:
+            return True
+    return False
+
+
+def anonymous(piece: Piece) -> str:
+    """The source of a piece (a function, a class, or a tuple with functions) under names that tell nothing."""
+    parts = {"d_loss": piece.d, "g_loss": piece.g} if isinstance(piece, losses.Loss) else {"piece": piece}
+    return "\n\n\n".join(_unnamed(part, name) for name, part in parts.items())
+
+
+def _unnamed(thing: object, name: str) -> str:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
+    top = tree.body[0]
+    old, top.name = top.name, name.title() if inspect.isclass(thing) else name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+            node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, ast.Name) and node.id == old:
+            node.id = top.name
+    return ast.unparse(tree)
+
+
+def set_apart(images: Images, held: int = 1000) -> tuple[Images, Images]:
+    """The images to train on, and the last ones, which no version sees."""
+    if tuple(images.pixels.shape[1:]) != SHAPE or images.name not in judge.SHIPPED:
+        size = "×".join(map(str, images.pixels.shape[1:]))
+        known = ", ".join(judge.SHIPPED)
+        raise BadInput(f"{images.name} are {size} images: the exhibits are measured on {known}, of 1×28×28.")
+    if len(images) < 2 * held:
+        raise BadInput(f"there are {len(images)} images: an exhibit needs at least {2 * held}.")
+    parts = slice(None, -held), slice(-held, None)
+    return tuple(Images(images.name, images.pixels[p], images.labels[p], images.classes) for p in parts)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Both versions of an exhibit after their runs.
+
+    Attributes:
+        broken, sound: the two sides.
+        images: what they were trained on.
+        held_out: real images that they were not.
+    """
+
+    exhibit: Exhibit
+    broken: Side
+    sound: Side
+    images: Images
+    held_out: Images = field(repr=False)
+    seed: int = 0
+
+    def measured(self) -> dict[str, float]:
+        """The symptom in both versions."""
+        return {name: self.exhibit.symptom.of(getattr(self, name), self.images) for name in VERSIONS}
+
+    def diagnosis(self, version: str = "broken") -> Diagnosis:
+        """What the doctor says of a version: of its samples, its nets and its curves."""
+        side = getattr(self, version)
+        shown = slice(6000)
+        told, G = classes_of(side.run.G), side.run.G_average
+        return doctor.examine(
+            side.samples,
+            Images(self.images.name, self.images.pixels[shown], self.images.labels[shown], self.images.classes),
+            labels=train.wanted_labels(side.run.G, len(side.samples)) if told else None,
+            held_out=self.held_out,
+            generator=None if told else lambda n: G(train.latents(G, n, self.seed)),
+            discriminator=None if told else side.run.D,
+            history=side.history,
+            seed=self.seed,
+        )
+
+    def shows(self) -> bool:
+        """Is the broken version ill and the sound one well? (Of a harmless one: is it nearly as well as the sound?)"""
+        broken, sound = self.measured().values()
+        symptom = self.exhibit.symptom
+        if self.exhibit.harmless:
+            return broken <= ALIKE * sound
+        return symptom.well(sound) and not symptom.well(broken)
+
+    def as_expected(self) -> bool:
+        """Does it show, and does the check stop the broken version and no other?"""
+        return self.shows() and self.exhibit.caught(self.seed) == {"broken": not self.exhibit.harmless, "sound": False}
+
+    def verdict(self) -> str:
+        """All of it in words."""
+        e, measured, caught = self.exhibit, self.measured(), self.exhibit.caught(self.seed)
+        numbers = ", ".join(f"{value:.3g} {name}" for name, value in measured.items())
+        checked = ", ".join(f"{'fails' if stopped else 'passes'} on the {name} one" for name, stopped in caught.items())
+        if self.as_expected():
+            ends = "harmless, as measured here" if e.harmless else "it shows, and the check catches it"
+        else:
+            ends = "not as it should be: see symptom and check"
+        return "\n".join([
+            f"{e.number} {e.id}: {e.title}",
+            f"met:     {e.met}",
+            f"symptom: {e.symptom.name}: {numbers} (well: {e.symptom.bounds})",
+            f"cause:   {e.cause}",
+            f"check:   {checked}",
+            f"verdict: {ends}",
+        ])  # fmt: skip

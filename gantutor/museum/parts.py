@@ -1,0 +1,172 @@
+"""The ordinary parts of the package from which an exhibit puts a run together, and what a run leaves behind."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from gantutor import losses, models, penalties, train
+from gantutor.data import Images
+
+Piece = object
+Draw = Callable[[train.Run, int], Tensor]
+Nets = Callable[[int], tuple[nn.Module, nn.Module]]  # seed -> (G, D)
+
+# --- the parts of a run ----------------------------------------------------------------------------------------------
+
+
+def draw_average(run: train.Run, n: int) -> Tensor:
+    """Samples (n, *shape) as the package draws them: from the averaged G, in eval mode."""
+    return run.sample(n)
+
+
+USUAL = train.Recipe()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The package's ordinary parts, from which a run is put together. A piece takes the place of one of them.
+
+    Attributes:
+        data: what there is to learn, `Images` or points (N, 2).
+        nets: seed -> (G, D).
+        recipe: how to train.
+        kind: `train.Run` or a subclass.
+        draw: (run, n) -> samples (n, *shape).
+        pace: share of the planned steps that are taken.
+    """
+
+    data: Images | Tensor
+    nets: Nets
+    recipe: train.Recipe = USUAL
+    kind: type[train.Run] = train.Run
+    draw: Draw = draw_average
+    pace: float = 1.0
+
+    def run(self, seed: int) -> train.Run:
+        G, D = self.nets(seed)
+        return self.kind(G, D, self.data, self.recipe, seed=seed)
+
+
+# Settings: the parts as they are before a piece is plugged in.
+
+
+def plain(images: Images) -> Parts:
+    """The dense pair under the default recipe, as in lesson 02."""
+    shape = images.pixels.shape[1:]
+    return Parts(images, lambda seed: models.mlp(shape, seed=seed))
+
+
+def bare(images: Images) -> Parts:
+    """The dense pair without a penalty, as early posts train it."""
+    return vary(plain(images), penalty=None)
+
+
+def conditional(images: Images) -> Parts:
+    """The dense pair that is told the class."""
+    shape, classes = images.pixels.shape[1:], len(images.classes)
+    return Parts(images, lambda seed: models.mlp(shape, classes=classes, seed=seed))
+
+
+def convolutional(images: Images) -> Parts:
+    """A small DCGAN."""
+    shape = images.pixels.shape[1:]
+    return Parts(images, lambda seed: models.dcgan(shape, g_width=16, d_width=8, hidden=128, seed=seed))
+
+
+def eager(images: Images) -> Parts:
+    """A D that learns fast and with momentum, without a penalty: it is soon sure."""
+    return vary(bare(images), lr_d=1e-2, betas=(0.5, 0.999))
+
+
+def ahead(images: Images) -> Parts:
+    """The same against a slower G: D is far ahead from the start."""
+    return vary(eager(images), lr_g=2e-4)
+
+
+def sleepy(images: Images) -> Parts:
+    """A G that hardly moves, against a D without a penalty, which has time to find its best answer."""
+    return vary(bare(images), lr_g=1e-5)
+
+
+def critic(images: Images) -> Parts:
+    """WGAN-GP (Gulrajani et al. 2017) with as many steps of G as of the critic."""
+    return vary(plain(images), loss=losses.WASSERSTEIN, penalty=penalties.wgan_gp, gamma=10.0, penalty_every=1,
+                lr_g=1e-3, betas=(0.0, 0.9))  # fmt: skip
+
+
+def flat_critic(images: Images) -> Parts:
+    """The same, with a critic whose last layer begins at 0."""
+    parts = critic(images)
+
+    def nets(seed: int) -> tuple[nn.Module, nn.Module]:
+        G, D = parts.nets(seed)
+        nn.init.zeros_(D.net[-1].weight)
+        return G, D
+
+    return replace(parts, nets=nets)
+
+
+# Plugs: how a piece gets into the parts.
+
+
+def vary(parts: Parts, **changes: object) -> Parts:
+    """The parts with another recipe."""
+    return replace(parts, recipe=replace(parts.recipe, **changes))
+
+
+def as_loss(parts: Parts, piece: Piece) -> Parts:
+    return vary(parts, loss=piece)
+
+
+def as_penalty(parts: Parts, piece: Piece) -> Parts:
+    return vary(parts, penalty=piece)
+
+
+def as_kind(parts: Parts, piece: Piece) -> Parts:
+    return replace(parts, kind=piece)
+
+
+def as_nets(parts: Parts, piece: Piece) -> Parts:
+    return replace(parts, nets=piece)
+
+
+def as_draw(parts: Parts, piece: Piece) -> Parts:
+    return replace(parts, draw=piece)
+
+
+# --- one version of an exhibit, after its run -------------------------------------------------------------------------
+
+SEEN = ("d_loss", "g_loss", "d_real", "d_fake", "g_grad_norm")
+
+
+@dataclass(frozen=True)
+class Side:
+    """The broken version, or the sound one, after its run.
+
+    Attributes:
+        run: as it is after the last step.
+        parts: what it was put together from.
+        piece: what of it is on show.
+        history: one number for each step, by name: d_loss, g_loss, d_real and d_fake (mean logits), g_grad_norm.
+        samples: (n, *shape), as they came, NaN and all.
+    """
+
+    run: train.Run
+    parts: Parts
+    piece: Piece
+    history: Mapping[str, Sequence[float]]
+    samples: Tensor
+
+
+def play(parts: Parts, steps: int, seed: int, piece: Piece = None, n: int = 1000) -> Side:
+    """Train for so many steps, and draw n samples."""
+    run, history = parts.run(seed), {name: [] for name in SEEN}
+    for step in run.steps(max(1, round(steps * parts.pace))):
+        slopes = [p.grad.norm() for p in run.G.parameters() if p.grad is not None]
+        norm = torch.stack(slopes).norm() if slopes else torch.zeros(())
+        numbers = step.d_loss, step.g_loss, step.real_logits.mean(), step.fake_logits.mean(), norm
+        for values, number in zip(history.values(), torch.stack(numbers).tolist(), strict=True):
+            values.append(number)
+    return Side(run, parts, piece, history, parts.draw(run, n).detach())

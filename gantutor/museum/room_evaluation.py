@@ -1,0 +1,91 @@
+"""Room 6, evaluation: rulers that are wrong."""
+
+import torch
+from torch import Tensor
+
+from gantutor import judge, metrics
+from gantutor.data import Images
+from gantutor.metrics import PrecisionRecall
+from gantutor.museum.exhibits import Exhibit
+from gantutor.museum.measures import Symptom
+from gantutor.museum.parts import Parts, Side
+
+# --- 28. two rulers ---------------------------------------------------------------------------------------------------
+
+
+def mean_of_everything(a: Tensor, b: Tensor) -> float:
+    """The Fréchet distance, but its means are over all axes: one number in the place of d."""
+    a, b = a.double(), b.double()  # (N, d), (M, d)
+    between = (a.mean() - b.mean()) ** 2
+    return (between + metrics.frechet(a - a.mean(0), b - b.mean(0))).item()
+
+
+def exchanged(real: Tensor, fake: Tensor) -> PrecisionRecall:
+    """Precision and recall with real and generated features exchanged."""
+    return metrics.precision_recall(fake, real)
+
+
+# --- the checks -------------------------------------------------------------------------------------------------------
+
+
+def sees_a_shift(frechet) -> None:
+    """Two equal clouds, one shifted by v, are ‖v‖² apart (closed form), also where v's entries sum to 0."""
+    x, v = torch.randn(1000, 8).double(), torch.tensor([1.0, -1.0] * 4).double()
+    assert abs(frechet(x, x + v) - 8) < 0.01
+
+
+def precise_and_narrow(precision_recall) -> None:
+    """Copies of a few real examples are precise, and they cover little."""
+    real = torch.randn(500, 8)
+    found = precision_recall(real, real[:20].repeat(10, 1) + 1e-3 * torch.randn(200, 8))
+    assert found.precision > 0.9
+    assert found.recall < 0.5
+
+
+# --- the catalogue ----------------------------------------------------------------------------------------------------
+
+
+def as_ruler(parts: Parts, piece) -> Parts:
+    """The training is the same for both."""
+    return parts
+
+
+def features(side: Side, real: Images) -> tuple[Tensor, Tensor]:
+    """Those of real images and of the samples."""
+    known = judge.load(real.name)
+    return tuple(judge.look(known, x)[0] for x in (real.pixels[:1000], side.samples))
+
+
+def share_of_frechet(side: Side, real: Images) -> float:
+    a, b = features(side, real)
+    return side.piece(a, b) / metrics.frechet(a, b)
+
+
+def recall_of_half(side: Side, real: Images) -> float:
+    """The recall that the ruler gives to real images of half of the classes."""
+    x, y, known = real.pixels[:2000], real.labels[:2000], judge.load(real.name)
+    a, b = (judge.look(known, part)[0] for part in (x, x[y < len(real.classes) // 2]))
+    return side.piece(a, b).recall
+
+
+ROOM = (
+    Exhibit(
+        "28a", "mean-over-all-axes", "a Fréchet distance with a mean over all axes",
+        broken=mean_of_everything, sound=metrics.frechet, plug=as_ruler,
+        met="Metrics written anew: mean() where mean(0) was meant.",
+        cause="The mean of all numbers is one number, and differences of opposite sign cancel in it. The distance then "
+        "sees little but the covariances, and comes out too small.",
+        symptom=Symptom("the distance, over what it should be", share_of_frechet, low=0.99, high=1.01),
+        check=sees_a_shift, steps=60,
+    ),
+    Exhibit(
+        "28b", "precision-recall-exchanged", "precision and recall exchanged",
+        broken=exchanged, sound=metrics.precision_recall, plug=as_ruler,
+        met="A public library of metrics, until an issue of 2024 was resolved; any call with two arguments of one "
+        "shape.",
+        cause="The two numbers are one formula with its arguments exchanged. A GAN that has collapsed then looks "
+        "varied and bad instead of narrow and good.",
+        symptom=Symptom("recall of real images of half of the classes", recall_of_half, high=0.8),
+        check=precise_and_narrow, steps=60,
+    ),
+)  # fmt: skip

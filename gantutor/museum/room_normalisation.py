@@ -1,0 +1,169 @@
+"""Room 4, normalisation: batch norm, and the first weights."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from gantutor import models, train
+from gantutor.data import Images
+from gantutor.museum.checks import learns, small_run, some_digits
+from gantutor.museum.exhibits import Exhibit
+from gantutor.museum.measures import DISTANCE, Symptom, distance, gap
+from gantutor.museum.parts import Parts, Side, as_draw, as_kind, as_nets, convolutional, draw_average, plain, vary
+from gantutor.train import Run
+
+# --- 18. one batch of both --------------------------------------------------------------------------------------------
+
+
+class MixedBatch(Run):
+    """Real and generated images go through D in one batch, so batch norm takes the statistics of the mixture."""
+
+    def both_logits(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        return tuple(self.logits(torch.cat([real, fake]), y).chunk(2))
+
+
+def normalised_d(seed: int) -> tuple[nn.Module, nn.Module]:
+    """A small DCGAN whose D has batch norm, as in the paper."""
+    G = models.dcgan(g_width=16, seed=seed)[0]
+    return G, models.DCGANDiscriminator(8, hidden=128, norm="batch", seed=seed + 1)
+
+
+def with_normalised_d(images: Images) -> Parts:
+    return replace(vary(convolutional(images), penalty=None), nets=normalised_d)
+
+
+# --- 19, 21. numbers of the layers ------------------------------------------------------------------------------------
+
+
+def large_eps(seed: int) -> tuple[nn.Module, nn.Module]:
+    """BatchNorm1d(features, 0.8): the second argument is ε."""
+    G, D = models.mlp(seed=seed)
+    for layer in G.modules():
+        if isinstance(layer, models.NORMALISING):
+            layer.eps = 0.8
+    return G, D
+
+
+def plain_pair(seed: int) -> tuple[nn.Module, nn.Module]:
+    return models.mlp(seed=seed)
+
+
+def first_weights_untouched(seed: int) -> tuple[nn.Module, nn.Module]:
+    """A function for the first weights is defined, and nobody calls it."""
+    G = models.DCGANGenerator(width=16, init_std=None, seed=seed)
+    return G, models.DCGANDiscriminator(8, hidden=128, init_std=None, seed=seed + 1)
+
+
+def small_dcgan(seed: int) -> tuple[nn.Module, nn.Module]:
+    """Weights from N(0, 0.02²)."""
+    return models.dcgan(g_width=16, d_width=8, hidden=128, seed=seed)
+
+
+# --- 20. sampling -----------------------------------------------------------------------------------------------------
+
+
+def draw_in_train_mode(run: Run, n: int) -> Tensor:
+    """Nobody called eval(): batch norm takes the statistics of this batch."""
+    run.G_average.train()
+    with torch.no_grad():
+        return run.G_average(train.latents(run.G_average, n, 0))
+
+
+def never_warmed(seed: int) -> tuple[nn.Module, nn.Module]:
+    """The running statistics of G's batch norms are never brought up to date: they say mean 0, variance 1."""
+    G, D = small_dcgan(seed)
+    for layer in G.modules():
+        if isinstance(layer, models.NORMALISING):
+            layer.momentum = 0.0
+    return G, D
+
+
+# --- the checks -------------------------------------------------------------------------------------------------------
+
+
+def real_for_itself(kind: type[Run]) -> None:
+    """D's logits of real images, in train mode, do not depend on what G made."""
+    run = small_run(kind, nets=normalised_d)
+    run.D.train()
+    real = some_digits(16)
+    first, second = (run.both_logits(real, fake, None)[0] for fake in (torch.zeros_like(real), -real))
+    assert torch.allclose(first, second, atol=1e-5)
+
+
+def latent_decides(draw) -> None:
+    """An image depends on its latent, not on how many others are drawn with it."""
+    run = small_run()
+    list(run.steps(5))
+    assert torch.allclose(draw(run, 4), draw(run, 64)[:4], atol=1e-5)
+
+
+def statistics_follow(nets) -> None:
+    """After a few steps G's running statistics are not what they were."""
+    run = small_run(nets=nets)
+    before = [buffer.clone() for buffer in run.G.buffers() if buffer.is_floating_point()]
+    list(run.steps(3))
+    after = [buffer for buffer in run.G.buffers() if buffer.is_floating_point()]
+    assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def learns_with_nets(nets) -> None:
+    """Digits begin to come."""
+    learns(lambda images: as_nets(plain(images), nets))
+
+
+# --- the catalogue ----------------------------------------------------------------------------------------------------
+
+
+def company(side: Side, real: Images) -> float:
+    """How much a pixel changes, on average, when the same latent is drawn in other company."""
+    few, many = (side.parts.draw(side.run, n)[:8] for n in (8, 64))
+    return (few - many).abs().mean().item()
+
+
+ROOM = (
+    Exhibit(
+        "18", "mixed-batch", "real and generated images in one batch of D's batch norm",
+        broken=MixedBatch, sound=Run, plug=as_kind,
+        met="D applied to the concatenation of both, to save a pass.",
+        cause="Batch norm centres on the mean of the mixture, so the two kinds lie on two sides of it and D has only "
+        "to look which. In G's turn the batch holds generated images alone, and that difference is gone.",
+        symptom=Symptom("D's mean logit of real images less that of generated ones, last quarter", gap, high=5.0),
+        check=real_for_itself, findings=("discriminator_saturated",), setting=with_normalised_d,
+    ),
+    Exhibit(
+        "19", "eps-for-momentum", "batch norm with ε = 0.8 by a swapped argument",
+        broken=large_eps, sound=plain_pair, plug=as_nets,
+        met="A well-known collection of GANs: 0.8 was the momentum in one library and is the second argument in "
+        "another.",
+        cause="ε is added to the variance, so each layer's output is smaller than meant, and the next layer's weights "
+        "make up for it. The start is slower, and after some thousand steps the scores are alike.",
+        symptom=DISTANCE, check=learns_with_nets, harmless=True,
+    ),
+    Exhibit(
+        "20a", "sampling-in-train-mode", "eval mode forgotten when sampling",
+        broken=draw_in_train_mode, sound=draw_average, plug=as_draw,
+        met="Half of the sampling code there is.",
+        cause="In train mode batch norm uses the mean of the batch that is drawn, so each image depends on its "
+        "company. The pictures may even be better early on; what is lost is that a latent means an image.",
+        symptom=Symptom("mean change of a pixel when the same latent is drawn in other company", company, high=0.001),
+        check=latent_decides,
+    ),
+    Exhibit(
+        "20b", "statistics-never-warmed", "running statistics that are never brought up to date",
+        broken=never_warmed, sound=small_dcgan, plug=as_nets,
+        met="TensorFlow-1 code without UPDATE_OPS: the averages are computed and never run.",
+        cause="In eval mode batch norm divides by statistics that still say mean 0 and variance 1. The training is "
+        "sound, and the samples are those of another net.",
+        symptom=Symptom(DISTANCE.name, distance, high=75.0), check=statistics_follow, findings=("train_eval_gap",),
+        setting=convolutional,
+    ),
+    Exhibit(
+        "21", "init-never-applied", "first weights defined, but never applied",
+        broken=first_weights_untouched, sound=small_dcgan, plug=as_nets,
+        met="DCGAN tutorials: a function weights_init without the line that calls it.",
+        cause="PyTorch's own first weights are of the right size for these nets. If there is an effect, it is smaller "
+        "than luck (lesson 03, section 6).",
+        symptom=DISTANCE, check=learns_with_nets, setting=convolutional, harmless=True,
+    ),
+)  # fmt: skip

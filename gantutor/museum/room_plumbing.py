@@ -1,0 +1,381 @@
+"""Room 3, plumbing: what reaches whom. Most of the pieces are a `train.Run` with one method of its own."""
+
+import itertools
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss, softplus
+
+from gantutor import models
+from gantutor.museum.checks import any_seed, small_pair, small_run, some_digits, weights
+from gantutor.museum.exhibits import Exhibit
+from gantutor.museum.measures import DISTANCE, VARIETY, Symptom, brightness, distance, gap
+from gantutor.museum.parts import Parts, as_kind, as_nets, plain
+from gantutor.train import Run
+
+# --- 9. D never consulted ---------------------------------------------------------------------------------------------
+
+
+class ImagesAsLogits(Run):
+    """G's loss takes the images themselves for logits, with the targets of fakes."""
+
+    def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
+        loss = softplus(fake).mean()
+        self.opt_g.zero_grad()
+        loss.backward()
+        self.opt_g.step()
+        return loss.detach()
+
+
+# --- 10, 11. weights that are not those one thinks of -----------------------------------------------------------------
+
+
+class Separate(nn.Module):
+    """Two D's: one for real images, one for generated ones."""
+
+    def __init__(self, D: nn.Module, other: nn.Module):
+        super().__init__()
+        self.D, self.other = D, other
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.D(x)  # (B,)
+
+
+class NoReuse(Run):
+    """D(real) and D(fake) are built by two calls, and each call makes weights of its own."""
+
+    def settle(self, G: nn.Module, D: nn.Module) -> tuple[nn.Module, nn.Module]:
+        other = type(D)(**{**D.config, "seed": D.config["seed"] + 1})
+        return super().settle(G, Separate(D, other))
+
+    def both_logits(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.logits(real, y, self.D.other), self.logits(fake, y)
+
+
+class MadeAnew(nn.Module):
+    """A D whose hidden layer is made in `forward`, so it is another one at each call."""
+
+    def __init__(self, hidden: int = 256):
+        super().__init__()
+        self.last = nn.Linear(hidden, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = nn.Linear(x[0].numel(), self.last.in_features)
+        return self.last(torch.relu(hidden(x.flatten(1)))).squeeze(1)  # (B,)
+
+
+class NothingToTrain(Run):
+    """The optimizer gets the weights whose name begins with "discriminator", and none does."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        chosen = [p for name, p in self.D.named_parameters() if name.startswith("discriminator")]
+        self.opt_d = torch.optim.Adam([{"params": chosen}], self.recipe.lr_d)
+
+
+# --- 13. detach -------------------------------------------------------------------------------------------------------
+
+
+class Undetached(Run):
+    """D's loss is differentiated in G's weights too: the fakes of D's turn keep their graph."""
+
+    def generate(self, y: Tensor | None) -> Tensor:
+        self.made = super().generate(y)
+        return self.made
+
+    def both_logits(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        return super().both_logits(real, self.made, y)
+
+    def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
+        return super().g_step(real, super().generate(y), y)  # the graph of the first ones is used up
+
+
+class DrawnTwice(Run):
+    """G's turn has fakes of its own, as in most public loops."""
+
+    def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
+        return super().g_step(real, self.generate(y), y)
+
+
+class OneOptimizer(Undetached):
+    """And one optimizer holds the weights of both nets, so each player's turn moves both."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        both = itertools.chain(self.G.parameters(), self.D.parameters())
+        self.opt_g = self.opt_d = torch.optim.Adam(both, self.recipe.lr_g, self.recipe.betas)
+
+    def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
+        loss = self.loss.g(self.logits(real, y), self.logits(super().generate(y), y))
+        self.opt_g.zero_grad()
+        loss.backward()
+        self.opt_g.step()
+        return loss.detach()
+
+
+# --- 25. whose turn it is ---------------------------------------------------------------------------------------------
+
+
+class GFirst(Run):
+    """G moves first, and D learns from the fakes of before that move."""
+
+    def generate(self, y: Tensor | None) -> Tensor:
+        self.made = super().generate(y)
+        return self.made
+
+    def d_step(self, real, fake, y=None, penalise=False):
+        self.g_loss = super().g_step(real, self.made, y)
+        return super().d_step(real, fake, y, penalise)
+
+    def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.g_loss
+
+
+# --- 29. pixels -------------------------------------------------------------------------------------------------------
+
+
+class PixelComparison(Run):
+    """G is to come near, pixel by pixel, to a real image that has nothing to do with its z."""
+
+    def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
+        loss = mse_loss(fake, real)
+        self.opt_g.zero_grad()
+        loss.backward()
+        self.opt_g.step()
+        return loss.detach()
+
+
+# --- 17, 30. more numbers than one ------------------------------------------------------------------------------------
+
+
+class RowJudge(nn.Module):
+    """Linear layers on (B, 1, 28, 28) without flatten: they see 28 rows of 28 pixels, and each row gets a logit."""
+
+    def __init__(self, width: int = 28, hidden: int = 256):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(width, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).squeeze(3)  # (B, 1, 28, 28) -> (B, 1, 28)
+
+
+class Tied(nn.Module):
+    """W σ(Wᵀv + b): what comes out is as long as what goes in."""
+
+    def __init__(self, size: int = 784, hidden: int = 128):
+        super().__init__()
+        self.W, self.b = nn.Parameter(torch.randn(size, hidden) / size**0.5), nn.Parameter(torch.zeros(hidden))
+        self.latent_dim = size
+
+    def forward(self, v: Tensor) -> Tensor:
+        return torch.sigmoid(v.flatten(1) @ self.W + self.b) @ self.W.T  # (B, 784) -> (B, 784)
+
+
+class TiedImage(Tied):
+    def forward(self, v: Tensor) -> Tensor:
+        return super().forward(v).unflatten(1, (1, 28, 28))
+
+
+class Unchecked(Run):
+    """A run that does not ask whether the nets fit the data, as nearly every public loop."""
+
+    def settle(self, G: nn.Module, D: nn.Module) -> tuple[nn.Module, nn.Module]:
+        return G.to(self.device), D.to(self.device)
+
+
+# Nets, as seed -> (G, D).
+
+
+def plain_pair(seed: int) -> tuple[nn.Module, nn.Module]:
+    return models.mlp(seed=seed)
+
+
+def layers_made_anew(seed: int) -> tuple[nn.Module, nn.Module]:
+    with models.seeded(seed):
+        return models.mlp(seed=seed)[0], MadeAnew()
+
+
+def judge_of_rows(seed: int) -> tuple[nn.Module, nn.Module]:
+    with models.seeded(seed):
+        return models.mlp(seed=seed)[0], RowJudge()
+
+
+def tied_pair(seed: int) -> tuple[nn.Module, nn.Module]:
+    with models.seeded(seed):
+        return TiedImage(), Tied()
+
+
+def unchecked(images) -> Parts:
+    return replace(plain(images), kind=Unchecked)
+
+
+# --- the checks -------------------------------------------------------------------------------------------------------
+
+
+def g_asks_d(kind: type[Run]) -> None:
+    """What G learns in a step depends on D."""
+    results = []
+    seed = any_seed()
+    for d_seed in (1, 2):
+        run = small_run(kind, nets=lambda s, d_seed=d_seed: (small_pair(seed)[0], small_pair(d_seed)[1]), seed=seed)
+        list(run.steps(1))
+        results.append(weights(run.G))
+    assert not torch.equal(*results)
+
+
+def one_verdict(kind: type[Run]) -> None:
+    """The same images get the same logits as real ones and as generated ones."""
+    run, x = small_run(kind), some_digits(16)
+    assert torch.allclose(*run.both_logits(x, x, None), atol=1e-5)
+
+
+def answers_alike(nets) -> None:
+    """D, asked twice, says the same."""
+    D, x = nets(any_seed())[1].eval(), some_digits(16)
+    assert torch.equal(D(x), D(x))
+
+
+def both_learn(kind: type[Run]) -> None:
+    """After a few steps the weights of both nets have moved."""
+    run = small_run(kind)
+    before = [weights(net) for net in (run.G, run.D)]
+    list(run.steps(3))
+    for old, net in zip(before, (run.G, run.D), strict=True):
+        assert not torch.equal(old, weights(net))
+
+
+def each_moves_alone(kind: type[Run]) -> None:
+    """D's turn leaves G's weights alone, and G's turn leaves D's."""
+    run = small_run(kind)
+    real, fake = run.batch()[0], run.generate(None)
+    old = weights(run.G)
+    run.d_step(real, fake.detach())
+    assert torch.equal(old, weights(run.G))
+    old = weights(run.D)
+    run.g_step(real, fake)
+    assert torch.equal(old, weights(run.D))
+
+
+def same_as_detached(kind: type[Run]) -> None:
+    """After a few steps all weights are, bit for bit, those of a run that detaches."""
+    seed, ends = any_seed(), []
+    for k in (kind, DrawnTwice):
+        run = small_run(k, seed=seed)
+        list(run.steps(5))
+        ends.append(torch.cat([weights(run.G), weights(run.D)]))
+    assert torch.equal(*ends)
+
+
+def d_sees_the_latest(kind: type[Run]) -> None:
+    """When D learns, the fakes that it learns from are what G makes of that noise now."""
+    run = small_run(kind)
+    noise, both_logits, kept = run.noise, run.both_logits, []
+
+    def remember() -> Tensor:
+        kept.append(noise())
+        return kept[-1]
+
+    def compare(real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            assert torch.allclose(run.G(kept[-1]), fake, atol=1e-5)
+        return both_logits(real, fake, y)
+
+    run.noise, run.both_logits = remember, compare
+    list(run.steps(3))
+
+
+def one_logit_each(nets) -> None:
+    """D gives one number for each image."""
+    D = nets(any_seed())[1]
+    assert D(some_digits(16)).numel() == 16
+
+
+# --- the catalogue ----------------------------------------------------------------------------------------------------
+
+ROOM = (
+    Exhibit(
+        "9", "images-as-logits", "G's loss computed on its images as if they were logits",
+        broken=ImagesAsLogits, sound=Run, plug=as_kind,
+        met="Early TensorFlow-1 posts with swapped names: the tensor of images goes into the loss meant for D's "
+        "output.",
+        cause="The loss asks every pixel to be as negative as it can, and black is -1. D is never consulted, so "
+        "nothing in the world tells G what a digit is.",
+        symptom=Symptom("mean pixel, from -1, black, to 1", brightness, low=-0.9),
+        check=g_asks_d, findings=("total_collapse",),
+    ),
+    Exhibit(
+        "10a", "no-reuse", "separate weights for D(real) and D(fake)",
+        broken=NoReuse, sound=Run, plug=as_kind,
+        met="TensorFlow-1 code that builds D twice and forgets to reuse the variables.",
+        cause="One D sees real images only and says real, the other sees generated ones only and says generated. "
+        "Neither compares anything, and G hears from the one that never saw an image.",
+        symptom=VARIETY, check=one_verdict, findings=("discriminator_blind",),
+    ),
+    Exhibit(
+        "10b", "layers-made-anew", "layers created anew at every call",
+        broken=layers_made_anew, sound=plain_pair, plug=as_nets,
+        met="Layers written inside forward, as functional code in other libraries looks.",
+        cause="The optimizer knows the layers that existed when it was made, and these are others at each call. D's "
+        "hidden layer is random for ever.",
+        symptom=VARIETY, check=answers_alike, findings=("discriminator_blind",),
+    ),
+    Exhibit(
+        "11", "nothing-to-train", "an optimizer over an empty list of parameters",
+        broken=NothingToTrain, sound=Run, plug=as_kind,
+        met="Weights chosen by a prefix of their names, where no name begins so.",
+        cause="An empty list of weights is a list of weights, and each step moves all of them. PyTorch refuses an "
+        "empty list, but not an empty group.",
+        symptom=VARIETY, check=both_learn, findings=("discriminator_blind",),
+    ),
+    Exhibit(
+        "13a", "one-optimizer", "no detach, and one optimizer over all parameters",
+        broken=OneOptimizer, sound=DrawnTwice, plug=as_kind,
+        met="Loops with a single Adam for everything.",
+        cause="In D's turn G is moved too, so as to make D's task easy, and in G's turn D is moved to believe. Each "
+        "player is half of the time on the other side.",
+        symptom=VARIETY, check=each_moves_alone, findings=("partial_collapse", "total_collapse"), examined=2000,
+    ),
+    Exhibit(
+        "13b", "no-detach", "a missing detach alone",
+        broken=Undetached, sound=DrawnTwice, plug=as_kind,
+        met="Forgotten often, and blamed for much.",
+        cause="D's turn also computes gradients for G, and G's turn begins with zero_grad, which throws them away. "
+        "Waste, and nothing else: the weights are the same, bit for bit.",
+        symptom=DISTANCE, check=same_as_detached, harmless=True,
+    ),
+    Exhibit(
+        "17", "rows-for-images", "linear layers on (B, 1, 28, 28) without flatten: D judges rows",
+        broken=judge_of_rows, sound=plain_pair, plug=as_nets,
+        met="Ports from libraries in which a dense layer flattens by itself.",
+        cause="A linear layer works on the last dimension, so each row of 28 pixels gets a logit of its own. No layer "
+        "ever sees two rows together, and the loss takes the mean without a word.",
+        symptom=VARIETY, check=one_logit_each, findings=("total_collapse",), setting=unchecked,
+    ),
+    Exhibit(
+        "25", "g-first", "G moves first, and D learns from the fakes of before",
+        broken=GFirst, sound=Run, plug=as_kind,
+        met="Loops that make the fakes once, step G, and then use the same fakes for D.",
+        cause="D learns from a G that is gone, and G answers a D that has not seen it: both move at once, as in the "
+        "circles of lesson 01. It trains all the same, but more slowly and less well.",
+        symptom=Symptom("D's mean logit of real images less that of generated ones, last quarter", gap, high=0.17),
+        check=d_sees_the_latest, findings=("noisy",), examined=900,
+    ),
+    Exhibit(
+        "29", "pixel-comparison", "G fitted by pixel comparison with a random real image",
+        broken=PixelComparison, sound=Run, plug=as_kind,
+        met="First attempts at a generator: z in, any real image as the target, squared error.",
+        cause="z says nothing about which image it will be compared with. The best answer to \"any of them\" is their "
+        "mean.",
+        symptom=VARIETY, check=g_asks_d, findings=("total_collapse",),
+    ),
+    Exhibit(
+        "30", "tied-weights", "W σ(Wᵀz + b) as generator and as D",
+        broken=tied_pair, sound=plain_pair, plug=as_nets,
+        met="Posts that put an autoencoder with tied weights where the two nets should be (lesson 01, section 10).",
+        cause="What comes out is as long as what goes in: 784 numbers of noise for an image, and 784 numbers for a "
+        "verdict. Nothing bounds the pixels, and what the 784 verdicts mean nobody has said.",
+        symptom=Symptom(DISTANCE.name, distance, high=400.0), check=one_logit_each,
+        findings=("range_mismatch",), setting=unchecked,
+    ),
+)  # fmt: skip

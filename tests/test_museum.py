@@ -1,0 +1,247 @@
+"""The museum: each check stops the broken version alone, each symptom shows, the doctor sees what can be seen."""
+
+import os
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+
+from gantutor import data, losses, museum, strokes
+from gantutor.errors import BadInput
+from gantutor.museum import exhibits
+from gantutor.museum.parts import play
+
+EXHIBITS = list(museum.CATALOGUE.values())
+SLOW = {e.id for e in EXHIBITS if e.harmless and e.id != "no-detach"}  # their checks train
+
+
+def named(e: museum.Exhibit) -> str:
+    return e.id
+
+
+@pytest.fixture(scope="module")
+def images() -> data.Images:
+    drawn = strokes.draw(3000, 0)
+    return data.Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
+
+
+# --- the catalogue ---------------------------------------------------------------------------------------------------
+
+
+def test_the_catalogue_has_thirty_numbers_and_every_field():
+    assert {int(re.match(r"\d+", e.number)[0]) for e in EXHIBITS} == set(range(1, 31))
+    assert len({e.number for e in EXHIBITS}) == len({e.id for e in EXHIBITS}) == len(EXHIBITS)
+    for e in EXHIBITS:
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", e.id)
+        assert len(re.findall(r"[.?](?: |$)", e.cause)) == 2, f"{e.id}: the cause is told in two sentences"
+        assert e.met.endswith(".")
+        assert e.harmless <= (not e.findings)
+
+
+def test_an_exhibit_is_found_by_id_and_by_number():
+    assert museum.exhibit("double-sigmoid") is museum.exhibit("1")
+    assert museum.exhibit("13b").id == "no-detach"
+    with pytest.raises(BadInput, match="did you mean 'double-sigmoid'"):
+        museum.exhibit("double-sigmod")
+
+
+def test_the_code_of_a_piece_does_not_tell_its_name():
+    code = museum.exhibit("images-as-logits").code()
+    assert "class Piece(Run)" in code
+    assert "softplus(fake)" in code
+    assert "ImagesAsLogits" not in code
+    assert '"""' not in code
+    assert "def d_loss(real_logits" in museum.exhibit("double-sigmoid").code()
+    assert "def piece(seed" in museum.exhibit("range-0-1").code()
+
+
+# --- the checks ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("e", EXHIBITS, ids=named)
+def test_the_check_stops_the_broken_version_only(e):
+    assert e.caught(seed=0) == {"broken": not e.harmless, "sound": False}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("e", [e for e in EXHIBITS if e.id not in SLOW], ids=named)
+def test_the_check_never_wavers(e):
+    for seed in (0, 1, 2):
+        for _ in range(10):
+            assert e.caught(seed) == {"broken": not e.harmless, "sound": False}
+
+
+@pytest.mark.slow
+@pytest.mark.hours
+@pytest.mark.parametrize("e", [e for e in EXHIBITS if e.id in SLOW], ids=named)
+def test_the_check_of_the_harmless_never_wavers(e):
+    for seed in (0, 1, 2):
+        for _ in range(10):
+            assert e.caught(seed) == {"broken": False, "sound": False}
+
+
+def test_harmlessness_can_be_refuted():
+    """The check that the harmless pass stops a pair that learns nothing."""
+    e = museum.exhibit("eps-for-momentum")
+    assert exhibits.stops(e.check, museum.exhibit("layers-made-anew").broken)
+    assert exhibits.stops(museum.exhibit("no-detach").check, museum.exhibit("g-first").broken)
+
+
+def test_a_check_that_errs_is_not_a_check_that_stops():
+    with pytest.raises(AttributeError):
+        exhibits.stops(lambda loss: loss.nothing, losses.HINGE)
+
+
+def test_checks_draw_from_the_seed_and_leave_the_stream_alone():
+    drawn = []
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    for seed in (1, 1, 2):
+        exhibits.stops(lambda piece: drawn.append(torch.rand(()).item()), None, seed)
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# --- grading ---------------------------------------------------------------------------------------------------------
+
+
+def sure(loss):
+    logits = torch.full((4,), 20.0)
+    assert loss.d(logits, -logits) < 0.1
+
+
+def never(loss):
+    pass
+
+
+def always(loss):
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("check", "good", "says"),
+    [
+        (sure, True, "A good check."),
+        (never, False, "lets pass the broken version"),
+        (always, False, "stops the sound version"),
+        (lambda loss: loss.nothing, False, "ended with AttributeError"),
+    ],
+)
+def test_a_check_of_ones_own_is_graded(check, good, says):
+    grade = museum.grade("double-sigmoid", check)
+    assert grade.good is good
+    assert says in str(grade)
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("e", EXHIBITS, ids=named)
+def test_every_exhibit_runs_both_versions(e, images):
+    outcome = e.run(3, images=images, seed=1)
+    for name in exhibits.VERSIONS:
+        side = getattr(outcome, name)
+        assert {len(values) for values in side.history.values()} == {side.run.step}
+        assert side.run.step == (1 if name == "broken" and e.id == "epoch-of-one-step" else 3)
+        assert len(side.samples) == 1000
+    assert e.title in outcome.verdict()
+
+
+def test_the_same_seed_gives_the_same_numbers(images):
+    e = museum.exhibit("never-fakes")
+    first, again, other = (e.run(3, images=images, seed=seed) for seed in (0, 0, 1))
+    assert first.broken.history == again.broken.history
+    assert torch.equal(first.sound.samples, again.sound.samples)
+    assert first.sound.history != other.sound.history
+
+
+def test_the_versions_differ_by_the_piece_alone(images):
+    """With the sound piece in both places the two sides are the same, bit for bit."""
+    e = museum.exhibit("rows-for-images")
+    outcome = replace(e, broken=e.sound).run(3, images=images)
+    assert outcome.broken.history == outcome.sound.history
+    assert not outcome.shows()
+
+
+def test_bad_input_is_told(images):
+    e = museum.exhibit("common-loss")
+    with pytest.raises(BadInput, match="steps is 0"):
+        e.run(0, images=images)
+    few = data.Images("strokes", images.pixels[:1500], images.labels[:1500], images.classes)
+    with pytest.raises(BadInput, match="1500 images: an exhibit needs at least 2000"):
+        e.run(3, images=few)
+    large = data.Images("faces", torch.zeros(2000, 3, 32, 32), torch.zeros(2000, dtype=torch.int64), ("face",))
+    with pytest.raises(BadInput, match="faces are 3×32×32"):
+        e.run(3, images=large)
+
+
+def test_a_symptom_knows_its_bounds():
+    symptom = museum.exhibit("fleeing-generator").symptom
+    assert symptom.well(0.0)
+    assert not symptom.well(-20.0)
+    assert not symptom.well(float("nan"))
+    assert symptom.bounds == "at least -3"
+
+
+# --- what shows, and what the doctor says -----------------------------------------------------------------------------
+
+TABLE: dict[str, str] = {}
+SOUND: dict[tuple, tuple] = {}
+
+
+def outcome_of(e: museum.Exhibit, seed: int = 0) -> tuple[museum.Outcome, tuple[str, ...]]:
+    """The exhibit's outcome and what the doctor says of its sound version, which several exhibits share."""
+    images, held_out = exhibits.set_apart(data.load("mnist"))
+    steps = e.examined or e.steps
+    broken = play(e.parts(e.broken, images), steps, seed, e.broken)
+    key = e.sound, e.plug, e.setting, steps, seed
+    if key not in SOUND:
+        sound = play(e.parts(e.sound, images), steps, seed, e.sound)
+        outcome = museum.Outcome(e, broken, sound, images, held_out, seed)
+        SOUND[key] = sound, outcome.diagnosis("sound").names if sound.samples.ndim == 4 else ()
+    sound, names = SOUND[key]
+    return museum.Outcome(e, broken, sound, images, held_out, seed), names
+
+
+def shown(e: museum.Exhibit) -> str:
+    """Train both versions; assert that the symptom shows and the doctor agrees; return a line of the table."""
+    outcome, sound = outcome_of(e)
+    assert outcome.shows(), outcome.verdict()
+    broken = outcome.diagnosis("broken").names if outcome.broken.samples.ndim == 4 else ()
+    matching = [name for name in e.findings if name in broken and name not in sound]
+    assert bool(matching) == bool(e.findings), f"broken: {broken}, sound: {sound}"
+    numbers = " ".join(f"{value:11.4g}" for value in outcome.measured().values())
+    return f"{e.number:>3} {e.id:26} {numbers}   {', '.join(matching) or '-':45} {', '.join(sound) or 'healthy'}"
+
+
+LONG = [e for e in EXHIBITS if (e.examined or e.steps) > 600]  # steps
+SHORT = [e for e in EXHIBITS if e not in LONG]
+needs_mnist = pytest.mark.skipif("GANTUTOR_DATA" not in os.environ, reason="the table is made on MNIST")
+
+
+@needs_mnist
+@pytest.mark.slow
+@pytest.mark.parametrize("e", SHORT, ids=named)
+def test_the_symptom_shows_and_the_doctor_names_it(e):
+    TABLE[e.id] = shown(e)
+
+
+@needs_mnist
+@pytest.mark.slow
+@pytest.mark.hours
+@pytest.mark.parametrize("e", LONG, ids=named)
+def test_the_symptom_of_a_long_run_shows_and_the_doctor_names_it(e):
+    TABLE[e.id] = shown(e)
+
+
+@needs_mnist
+@pytest.mark.slow
+def test_the_table_is_printed(capsys):
+    """Exhibit × finding, for the test's output."""
+    with capsys.disabled():
+        title = (
+            f"{'exhibit':30} {'broken':>11} {'sound':>11}   {'the doctor, of the broken one alone':45} of the sound one"
+        )
+        print(f"\n\n{title}")
+        print("\n".join(TABLE[e.id] for e in EXHIBITS if e.id in TABLE))
