@@ -168,7 +168,7 @@ def contents(p: Patient, unspoiled: bool) -> Iterator[Finding]:
         yield repeated
     if density >= 0.25:
         yield from (by_cluster if seen["x"][1] is None else by_class)(p, seen)
-    yield from obedience(p, seen["x"][1], convincing=density >= 0.25)
+        yield from obedience(p, seen["x"][1])
 
 
 def fidelity(p: Patient, seen: Seen, repeats: bool) -> Iterator[float | Finding]:
@@ -292,11 +292,8 @@ def proportions(
         yield Finding("mode_imbalance", grade(variation, 0.2, 0.35), evidence)
 
 
-def obedience(p: Patient, logits: Tensor | None, convincing: bool) -> Iterator[Finding]:
-    """Are the images of the classes that were asked for?
-
-    Of images that convince nobody of anything only this can be said: they are of several classes, and which is chance.
-    """
+def obedience(p: Patient, logits: Tensor | None) -> Iterator[Finding]:
+    """Are the images of the classes that were asked for?"""
     if p.labels is None:
         return
     if logits is None:
@@ -307,9 +304,6 @@ def obedience(p: Patient, logits: Tensor | None, convincing: bool) -> Iterator[F
     obeyed = (seen == p.labels).double().mean().item()
     chance = (torch.bincount(p.labels).double() / len(seen)).square().sum().item()
     limit = min(0.7, 0.8 * p.eyes.accuracy)
-    if not convincing:
-        varied = (seen == seen.mode().values).double().mean() < 0.6
-        limit = chance + 3 * math.sqrt(chance / len(seen)) if varied else 0.0
     if obeyed < limit:
         healthy = f"above {limit:.2g}; chance is {chance:.2g}"
         evidence = Evidence("share of samples of the class that was asked for", obeyed, healthy)

@@ -223,16 +223,19 @@ def spot(code: str, picture: show.Picture, choices: Sequence[str], answer: str, 
         why: shown with the answer.
     Returns: the card to show; `.guess.value = …` and `.reveal.click()` play it from code, `.verdict.value` answers.
     """
-    if answer not in choices or len(set(choices)) < 2:
-        raise BadInput(f"choices are {list(choices)!r}: give two or more, and among them the answer, {answer!r}.")
-    return Card(code, picture, list(choices), answer, why)
+    choices = list(choices)
+    if answer not in choices or not len(set(choices)) == len(choices) >= 2:
+        raise BadInput(
+            f"choices are {choices!r}: give two or more, no two alike, and among them the answer, {answer!r}."
+        )
+    return Card(code, picture, choices, answer, why)
 
 
 class Card(widgets.VBox):
     """What `spot` returns: `.guess` (a list to choose from), `.reveal` (a button), `.verdict` (a line of HTML)."""
 
     def __init__(self, code: str, picture: show.Picture, choices: list[str], answer: str, why: str):
-        self.answer, self.why = answer, why
+        self.answer, self.why, self.open = answer, why, False
         image = widgets.Image(value=show.png(picture), format="png")
         image.layout.max_width, image.layout.align_self = "100%", "flex-start"
         self.guess = widgets.RadioButtons(options=choices, value=None, layout={"width": "auto"})
@@ -246,10 +249,11 @@ class Card(widgets.VBox):
     def judge(self, change: object = None) -> None:
         if self.guess.value == self.answer:
             self.turn_over()
-        elif self.guess.value is not None:
+        elif self.guess.value is not None and not self.open:
             self.verdict.value = f"Not that: <i>{html.escape(self.guess.value)}</i>. Look again, or reveal."
 
     def turn_over(self, button: object = None) -> None:
+        self.open = True
         found = "Yes" if self.guess.value == self.answer else "It is"
         self.verdict.value = f"<b>{found}: {html.escape(self.answer)}.</b> {html.escape(self.why)}"
 

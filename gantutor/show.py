@@ -129,10 +129,14 @@ def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image
     def y_of(v):
         return bottom - (np.clip(v, low, high) - low) / (high - low) * (bottom - top)
 
-    for level, name in ((0.0, "0"), (LOG_2, "log 2"), (LOG_4, "log 4")):
+    ends = {end: _short(end) for end, far in ((low, low < 0), (high, high > 4)) if far}
+    named = []  # heights at which there is a name: where two would touch, the first one stays
+    for level, name in {**ends, 0.0: "0", LOG_4: "log 4", LOG_2: "log 2"}.items():
         y = float(y_of(level))
         draw.line((left, y, right, y), fill="#c8c8c8", width=2)
-        draw.text((left - 8, y), name, fill=GREY, anchor="rm", font=_font(22))
+        if all(abs(y - other) > 26 for other in named):
+            draw.text((left - 8, y), name, fill=GREY, anchor="rm", font=_font(22))
+            named.append(y)
     for column, colour, name, place in ((1, REAL, "D loss", left), (2, FAKE, "G loss", left + 150)):
         path = np.stack([left + values[:, 0] / last * (right - left), y_of(values[:, column])], 1)
         if len(path) > 1:
@@ -140,6 +144,12 @@ def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image
         draw.text((place, 16), name, fill=colour, font=_font(26))
     draw.text((right, bottom + 10), f"step {last:,.0f}", fill=GREY, anchor="ra", font=_font(24))
     return image.resize((width, height), Image.Resampling.BOX)
+
+
+def _short(value: float) -> str:
+    """A number in few characters: -3.2, 57, -101k."""
+    size = abs(value)
+    return f"{value / 1000:.0f}k" if size >= 1000 else f"{value:.0f}" if size >= 10 else f"{value:.1f}"
 
 
 def strip(frames: Sequence[Picture], titles: Sequence[str] | None = None, height: int | None = None) -> "Image.Image":
@@ -367,6 +377,8 @@ def stack(pictures: Sequence[Picture]) -> "Image.Image":
     """Pictures one above the other, on white."""
     from PIL import Image
 
+    if not pictures:
+        raise BadInput("stack got no pictures: give at least one.")
     images = [as_image(picture) for picture in pictures]
     sheet = Image.new("RGB", (max(im.width for im in images), sum(im.height for im in images)), "white")
     y = 0

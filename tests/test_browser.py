@@ -51,6 +51,7 @@ def lab(tmp_path) -> Iterator[str]:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=20)
         process.kill()
+        process.wait()
 
 
 def wait_for_port(process: subprocess.Popen, port: int, log: Path) -> None:

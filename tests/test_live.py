@@ -301,7 +301,8 @@ def test_a_walk_stays_in_its_class():
 
 
 def test_a_card_judges_a_guess_and_reveals_its_answer():
-    card = live.spot("x < 1", Image.new("L", (4, 4)), ["the loss", "the <data>"], "the loss", "Because 1 < 2.")
+    choices = (text for text in ("the loss", "the <data>"))
+    card = live.spot("x < 1", Image.new("L", (4, 4)), choices, "the loss", "Because 1 < 2.")
     assert card.guess.value is None
     assert card.verdict.value == ""
     assert "x &lt; 1" in card.children[0].value  # code is shown, not read as HTML
@@ -310,11 +311,14 @@ def test_a_card_judges_a_guess_and_reveals_its_answer():
     assert "Because" not in card.verdict.value
     card.reveal.click()
     assert card.verdict.value == "<b>It is: the loss.</b> Because 1 &lt; 2."
+    card.guess.value = None
+    card.guess.value = "the <data>"
+    assert card.verdict.value.startswith("<b>It is")  # what was revealed stays
     card.guess.value = "the loss"
     assert card.verdict.value.startswith("<b>Yes: the loss.</b>")
 
 
 @pytest.mark.parametrize("choices", [["a", "b"], ["the loss"], ["the loss", "the loss"]])
 def test_a_card_wants_the_answer_among_its_choices(choices):
-    with pytest.raises(BadInput, match="two or more, and among them the answer, 'the loss'"):
+    with pytest.raises(BadInput, match="two or more, no two alike, and among them the answer, 'the loss'"):
         live.spot("", Image.new("L", (4, 4)), choices, "the loss", "")

@@ -177,6 +177,11 @@ def test_chart_draws_a_long_history_from_the_left_edge_to_the_right():
     assert columns.max() >= 287  # and ends at 290
 
 
+@pytest.mark.parametrize(("value", "text"), [(-3.21, "-3.2"), (57.4, "57"), (-101_234.0, "-101k"), (999.4, "999")])
+def test_the_ends_of_an_axis_are_named_in_few_characters(value, text):
+    assert show._short(value) == text
+
+
 def test_strip_sets_pictures_side_by_side_under_titles():
     red, blue = Image.new("RGB", (40, 20), "red"), Image.new("RGB", (60, 40), "blue")
     row = show.strip([red, blue], ["a", "b"])

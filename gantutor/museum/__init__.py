@@ -13,7 +13,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gantutor.errors import reason, unknown
+from gantutor.errors import BadInput, reason, unknown
 from gantutor.museum import (
     room_conditioning,
     room_data,
@@ -44,8 +44,10 @@ def exhibit(id: str) -> Exhibit:
     Raises `BadInput` for any other.
     """
     for e in CATALOGUE.values():
-        if id in (e.id, e.number):
+        if str(id) in (e.id, e.number):
             return e
+    if forms := [e.number for e in CATALOGUE.values() if e.number.rstrip("abcd") == str(id)]:
+        raise BadInput(f"exhibit {id} has several forms: choose one of {', '.join(forms)}.")
     raise unknown("exhibit", id, CATALOGUE)
 
 
@@ -64,8 +66,12 @@ def grade(id: str, check: Callable[[object], None]) -> Grade:
 
     Args:
         check: piece -> None, with an assert that does not hold for the broken piece.
+
+    Raises `BadInput` for a harmless exhibit: there a check has nothing to stop.
     """
     e, stopped, words = exhibit(id), {}, []
+    if e.harmless:
+        raise BadInput(f"{e.id} is harmless, so there is nothing to stop: choose another exhibit.")
     for name in VERSIONS:
         try:
             stopped[name] = stops(check, getattr(e, name))
@@ -73,4 +79,5 @@ def grade(id: str, check: Callable[[object], None]) -> Grade:
         except Exception as error:  # the learner's own code: anything may happen
             words.append(f"On the {name} version it ended with {type(error).__name__}: {reason(error)}.")
     good = stopped == {"broken": True, "sound": False}
-    return Grade(good, " ".join([*words, "A good check." if good else "Not yet."]))
+    advice = "A good check." if good else "Not yet: a check stops with an assert that does not hold."
+    return Grade(good, " ".join([*words, advice]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gantutor import judge, metrics, models, symptoms
+from gantutor import judge, metrics, symptoms
 from gantutor.data import Images
 from gantutor.museum.parts import Side
 
@@ -84,13 +84,6 @@ def frechet(samples: Tensor, real: Images) -> float:
     known = judge.load(real.name)
     features = (judge.look(known, x.clamp(-1, 1))[0] for x in (samples, real.pixels[: 2 * len(samples)]))
     return metrics.frechet(*features)
-
-
-def preferred(side: Side, real: Images) -> float:
-    """Share of pairs in which D rates the real image above the sample."""
-    with models.evaluating(side.run.D), torch.no_grad():
-        logits = [side.run.D(x[:1000]).flatten() for x in (real.pixels, side.samples)]
-    return symptoms.separation(*logits)
 
 
 def obeyed(side: Side, real: Images) -> float:

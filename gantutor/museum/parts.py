@@ -49,13 +49,17 @@ class Parts:
         return self.kind(G, D, self.data, self.recipe, seed=seed)
 
 
-# Settings: the parts as they are before a piece is plugged in.
+def plain_pair(seed: int) -> tuple[nn.Module, nn.Module]:
+    """The dense pair of lesson 02."""
+    return models.mlp(seed=seed)
+
+
+# Settings, images -> Parts: the parts as they are before a piece is plugged in.
 
 
 def plain(images: Images) -> Parts:
     """The dense pair under the default recipe, as in lesson 02."""
-    shape = images.pixels.shape[1:]
-    return Parts(images, lambda seed: models.mlp(shape, seed=seed))
+    return Parts(images, plain_pair)
 
 
 def bare(images: Images) -> Parts:
@@ -108,7 +112,12 @@ def flat_critic(images: Images) -> Parts:
     return replace(parts, nets=nets)
 
 
-# Plugs: how a piece gets into the parts.
+def even(images: Images) -> Parts:
+    """Both players with D's learning rate."""
+    return vary(plain(images), lr_g=1e-3, lr_d=1e-3)
+
+
+# Plugs, (parts, piece) -> parts: how a piece gets into the parts.
 
 
 def vary(parts: Parts, **changes: object) -> Parts:

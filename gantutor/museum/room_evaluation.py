@@ -29,9 +29,11 @@ def exchanged(real: Tensor, fake: Tensor) -> PrecisionRecall:
 
 
 def sees_a_shift(frechet) -> None:
-    """Two equal clouds, one shifted by v, are ‖v‖² apart (closed form), also where v's entries sum to 0."""
+    """A cloud shifted by v is ‖v‖² away, also where v's entries sum to 0; doubled, by its variances (closed forms)."""
     x, v = torch.randn(1000, 8).double(), torch.tensor([1.0, -1.0] * 4).double()
     assert abs(frechet(x, x + v) - 8) < 0.01
+    x -= x.mean(0)
+    assert abs(frechet(x, 2 * x) - x.var(0).sum()) < 0.01
 
 
 def precise_and_narrow(precision_recall) -> None:
@@ -81,7 +83,7 @@ ROOM = (
     Exhibit(
         "28b", "precision-recall-exchanged", "precision and recall exchanged",
         broken=exchanged, sound=metrics.precision_recall, plug=as_ruler,
-        met="A public library of metrics, until an issue of 2024 was resolved; any call with two arguments of one "
+        met="A public library of metrics, until an issue about it was resolved; any call with two arguments of one "
         "shape.",
         cause="The two numbers are one formula with its arguments exchanged. A GAN that has collapsed then looks "
         "varied and bad instead of narrow and good.",

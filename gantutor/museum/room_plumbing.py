@@ -11,7 +11,7 @@ from gantutor import models
 from gantutor.museum.checks import any_seed, small_pair, small_run, some_digits, weights
 from gantutor.museum.exhibits import Exhibit
 from gantutor.museum.measures import DISTANCE, VARIETY, Symptom, brightness, distance, gap
-from gantutor.museum.parts import Parts, as_kind, as_nets, plain
+from gantutor.museum.parts import Parts, as_kind, as_nets, bare, even, plain, plain_pair
 from gantutor.train import Run
 
 # --- 9. D never consulted ---------------------------------------------------------------------------------------------
@@ -61,8 +61,19 @@ class MadeAnew(nn.Module):
         self.last = nn.Linear(hidden, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = nn.Linear(x[0].numel(), self.last.in_features)
+        hidden = nn.Linear(x[0].numel(), self.last.in_features, device=x.device)
         return self.last(torch.relu(hidden(x.flatten(1)))).squeeze(1)  # (B,)
+
+
+class MadeOnce(MadeAnew):
+    """The same D, with a hidden layer that is made once."""
+
+    def __init__(self, hidden: int = 256):
+        super().__init__(hidden)
+        self.first = nn.Linear(784, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.relu(self.first(x.flatten(1)))).squeeze(1)  # (B,)
 
 
 class NothingToTrain(Run):
@@ -160,6 +171,17 @@ class RowJudge(nn.Module):
         return self.net(x).squeeze(3)  # (B, 1, 28, 28) -> (B, 1, 28)
 
 
+class ImageJudge(nn.Module):
+    """The same layers on images made flat: one logit each."""
+
+    def __init__(self, hidden: int = 256):
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(784, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).squeeze(1)  # (B, 1, 28, 28) -> (B,)
+
+
 class Tied(nn.Module):
     """W σ(Wᵀv + b): what comes out is as long as what goes in."""
 
@@ -187,13 +209,19 @@ class Unchecked(Run):
 # Nets, as seed -> (G, D).
 
 
-def plain_pair(seed: int) -> tuple[nn.Module, nn.Module]:
-    return models.mlp(seed=seed)
+def layers_made_once(seed: int) -> tuple[nn.Module, nn.Module]:
+    with models.seeded(seed):
+        return models.mlp(seed=seed)[0], MadeOnce()
 
 
 def layers_made_anew(seed: int) -> tuple[nn.Module, nn.Module]:
     with models.seeded(seed):
         return models.mlp(seed=seed)[0], MadeAnew()
+
+
+def judge_of_images(seed: int) -> tuple[nn.Module, nn.Module]:
+    with models.seeded(seed):
+        return models.mlp(seed=seed)[0], ImageJudge()
 
 
 def judge_of_rows(seed: int) -> tuple[nn.Module, nn.Module]:
@@ -227,6 +255,7 @@ def g_asks_d(kind: type[Run]) -> None:
 def one_verdict(kind: type[Run]) -> None:
     """The same images get the same logits as real ones and as generated ones."""
     run, x = small_run(kind), some_digits(16)
+    run.made = x  # where a run keeps its fakes for D's turn, these are they
     assert torch.allclose(*run.both_logits(x, x, None), atol=1e-5)
 
 
@@ -237,12 +266,12 @@ def answers_alike(nets) -> None:
 
 
 def both_learn(kind: type[Run]) -> None:
-    """After a few steps the weights of both nets have moved."""
+    """After a few steps every matrix of both nets has moved."""
     run = small_run(kind)
-    before = [weights(net) for net in (run.G, run.D)]
+    matrices = [p for net in (run.G, run.D) for p in net.parameters() if p.ndim > 1]
+    before = [p.detach().clone() for p in matrices]
     list(run.steps(3))
-    for old, net in zip(before, (run.G, run.D), strict=True):
-        assert not torch.equal(old, weights(net))
+    assert not any(torch.equal(old, p) for old, p in zip(before, matrices, strict=True))
 
 
 def each_moves_alone(kind: type[Run]) -> None:
@@ -258,7 +287,7 @@ def each_moves_alone(kind: type[Run]) -> None:
 
 
 def same_as_detached(kind: type[Run]) -> None:
-    """After a few steps all weights are, bit for bit, those of a run that detaches."""
+    """After a few steps all weights are, bit for bit, those of a run that detaches and draws its fakes twice."""
     seed, ends = any_seed(), []
     for k in (kind, DrawnTwice):
         run = small_run(k, seed=seed)
@@ -291,6 +320,13 @@ def one_logit_each(nets) -> None:
     assert D(some_digits(16)).numel() == 16
 
 
+def sees_whole_images(nets) -> None:
+    """And it is another one when the image is turned upside down: no row is judged by itself."""
+    one_logit_each(nets)
+    D, x = nets(any_seed())[1].eval(), some_digits(16)
+    assert not torch.allclose(D(x), D(x.flip(2)), atol=1e-6)
+
+
 # --- the catalogue ----------------------------------------------------------------------------------------------------
 
 ROOM = (
@@ -309,12 +345,12 @@ ROOM = (
         broken=NoReuse, sound=Run, plug=as_kind,
         met="TensorFlow-1 code that builds D twice and forgets to reuse the variables.",
         cause="One D sees real images only and says real, the other sees generated ones only and says generated. "
-        "Neither compares anything, and G hears from the one that never saw an image.",
-        symptom=VARIETY, check=one_verdict, findings=("discriminator_blind",),
+        "Neither compares anything, and G hears from the one that never saw a real image.",
+        symptom=VARIETY, check=one_verdict, findings=("discriminator_blind",), setting=bare,
     ),
     Exhibit(
         "10b", "layers-made-anew", "layers created anew at every call",
-        broken=layers_made_anew, sound=plain_pair, plug=as_nets,
+        broken=layers_made_anew, sound=layers_made_once, plug=as_nets,
         met="Layers written inside forward, as functional code in other libraries looks.",
         cause="The optimizer knows the layers that existed when it was made, and these are others at each call. D's "
         "hidden layer is random for ever.",
@@ -324,8 +360,8 @@ ROOM = (
         "11", "nothing-to-train", "an optimizer over an empty list of parameters",
         broken=NothingToTrain, sound=Run, plug=as_kind,
         met="Weights chosen by a prefix of their names, where no name begins so.",
-        cause="An empty list of weights is a list of weights, and each step moves all of them. PyTorch refuses an "
-        "empty list, but not an empty group.",
+        cause="Each step moves every weight of the list, and there is none: D stays as it was drawn, and G has only "
+        "to find what pleases it. PyTorch refuses an empty list, but not an empty group.",
         symptom=VARIETY, check=both_learn, findings=("discriminator_blind",),
     ),
     Exhibit(
@@ -334,30 +370,32 @@ ROOM = (
         met="Loops with a single Adam for everything.",
         cause="In D's turn G is moved too, so as to make D's task easy, and in G's turn D is moved to believe. Each "
         "player is half of the time on the other side.",
-        symptom=VARIETY, check=each_moves_alone, findings=("partial_collapse", "total_collapse"), examined=2000,
+        symptom=VARIETY, check=each_moves_alone, findings=("partial_collapse", "total_collapse"), setting=even,
+        examined=2000,
     ),
     Exhibit(
         "13b", "no-detach", "a missing detach alone",
         broken=Undetached, sound=DrawnTwice, plug=as_kind,
-        met="Forgotten often, and blamed for much.",
+        met="Forgotten often.",
         cause="D's turn also computes gradients for G, and G's turn begins with zero_grad, which throws them away. "
         "Waste, and nothing else: the weights are the same, bit for bit.",
         symptom=DISTANCE, check=same_as_detached, harmless=True,
     ),
     Exhibit(
         "17", "rows-for-images", "linear layers on (B, 1, 28, 28) without flatten: D judges rows",
-        broken=judge_of_rows, sound=plain_pair, plug=as_nets,
+        broken=judge_of_rows, sound=judge_of_images, plug=as_nets,
         met="Ports from libraries in which a dense layer flattens by itself.",
         cause="A linear layer works on the last dimension, so each row of 28 pixels gets a logit of its own. No layer "
         "ever sees two rows together, and the loss takes the mean without a word.",
-        symptom=VARIETY, check=one_logit_each, findings=("total_collapse",), setting=unchecked,
+        symptom=VARIETY, check=sees_whole_images, findings=("total_collapse",), setting=unchecked,
     ),
     Exhibit(
         "25", "g-first", "G moves first, and D learns from the fakes of before",
         broken=GFirst, sound=Run, plug=as_kind,
         met="Loops that make the fakes once, step G, and then use the same fakes for D.",
         cause="D learns from a G that is gone, and G answers a D that has not seen it: both move at once, as in the "
-        "circles of lesson 01. It trains all the same, but more slowly and less well.",
+        "circles of lesson 01. It trains all the same, but D stays further ahead, and after 900 steps the "
+        "images are noisier.",
         symptom=Symptom("D's mean logit of real images less that of generated ones, last quarter", gap, high=0.17),
         check=d_sees_the_latest, findings=("noisy",), examined=900,
     ),
