@@ -235,7 +235,7 @@ class Card(widgets.VBox):
     """What `spot` returns: `.guess` (a list to choose from), `.reveal` (a button), `.verdict` (a line of HTML)."""
 
     def __init__(self, code: str, picture: show.Picture, choices: list[str], answer: str, why: str):
-        self.answer, self.why, self.open = answer, why, False
+        self.answer, self.why, self.revealed = answer, why, False
         image = widgets.Image(value=show.png(picture), format="png")
         image.layout.max_width, image.layout.align_self = "100%", "flex-start"
         self.guess = widgets.RadioButtons(options=choices, value=None, layout={"width": "auto"})
@@ -249,11 +249,11 @@ class Card(widgets.VBox):
     def judge(self, change: object = None) -> None:
         if self.guess.value == self.answer:
             self.turn_over()
-        elif self.guess.value is not None and not self.open:
+        elif self.guess.value is not None and not self.revealed:
             self.verdict.value = f"Not that: <i>{html.escape(self.guess.value)}</i>. Look again, or reveal."
 
     def turn_over(self, button: object = None) -> None:
-        self.open = True
+        self.revealed = True
         found = "Yes" if self.guess.value == self.answer else "It is"
         self.verdict.value = f"<b>{found}: {html.escape(self.answer)}.</b> {html.escape(self.why)}"
 

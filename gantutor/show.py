@@ -349,7 +349,7 @@ def surface(D: Callable[[Tensor], Tensor], limit: float, side: int = 80) -> np.n
 # ---------------------------------------------------------------- the museum
 
 
-def comparison(outcome: "Outcome", height: int = 200) -> "Image.Image":
+def comparison(outcome: "Outcome", height: int = 176) -> "Image.Image":
     """An exhibit's broken version above its sound twin: samples, loss curves and the symptom's value.
 
     Args:
@@ -363,7 +363,7 @@ def comparison(outcome: "Outcome", height: int = 200) -> "Image.Image":
     return stack(rows)
 
 
-def evidence(side: "Side", height: int = 200) -> "Image.Image":
+def evidence(side: "Side", height: int = 176) -> "Image.Image":
     """One side of an exhibit: its samples, whatever their values are (NaN is grey), and its loss curves."""
     samples = side.samples.detach().cpu().float().nan_to_num(0)
     pictures = samples.ndim == 4

@@ -25,7 +25,7 @@ from gantutor.files import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDGET = "application/vnd.jupyter.widget-view+json"
-INSTEAD = "A slider appears here when you run this cell."
+INSTEAD = "A slider or a card appears here when you run this cell."
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -80,7 +80,8 @@ def clean(notebook: nbformat.NotebookNode) -> None:
             if "data" in output:
                 output.data, output.metadata = clean_bundle(output.data), nbformat.from_dict({})
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k == "tags" and v})
+        kept = {k: v for k, v in cell.metadata.items() if k in ("tags", "jupyter") and v}  # jupyter: a folded cell
+        cell.metadata = nbformat.from_dict(kept)
 
 
 def clean_bundle(data: dict) -> nbformat.NotebookNode:

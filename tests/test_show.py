@@ -252,7 +252,7 @@ def test_evidence_shows_samples_as_they_are_and_the_curves():
     assert bad[15, 20] == 128  # NaN is grey
     assert bad[50, 20] == 255  # too bright is white
     points = show.evidence(side(torch.zeros(10, 2), *curves))
-    assert points.height == 200
+    assert points.height == 176
 
 
 def test_comparison_puts_the_broken_version_above_the_sound_one():

@@ -314,7 +314,7 @@ ROOM = (
         met="A loop in which the real half of D's loss is computed and not added.",
         cause="D learns to reject whatever comes, so what G hears has nothing to do with the data. No real image "
         "has a say in either loss.",
-        symptom=VARIETY, check=d_tells_apart, findings=("total_collapse",), setting=bare,
+        symptom=VARIETY, check=d_tells_apart, findings=("discriminator_blind", "discriminator_saturated"), setting=bare,
     ),
     Exhibit(
         "15", "saturating", "the saturating loss from the start, against a D that is ahead",
