@@ -232,9 +232,9 @@ ROOM = (
         "16b", "standardised-data", "data of mean 0 and variance 1 against tanh",
         broken=Standardised, sound=Run, plug=as_kind,
         met="The normalisation of a classifier's tutorial, mean 0.1307 and deviation 0.3081, taken over for a GAN.",
-        cause="On that scale MNIST's white is 2.8 and its black -0.42, and tanh goes from -1 to 1: G cannot make white, "
-        "and below black there is room that the data never uses. D has only to look for something bright, and G's black "
-        "spills over.",
+        cause="On that scale MNIST's white is 2.8 and its black -0.42, and tanh goes from -1 to 1: G cannot make "
+        "white, and below black there is room that the data never uses. D has only to look for something bright, "
+        "and G's black spills over.",
         symptom=OUTSIDE, check=within_reach, findings=("range_mismatch",),
     ),
     Exhibit(
