@@ -315,6 +315,14 @@ def test_the_symptom_of_a_long_run_shows_and_the_doctor_names_it(e):
 
 @needs_mnist
 @pytest.mark.slow
+@pytest.mark.hours
+def test_a_large_eps_catches_up():
+    measured = museum.exhibit("eps-for-momentum").run(2700, images=data.load("mnist")).measured()
+    assert measured["broken"] < 1.3 * measured["sound"]
+
+
+@needs_mnist
+@pytest.mark.slow
 def test_the_table_is_printed(capsys):
     """Exhibit × finding, for the test's output. Without the table's own tests, in whole or in part, it has gaps."""
     assert set(TABLE) <= set(museum.CATALOGUE)
