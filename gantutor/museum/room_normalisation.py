@@ -139,7 +139,7 @@ ROOM = (
         cause="Batch norm centres on the mean of the mixture, so the two kinds lie on two sides of it and D has only "
         "to look which. In G's turn the batch holds generated images alone, and that difference is gone.",
         symptom=Symptom("D's mean logit of real images less that of generated ones, last quarter", gap, high=5.0),
-        check=real_for_itself, findings=("discriminator_saturated",), setting=with_normalised_d,
+        check=real_for_itself, findings=("discriminator_saturated", "total_collapse"), setting=with_normalised_d,
     ),
     Exhibit(
         "19", "eps-for-momentum", "batch norm with ε = 0.8 by a swapped argument",

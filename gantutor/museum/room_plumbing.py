@@ -387,7 +387,7 @@ ROOM = (
         met="Ports from libraries in which a dense layer flattens by itself.",
         cause="A linear layer works on the last dimension, so each row of 28 pixels gets a logit of its own. No layer "
         "ever sees two rows together, and the loss takes the mean without a word.",
-        symptom=VARIETY, check=sees_whole_images, findings=("total_collapse",), setting=unchecked,
+        symptom=VARIETY, check=sees_whole_images, findings=("total_collapse", "discriminator_blind"), setting=unchecked,
     ),
     Exhibit(
         "25", "g-first", "G moves first, and D learns from the fakes of before",
