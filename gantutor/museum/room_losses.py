@@ -331,7 +331,7 @@ ROOM = (
         plug=as_loss, met="Lists of tricks that say \"use soft labels\" without saying which.",
         cause="With 0.1 as the target of generated images D's best logit for hopeless ones is -2.2 everywhere, so its "
         "slope there fades. G, which is to climb that slope, hears less.",
-        symptom=Symptom("norm of G's gradient where G is far behind, last quarter", late("g_grad_norm"), low=20.0),
+        symptom=Symptom("norm of G's gradient where G is far behind, last quarter", late("g_grad_norm"), low=16.0),
         check=fakes_stay_fake, setting=sleepy,
     ),
     Exhibit(
