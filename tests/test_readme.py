@@ -40,8 +40,10 @@ def test_every_python_file_named_in_a_command_is_there():
 def test_the_check_of_a_change_installs_what_the_readme_says():
     (install,) = [c for c in commands() if c[:2] == ["pip", "install"] and ".[test]" in c]
     script = [line.split("#")[0] for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()]
-    (line,) = [shlex.split(line) for line in script if "pip install" in line]
+    line, further = [shlex.split(line) for line in script if "pip install" in line]
     assert line[: len(install) + 2] == ["python", "-m", *install]
+    assert ".[browser]" in further
+    assert any(".[browser]" in c for c in commands())
 
 
 def test_the_citation_is_of_this_version():
