@@ -248,6 +248,7 @@ class Outcome:
         e, measured, caught = self.exhibit, self.measured(), self._caught
         numbers = ", ".join(f"{value:.3g} {name}" for name, value in measured.items())
         checked = ", ".join(f"{'fails' if stopped else 'passes'} on the {name} one" for name, stopped in caught.items())
+        well = f"harmless: at most {ALIKE:g} times" if e.harmless else f"well: {e.symptom.bounds}"
         if self.as_expected():
             ends = "harmless, as measured here" if e.harmless else "it shows, and the check catches it"
         else:
@@ -255,7 +256,7 @@ class Outcome:
         return "\n".join([
             f"{e.number} {e.id}: {e.title}",
             f"met:     {e.met}",
-            f"symptom: {e.symptom.name}: {numbers} (well: {e.symptom.bounds})",
+            f"symptom: {e.symptom.name}: {numbers} ({well})",
             f"cause:   {e.cause}",
             f"check:   {checked}",
             f"verdict: {ends}",

@@ -34,10 +34,9 @@ class Symptom:
 
     @property
     def bounds(self) -> str:
-        words = [f"at least {self.low:g}"] * (self.low > -math.inf) + [f"at most {self.high:g}"] * (
-            self.high < math.inf
-        )
-        return " and ".join(words)
+        """In words; empty where there are none."""
+        low = [f"at least {self.low:g}"] * (self.low > -math.inf)
+        return " and ".join(low + [f"at most {self.high:g}"] * (self.high < math.inf))
 
 
 def late(name: str) -> Measure:
@@ -76,14 +75,10 @@ def finite(side: Side, real: Images) -> float:
 
 
 def distance(side: Side, real: Images) -> float:
-    """Fréchet distance of the samples to as many real images, in the features of the shipped judge."""
-    return frechet(side.samples, real)
-
-
-def frechet(samples: Tensor, real: Images) -> float:
-    known = judge.load(real.name)
-    features = (judge.look(known, x.clamp(-1, 1))[0] for x in (samples, real.pixels[: 2 * len(samples)]))
-    return metrics.frechet(*features)
+    """Fréchet distance of the samples to twice as many real images, in the features of the shipped judge."""
+    known, samples = judge.load(real.name), side.samples.clamp(-1, 1)
+    reference = judge.look(known, real.pixels[: 2 * len(samples)])[0]  # (2n, d)
+    return metrics.score(lambda n: samples, known, reference, len(samples))
 
 
 def obeyed(side: Side, real: Images) -> float:

@@ -67,18 +67,6 @@ def bare(images: Images) -> Parts:
     return vary(plain(images), penalty=None)
 
 
-def conditional(images: Images) -> Parts:
-    """The dense pair that is told the class."""
-    shape, classes = images.pixels.shape[1:], len(images.classes)
-    return Parts(images, lambda seed: models.mlp(shape, classes=classes, seed=seed))
-
-
-def convolutional(images: Images) -> Parts:
-    """A small DCGAN."""
-    shape = images.pixels.shape[1:]
-    return Parts(images, lambda seed: models.dcgan(shape, g_width=16, d_width=8, hidden=128, seed=seed))
-
-
 def eager(images: Images) -> Parts:
     """A D that learns fast and with momentum, without a penalty: it is soon sure."""
     return vary(bare(images), lr_d=1e-2, betas=(0.5, 0.999))

@@ -11,7 +11,7 @@ from gantutor.data import Images
 from gantutor.museum.checks import any_seed
 from gantutor.museum.exhibits import Exhibit
 from gantutor.museum.measures import Symptom, obeyed
-from gantutor.museum.parts import Parts, Side, as_nets, conditional
+from gantutor.museum.parts import Parts, Side, as_nets
 
 # --- 23. label maps ---------------------------------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ ROOM = (
         "stripes of period ten. The stripes are still a code for the label, which a D with dense layers "
         "learns to read, so little of it shows in a run: lesson 04, section 8, measures how little.",
         symptom=Symptom("share of a map's ones that lie in the plane of their label", in_place, low=1.0),
-        check=is_one_hot, setting=conditional, steps=60,
+        check=is_one_hot, steps=60,
     ),
     Exhibit(
         "23b", "mingled-label-map", "a one-hot label map filled with the labels of others",
@@ -133,7 +133,7 @@ ROOM = (
         met="The same line with the two numbers of repeat exchanged.",
         cause="The batch is repeated instead of the label, so each image's map holds everybody's labels. D cannot know "
         "whose is whose, and does not ask G to obey.",
-        symptom=OBEYED, check=is_one_hot, findings=("labels_ignored",), setting=conditional, steps=900,
+        symptom=OBEYED, check=is_one_hot, findings=("labels_ignored",), steps=900,
         examined=2000,
     ),
     Exhibit(
@@ -143,13 +143,13 @@ ROOM = (
         cause="A real image fits its label, and a generated one only by luck, one time in ten: D has only to "
         "compare the two. Even perfect digits would be rejected nine times in ten, so G hears little that "
         "leads to better ones.",
-        symptom=OBEYED, check=both_listen, findings=("noisy", "low_fidelity"), setting=conditional, steps=900,
+        symptom=OBEYED, check=both_listen, findings=("noisy", "low_fidelity"), steps=900,
     ),
     Exhibit(
         "24b", "deaf-discriminator", "labels given to G but not to D",
         broken=deaf_d, sound=told_pair, plug=as_nets,
         met="The other place was forgotten.",
         cause="Nobody compares the image with the label, so nothing asks G to obey. The images come out all the same.",
-        symptom=OBEYED, check=both_listen, findings=("labels_ignored",), setting=conditional, steps=900,
+        symptom=OBEYED, check=both_listen, findings=("labels_ignored",), steps=900,
     ),
 )  # fmt: skip

@@ -154,7 +154,7 @@ def as_pace(parts: Parts, piece) -> Parts:
 
 def on_a_ring(images: Images) -> Parts:
     """Points in the plane, for which the images are not needed."""
-    return Parts(images, lambda seed: models.plane(seed), train.PLANE)
+    return Parts(images, models.plane, train.PLANE)
 
 
 def as_mixture(parts: Parts, piece) -> Parts:

@@ -17,11 +17,10 @@ from gantutor.museum.parts import (
     as_draw,
     as_kind,
     as_nets,
-    convolutional,
+    bare,
     draw_average,
     plain,
     plain_pair,
-    vary,
 )
 from gantutor.train import Run
 
@@ -42,7 +41,7 @@ def normalised_d(seed: int) -> tuple[nn.Module, nn.Module]:
 
 
 def with_normalised_d(images: Images) -> Parts:
-    return replace(vary(convolutional(images), penalty=None), nets=normalised_d)
+    return replace(bare(images), nets=normalised_d)
 
 
 # --- 19, 21. numbers of the layers ------------------------------------------------------------------------------------
@@ -167,7 +166,6 @@ ROOM = (
         cause="In eval mode batch norm divides by statistics that still say mean 0 and variance 1. The training is "
         "sound, and the samples are those of another net.",
         symptom=Symptom(DISTANCE.name, distance, high=75.0), check=statistics_follow, findings=("train_eval_gap",),
-        setting=convolutional,
     ),
     Exhibit(
         "21", "init-never-applied", "first weights defined, but never applied",
@@ -175,6 +173,6 @@ ROOM = (
         met="DCGAN tutorials: a function weights_init without the line that calls it.",
         cause="PyTorch's own first weights are of the right size for these nets. If there is an effect, it is smaller "
         "than luck (lesson 03, section 6).",
-        symptom=DISTANCE, check=learns_with_nets, setting=convolutional, harmless=True,
+        symptom=DISTANCE, check=learns_with_nets, harmless=True,
     ),
 )  # fmt: skip

@@ -17,15 +17,32 @@ from gantutor.train import Run
 # --- 9. D never consulted ---------------------------------------------------------------------------------------------
 
 
-class ImagesAsLogits(Run):
-    """G's loss takes the images themselves for logits, with the targets of fakes."""
+class Unasked(Run):
+    """G's loss is made without D."""
 
     def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
-        loss = softplus(fake).mean()
+        loss = self.compare(real, fake)
         self.opt_g.zero_grad()
         loss.backward()
         self.opt_g.step()
         return loss.detach()
+
+
+class ImagesAsLogits(Unasked):
+    """G's loss takes the images themselves for logits, with the targets of fakes."""
+
+    def compare(self, real: Tensor, fake: Tensor) -> Tensor:
+        return softplus(fake).mean()
+
+
+# --- 29. pixels -------------------------------------------------------------------------------------------------------
+
+
+class PixelComparison(Unasked):
+    """G is to come near, pixel by pixel, to a real image that has nothing to do with its z."""
+
+    def compare(self, real: Tensor, fake: Tensor) -> Tensor:
+        return mse_loss(fake, real)
 
 
 # --- 10, 11. weights that are not those one thinks of -----------------------------------------------------------------
@@ -88,18 +105,22 @@ class NothingToTrain(Run):
 # --- 13. detach -------------------------------------------------------------------------------------------------------
 
 
-class Undetached(Run):
-    """D's loss is differentiated in G's weights too: the fakes of D's turn keep their graph."""
+class Keeping(Run):
+    """The fakes are kept with their graph; what D's turn is given is detached."""
 
     def generate(self, y: Tensor | None) -> Tensor:
         self.made = super().generate(y)
         return self.made
 
+
+class Undetached(Keeping):
+    """D's loss is differentiated in G's weights too: the fakes of D's turn keep their graph."""
+
     def both_logits(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         return super().both_logits(real, self.made, y)
 
     def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
-        return super().g_step(real, super().generate(y), y)  # the graph of the first ones is used up
+        return super().g_step(real, self.generate(y), y)  # the graph of the first ones is used up
 
 
 class DrawnTwice(Run):
@@ -118,7 +139,7 @@ class OneOptimizer(Undetached):
         self.opt_g = self.opt_d = torch.optim.Adam(both, self.recipe.lr_g, self.recipe.betas)
 
     def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
-        loss = self.loss.g(self.logits(real, y), self.logits(super().generate(y), y))
+        loss = self.loss.g(self.logits(real, y), self.logits(self.generate(y), y))
         self.opt_g.zero_grad()
         loss.backward()
         self.opt_g.step()
@@ -128,33 +149,17 @@ class OneOptimizer(Undetached):
 # --- 25. whose turn it is ---------------------------------------------------------------------------------------------
 
 
-class GFirst(Run):
+class GFirst(Keeping):
     """G moves first, and D learns from the fakes of before that move."""
 
-    def generate(self, y: Tensor | None) -> Tensor:
-        self.made = super().generate(y)
-        return self.made
-
-    def d_step(self, real, fake, y=None, penalise=False):
+    def d_step(
+        self, real: Tensor, fake: Tensor, y: Tensor | None = None, penalise: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
         self.g_loss = super().g_step(real, self.made, y)
         return super().d_step(real, fake, y, penalise)
 
     def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
         return self.g_loss
-
-
-# --- 29. pixels -------------------------------------------------------------------------------------------------------
-
-
-class PixelComparison(Run):
-    """G is to come near, pixel by pixel, to a real image that has nothing to do with its z."""
-
-    def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
-        loss = mse_loss(fake, real)
-        self.opt_g.zero_grad()
-        loss.backward()
-        self.opt_g.step()
-        return loss.detach()
 
 
 # --- 17, 30. more numbers than one ------------------------------------------------------------------------------------
