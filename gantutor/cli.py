@@ -490,13 +490,17 @@ def museum(args: argparse.Namespace) -> int:
     if args.data is not None and args.data not in data.NAMES:
         raise unknown("data set", args.data, data.NAMES)
     images = data.load_or_strokes("mnist") if args.data is None else data.load(args.data)
-    note(f"Training {exhibit.id} on {images.name}, broken and sound …")
-    outcome = exhibit.run(args.steps, images=images, seed=args.seed)
-    print(outcome.verdict())
-    if args.out:
-        from gantutor import show
-        from gantutor.files import replacing
+    with contextlib.ExitStack() as stack:
+        if args.out:
+            from gantutor.files import replacing
 
-        with replacing(args.out) as temporary:
+            temporary = stack.enter_context(replacing(args.out))
+            temporary.touch()  # better fail now than after the training
+        note(f"Training {exhibit.id} on {images.name}, broken and sound …")
+        outcome = exhibit.run(args.steps, images=images, seed=args.seed)
+        print(outcome.verdict())
+        if args.out:
+            from gantutor import show
+
             show.comparison(outcome).save(temporary, format="PNG")
     return 0 if outcome.as_expected() else 1

@@ -699,3 +699,20 @@ def test_the_museum_says_with_its_status_that_nothing_shows(some, capsys):
 def test_the_museum_says_what_it_cannot_do(capsys, line, said):
     assert cli.main(line.split()) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_museum_trains_nothing_for_a_picture_that_cannot_be_written(some, capsys, monkeypatch):
+    monkeypatch.setattr(museum.Exhibit, "run", lambda *args, **kwargs: pytest.fail("trained"))
+    Path("file").write_text("")
+    assert cli.main(["museum", "common-loss", "--data", "strokes", "--out", "file/both.png"]) == 2
+    assert "cannot write" in capsys.readouterr().err
+    assert Path("file").read_text() == ""
+
+
+def test_an_interrupted_museum_leaves_no_half_picture(some, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(museum.Exhibit, "run", interrupt)
+    assert cli.main(["museum", "common-loss", "--data", "strokes", "--out", "new/both.png"]) == 130
+    assert list(Path.cwd().iterdir()) == []
