@@ -2,6 +2,7 @@
 
     python tests/refresh_notebooks.py                     # all of notebooks/
     python tests/refresh_notebooks.py 00_start_here 01    # those whose names begin so
+    python tests/refresh_notebooks.py solutions           # the exercises with their solutions; solutions/01: one lesson's
     python tests/refresh_notebooks.py --clean-only 01     # keep the outputs that are there
 
 The committed form: every code cell executed, in order 1…n; no widget state, no timing; one PNG per picture; a line of
@@ -33,8 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="beginnings of file names; none means every notebook")
     parser.add_argument("--clean-only", action="store_true", help="do not execute")
     options = parser.parse_args(arguments)
-    paths = [p for p in sorted((ROOT / "notebooks").glob("*.ipynb"))
-             if not options.names or p.name.startswith(tuple(Path(n).name for n in options.names))]  # fmt: skip
+    paths = [path for path in notebooks() if chosen(path, options.names)]
     for path in paths:
         began = time.perf_counter()
         notebook = nbformat.read(path, as_version=4)
@@ -47,8 +47,18 @@ def main(arguments: list[str] | None = None) -> int:
         text = nbformat.writes(notebook, version=4) + "\n"
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
-        print(f"{path.name}: {time.perf_counter() - began:.0f} s, {len(text) / 1000:.0f} kB")
+        print(f"{path.relative_to(ROOT)}: {time.perf_counter() - began:.0f} s, {len(text) / 1000:.0f} kB")
     return 0 if paths else 2
+
+
+def notebooks() -> list[Path]:
+    """The lessons, then the exercises with their solutions."""
+    return [path for folder in ("", "solutions") for path in sorted((ROOT / "notebooks" / folder).glob("*.ipynb"))]
+
+
+def chosen(path: Path, beginnings: list[str]) -> bool:
+    name = path.relative_to(ROOT / "notebooks").as_posix()
+    return not beginnings or name.startswith(tuple(b.removeprefix("notebooks/") for b in beginnings))
 
 
 def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:

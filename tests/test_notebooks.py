@@ -14,6 +14,7 @@ from gantutor import data, download
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
+COMMITTED = [*LESSONS, *sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))]
 LARGEST = 600_000  # bytes
 
 # A folder of somebody's computer, but not the path of a URL: what stands before it is no letter, digit or dot.
@@ -81,7 +82,7 @@ def test_the_lessons_of_the_readme_are_there():
     assert sorted(set(named)) == [path.name for path in LESSONS]
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_lesson_is_committed_executed_and_clean(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
@@ -89,7 +90,7 @@ def test_a_lesson_is_committed_executed_and_clean(path):
     assert path.stat().st_size < LARGEST
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 @pytest.mark.parametrize("command", ["check", "format --check"])
 def test_a_lesson_is_ruff_clean(path, command):
     ruff = [sys.executable, "-m", "ruff", *command.split(), str(path)]

@@ -1,0 +1,247 @@
+"""Lesson 00: reading pictures, shapes and value ranges, points."""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from gantutor import toy
+from gantutor.checks.exercise import Exercise, Mistake, blank, brief, number, on
+from gantutor.errors import BadInput
+
+RING = toy.ring()
+
+
+def measure(points: Tensor) -> tuple[float, int, float]:
+    """The three measures of section 1 for points (N, 2), against the ring.
+
+    Returns the mean distance to the nearest centre, how many of the eight clusters hold over 2% of the points within
+    0.2, and the share of good points (within three standard deviations). Raises `BadInput` for anything but points.
+    """
+    points = checked(points)
+    distance, nearest = torch.cdist(points, RING.means).min(dim=1)  # (N,), (N,)
+    share = torch.bincount(nearest[distance < 0.2], minlength=len(RING)) / len(points)  # (8,)
+    return distance.mean().item(), int((share > 0.02).sum()), (distance < 3 * RING.std).float().mean().item()
+
+
+def checked(points: object) -> Tensor:
+    """A tensor, an array or a list of pairs as float32 (N, 2); `BadInput` for anything else."""
+    try:
+        points = torch.as_tensor(points, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"the answer is {brief(points)}: hand in a tensor of points, (N, 2).") from error
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        raise BadInput(f"the points have shape {tuple(points.shape)}: give (N, 2), two numbers for each point.")
+    if not points.isfinite().all():
+        raise BadInput("some of the points are NaN or infinite: look for a division by 0.")
+    return points
+
+
+# ---------------------------------------------------------------- 00.1
+
+ROWS = ("D", "A", "B", "C")  # which cloud each row of numbers was measured on
+
+
+def clouds() -> dict[str, Tensor]:
+    """What four generators made instead of the ring, (600, 2) each."""
+    angles = 2 * math.pi * torch.rand(600, generator=torch.Generator().manual_seed(1))
+    circle = torch.stack([angles.cos(), angles.sin()], dim=1)
+    return {
+        "A": replace(RING, means=RING.means[[0, 1, 2, 3, 4, 6, 7]]).sample(600, seed=0),
+        "B": circle + RING.std * torch.randn(600, 2, generator=torch.Generator().manual_seed(2)),
+        "C": replace(RING, means=RING.means[[1]]).sample(600, seed=0),
+        "D": replace(RING, std=0.08).sample(600, seed=0),
+    }
+
+
+def rows() -> list[tuple[float, int, float]]:
+    """The four rows of numbers, in the order of `ROWS`."""
+    made = clouds()
+    return [measure(made[name]) for name in ROWS]
+
+
+def named_rows(answer: object) -> dict[str, str] | None:
+    """Which cloud's numbers each cloud was given; None while there are none."""
+    if not isinstance(answer, dict) or set(answer) != set(ROWS):
+        raise BadInput('hand in a dict such as {"A": 1, "B": 2, "C": 3, "D": 4}: a row for each picture.')
+    if blank(list(answer.values())):
+        return None
+    chosen = {name: number(value) for name, value in sorted(answer.items())}
+    if sorted(chosen.values()) != [1, 2, 3, 4]:
+        raise BadInput(f"the rows are {brief(list(chosen.values()))}: use each of 1, 2, 3 and 4 once.")
+    return {name: ROWS[int(row) - 1] for name, row in chosen.items()}
+
+
+PICTURES = Exercise(
+    id="00.1",
+    title="four pictures, four rows of numbers",
+    hints=(
+        "Start with what is easiest to see: how many tight heaps does each picture have?",
+        "In A and C nearly every point is good, for good means within 0.03 of a centre. Then count their clusters.",
+        "B and D both reach all eight clusters. In B there are points half-way between two centres, as far off as can "
+        "be on the circle; in D there are hardly any.",
+    ),
+    observe=named_rows,
+    right={name: ROWS.index(name) + 1 for name in sorted(ROWS)},
+    mistakes=(
+        Mistake(
+            {"A": 1, "B": 2, "C": 4, "D": 3},
+            "A and C are made of tight heaps, each on a centre: what share of their points is good? B and D are not.",
+            sign=lambda seen: {seen["A"], seen["C"]} != {"A", "C"},
+        ),
+        Mistake(
+            {"A": 4, "B": 3, "C": 2, "D": 1},
+            "B and D are right. Now count the heaps in A and in C, and compare them with the column of clusters.",
+            sign=lambda seen: seen["A"] == "C" and seen["B"] == "B",
+        ),
+        Mistake(
+            {"A": 2, "B": 1, "C": 4, "D": 3},
+            "A and C are right, B and D not yet. On a circle many points lie half-way between two centres: what does "
+            "that do to the mean distance?",
+            sign=lambda seen: seen["A"] == "A" and seen["B"] == "D",
+        ),
+        Mistake(
+            {"A": 4, "B": 1, "C": 2, "D": 3},
+            "You have the tight ones and the loose ones. Within each pair the two rows are exchanged: count the heaps "
+            "of A first.",
+            sign=lambda seen: seen["A"] == "C" and seen["B"] == "D",
+        ),
+    ),
+    praise="In distance and good points A and C are equal, and C is by far the worse copy: one number alone can be "
+    "fooled.",
+)
+
+# ---------------------------------------------------------------- 00.2
+
+STORED = torch.arange(0, 256, 51, dtype=torch.uint8).reshape(1, 2, 3)  # 0, 51 … 255: -1, -0.6 … 1
+TWO = torch.tensor([[[0], [255]], [[128], [127]]], dtype=torch.uint8)  # two pictures, two rows of one pixel
+
+PIXELS = Exercise(
+    id="00.2",
+    title="from stored pictures to the nets",
+    hints=(
+        "First the values: 0 has to become -1, and 255 has to become 1. Which straight line does that?",
+        "pixels / 127.5 - 1 does it. (Begin with a division: whole numbers from 0 to 255 cannot hold a negative one.)",
+        "Then the shape: the colour channel, of length 1, stands behind N. unsqueeze(1) or pixels[:, None] puts it in.",
+    ),
+    observe=on((STORED,), (TWO,)),
+    right=lambda pixels: torch.lerp(torch.tensor(-1.0), torch.tensor(1.0), pixels.unsqueeze(1) / 255),
+    mistakes=(
+        Mistake(
+            lambda pixels: pixels[:, None] / 255,
+            "Black is 0 here, and the lessons want -1. The shape is right. Stretch the values to twice the length, and "
+            "move them.",
+        ),
+        Mistake(
+            lambda pixels: pixels / 127.5 - 1,
+            "The values are right. The shape is still (N, H, W), and the nets want a place for the colour channel.",
+        ),
+        Mistake(
+            lambda pixels: (pixels / 127.5 - 1)[..., None],
+            "The values are right. The channel stands last, as picture files have it: PyTorch wants it behind N.",
+        ),
+        Mistake(
+            lambda pixels: (pixels / 127.5 - 1)[None],
+            "The values are right. The new 1 stands first, where the number of images belongs: (1, N, H, W).",
+        ),
+        Mistake(
+            lambda pixels: ((pixels - 128) / 128)[:, None],
+            "Small numbers came out large: uint8 cannot go below 0, so 0 - 128 becomes 128. Divide first.",
+        ),
+        Mistake(
+            lambda pixels: (pixels / 128 - 1)[:, None],
+            "Nearly: white comes out as 0.992. Which number, doubled, is 255?",
+        ),
+        Mistake(
+            lambda pixels: (pixels.float() - 127.5)[:, None],
+            "The middle is right, 0. But the values go from -127.5 to 127.5: shrink them.",
+        ),
+        Mistake(
+            lambda pixels: 1 - pixels[:, None] / 127.5,
+            "A negative: black has become white. -1 is black, and 0 is what black was stored as.",
+        ),
+    ),
+    praise="Shape and range are what to look at first whenever a net does something odd.",
+)
+
+# ---------------------------------------------------------------- 00.3
+
+LEAST, CLOSE = 800, 0.01
+
+
+def fooling(answer: object) -> dict[str, float]:
+    """The three measures of the points handed in, and what tells the usual mistakes apart."""
+    points = checked(answer)
+    if len(points) < LEAST:
+        raise BadInput(f"these are {len(points)} points: hand in {LEAST} or more.")
+    distance, clusters, good = measure(points)
+    off_circle = (points.norm(dim=1) - 1).abs().max().item()
+    places = len(torch.unique((points * 100).round(), dim=0))
+    return {"distance": distance, "clusters": clusters, "good": good, "off circle": off_circle, "places": places}
+
+
+def on_circle(angles: Tensor, radius: float = 1.0) -> list[list[float]]:
+    """Points at these angles (K,), again and again."""
+    places = radius * torch.stack([angles.cos(), angles.sin()], dim=1)  # (K, 2)
+    return places.repeat(math.ceil(LEAST / len(angles)), 1).tolist()
+
+
+EIGHTHS = 2 * math.pi * torch.arange(8) / 8
+
+FOOLED = Exercise(
+    id="00.3",
+    title="fool all three measures",
+    hints=(
+        "No measure asks for randomness. Where would you put a point so that its distance is as small as can be?",
+        "On the centres: (cos a, sin a) with the angles a = 0, 2π/8, 2 · 2π/8 … up to 7 · 2π/8. Every centre needs its "
+        "share of points.",
+        "torch.stack([a.cos(), a.sin()], dim=1) makes (8, 2) of eight angles, and .repeat(100, 1) makes that (800, 2).",
+    ),
+    observe=fooling,
+    right=on_circle(EIGHTHS),
+    accepts=lambda seen: seen["distance"] < CLOSE and seen["clusters"] == 8 and seen["good"] == 1,
+    mistakes=(
+        Mistake(
+            RING.sample(2000, seed=0).tolist(),
+            "As good as the real data, and no better: real points scatter round their centres. Yours need not.",
+            sign=lambda seen: seen["clusters"] == 8 and seen["good"] > 0.95 and seen["places"] > 8,
+        ),
+        Mistake(
+            on_circle(EIGHTHS[:1]),
+            "Near and good, and all in one cluster. That is mode collapse, and the second measure sees it.",
+            sign=lambda seen: seen["clusters"] == 1 and seen["good"] == 1,
+        ),
+        Mistake(
+            on_circle(EIGHTHS[:7]),
+            "Every point is good, but some clusters are empty. How many centres does your list of angles reach?",
+            sign=lambda seen: seen["good"] == 1,
+        ),
+        Mistake(
+            on_circle(torch.linspace(0, 2 * math.pi, 8)),
+            "Seven places, not eight: your last angle is the first one again, once round. They stand 2π/8 apart.",
+            sign=lambda seen: seen["places"] == 7 and seen["off circle"] < 0.05,
+        ),
+        Mistake(
+            on_circle(EIGHTHS * 180 / math.pi),
+            "The points lie on the circle, but not on the centres. The first angle is 0, and once round is 2π "
+            "(radians, not degrees).",
+            sign=lambda seen: seen["places"] <= 16 and seen["off circle"] < 0.05,
+        ),
+        Mistake(
+            on_circle(2 * math.pi * torch.arange(LEAST) / LEAST),
+            "A whole circle: many points lie between two centres, far from both. Use eight angles only.",
+            sign=lambda seen: seen["places"] > 16 and seen["off circle"] < 0.05,
+        ),
+        Mistake(
+            on_circle(EIGHTHS, radius=2.0),
+            "Some points do not lie at distance 1 from the middle, where the centres are.",
+            sign=lambda seen: seen["off circle"] >= 0.05,
+        ),
+    ),
+    otherwise="Not yet. Print measure(my_points) and compare it with the three goals.",
+    praise="Perfect by all three, and still no sample of the ring: the same eight points again and again. A measure "
+    "sees only what it asks for.",
+)
+
+EXERCISES = (PICTURES, PIXELS, FOOLED)

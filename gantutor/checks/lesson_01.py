@@ -1,0 +1,266 @@
+"""Lesson 01: the minimax game on paper."""
+
+import math
+
+import numpy as np
+import torch
+from torch.nn.functional import softplus
+
+from gantutor import losses, theory
+from gantutor.checks.exercise import Exercise, Mistake, number, on
+from gantutor.errors import BadInput
+
+P, Q = np.array([0.3, 0.1, 0.4, 0.0]), np.array([0.1, 0.1, 0.0, 0.2])
+REAL, FAKE = torch.tensor([2.0, -0.5, 0.3]), torch.tensor([-1.0, 0.4, 3.0])
+SURE = torch.tensor([200.0, -200.0, 0.0])
+
+# ---------------------------------------------------------------- 01.1
+
+BEST_D = Exercise(
+    id="01.1",
+    title="the best discriminator",
+    hints=(
+        "At one place x, D collects p·log d + q·log(1 − d). Where is the slope in d zero?",
+        "The slope is p/d − q/(1 − d). Set it to zero and multiply by d(1 − d).",
+        "p(1 − d) = q d. Bring d to one side.",
+    ),
+    observe=on((P, Q), (np.array([0.25]), np.array([0.75]))),
+    right=theory.optimal_discriminator,
+    mistakes=(
+        Mistake(lambda p, q: q / (p + q), "That is the chance of a fake. D says how likely it is that x is real."),
+        Mistake(
+            lambda p, q: p / np.where(q > 0, q, np.inf),
+            "A ratio of densities can be any number from 0 to infinity. D's answer is a probability: divide by all "
+            "that is found at x, real and fake.",
+        ),
+        Mistake(
+            lambda p, q: np.where(p > q, 1.0, 0.0),
+            "That detective is always certain, and pays without bound where she is wrong. Where is the slope zero?",
+        ),
+        Mistake(lambda p, q: p, "That is the density of the data alone. What D says must also depend on q."),
+        Mistake(lambda p, q: 0.5 + 0 * p, "½ is right only where p = q. Elsewhere D knows more."),
+    ),
+    praise="Of everything that is found at x, the share that is real: D reports a ratio of densities.",
+)
+
+# ---------------------------------------------------------------- 01.2
+
+EQUILIBRIUM = Exercise(
+    id="01.2",
+    title="D's loss when G is perfect",
+    hints=(
+        "What does D say of every image when p = q?",
+        "It says ½, of real ones and of fakes. D's loss has a term for each kind.",
+        "−log ½ for the real ones and −log(1 − ½) for the fakes, added.",
+    ),
+    observe=number,
+    right=math.log(4),
+    mistakes=(
+        Mistake(0.0, "A loss of 0: D is certain, and right. When the fakes are perfect it can only guess."),
+        Mistake(math.log(2), "That is one of the two terms. D pays for real images and for fakes."),
+        Mistake(0.5, "That is what D says, its probability. The loss is made of logarithms of it."),
+        Mistake(2.0, "The right thought with the logarithm to base 2. Formulas of GANs use the natural one: np.log."),
+        Mistake(2 * math.log10(2), "The right thought with the logarithm to base 10. Take the natural one: np.log."),
+        Mistake(-math.log(4), "That is V, which D makes as large as it can. The loss is what it makes small."),
+    ),
+    otherwise="Not that. Let D say ½ of everything, and write its loss down, term by term.",
+    tolerance=5e-3,
+    praise="log 4. So a loss near 1.39 says that D can only guess, and a loss of 0 is bad news for G.",
+)
+
+# ---------------------------------------------------------------- 01.3
+
+
+def players_losses(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """D's and G's loss, by `losses`."""
+    loss = losses.NON_SATURATING
+    return loss.d(real_logits, fake_logits), loss.g(real_logits, fake_logits)
+
+
+def by_probability(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    d_real, d_fake = real_logits.sigmoid(), fake_logits.sigmoid()
+    return -d_real.log().mean() - (1 - d_fake).log().mean(), -d_fake.log().mean()
+
+
+LOSSES = Exercise(
+    id="01.3",
+    title="both losses from logits",
+    hints=(
+        "−log σ(s) = softplus(−s), and −log(1 − σ(s)) = softplus(s). Use torch.nn.functional.softplus.",
+        "D wants high logits for real images and low ones for fakes. G wants high ones for its fakes.",
+        "D: softplus(−real_logits).mean() + softplus(fake_logits).mean(). G: the same thought, with one term.",
+    ),
+    observe=on((REAL, FAKE), (SURE, SURE)),
+    right=players_losses,
+    mistakes=(
+        Mistake(
+            by_probability,
+            "It is right for small logits and infinite for sure ones: σ(200) is rounded to 1, and log(1 − 1) is −∞. "
+            "Go from the logits straight to softplus.",
+        ),
+        Mistake(
+            lambda r, f: (softplus(-r).mean() + softplus(f).mean(), -softplus(f).mean()),
+            "D's loss is right. G's is the saturating one, log(1 − D): it dies when D is sure. Take −log D.",
+        ),
+        Mistake(
+            lambda r, f: (softplus(-r).mean() + softplus(f).mean(), softplus(f).mean()),
+            "D's loss is right. G's has the sign of D's: a G that lowers it makes fakes that are easier to tell.",
+        ),
+        Mistake(
+            lambda r, f: (softplus(r).mean() + softplus(-f).mean(), softplus(-f).mean()),
+            "G's loss is right. This D is paid for calling real images fake and fakes real: turn both signs.",
+        ),
+        Mistake(
+            lambda r, f: (softplus(-r).sum() + softplus(f).sum(), softplus(-f).sum()),
+            "The terms are right, but they are sums. Take means, so that the batch size does not matter.",
+        ),
+        Mistake(
+            lambda r, f: (softplus(-torch.cat([r, -f])).mean(), softplus(-f).mean()),
+            "D's loss is half of what the formula says: the mean runs over real and fake together. Add two means.",
+        ),
+    ),
+    praise="These are losses.NON_SATURATING, which every lesson trains with.",
+)
+
+# ---------------------------------------------------------------- 01.4
+
+LOGITS = np.array([-8.0, -2.0, 0.0, 2.0, 8.0])
+SIGNALS = Exercise(
+    id="01.4",
+    title="what G hears",
+    hints=(
+        "Both are slopes with respect to the logit s, and D = σ(s) has the slope D(1 − D).",
+        "d log(1 − D)/ds = −1/(1 − D) · D(1 − D). The other one goes the same way.",
+        "The saturating slope is −D, the non-saturating one −(1 − D).",
+    ),
+    observe=on((LOGITS,)),
+    right=lambda s: tuple(theory.generator_signal(loss, logit=s) for loss in ("saturating", "non-saturating")),
+    mistakes=(
+        Mistake(
+            lambda s: (-1 / (1 - theory.sigmoid(s)), -1 / theory.sigmoid(s)),
+            "These are slopes with respect to D. Multiply by the slope of the sigmoid, D(1 − D).",
+        ),
+        Mistake(
+            lambda s: (-(1 - theory.sigmoid(s)), -theory.sigmoid(s)),
+            "The two are swapped. Which one should be near 0 when D is sure of a fake (s = −8)?",
+        ),
+        Mistake(
+            lambda s: (theory.sigmoid(s), 1 - theory.sigmoid(s)),
+            "The sizes are right, the signs wrong. G lowers its loss by raising the logit: the slope is negative.",
+        ),
+        Mistake(
+            lambda s: (np.log(1 - theory.sigmoid(s)), -np.log(theory.sigmoid(s))),
+            "These are the losses themselves. G moves along their slopes.",
+        ),
+    ),
+    praise="At s = −8 the one is −0.0003 and the other −0.9997: that is why the non-saturating loss is used.",
+)
+
+# ---------------------------------------------------------------- 01.5
+
+
+def dirac_step(theta: float, psi: float, h: float, gamma: float) -> tuple[float, float]:
+    """One alternating step of the Dirac-GAN with R1 (Mescheder et al. 2018): G moves, then D looks at the new G."""
+    theta = theta - h * psi * sigma(-theta * psi)
+    return theta, psi + h * (theta * sigma(-theta * psi) - gamma * psi)
+
+
+def sigma(t: float) -> float:
+    return 1 / (1 + math.exp(-t))
+
+
+def simultaneous(theta: float, psi: float, h: float, gamma: float) -> tuple[float, float]:
+    s = sigma(-theta * psi)
+    return theta - h * psi * s, psi + h * (theta * s - gamma * psi)
+
+
+def with_gamma(change: float):
+    return lambda theta, psi, h, gamma: dirac_step(theta, psi, h, change * gamma)
+
+
+R1_STEP = Exercise(
+    id="01.5",
+    title="one step of the Dirac-GAN with R1",
+    hints=(
+        "L(θ, ψ) = f(ψθ) + f(0) with f'(t) = σ(−t). G goes downhill in θ, D uphill in ψ.",
+        "R1 is γ/2 · ψ² here. D pays it, so D's direction loses its slope, γψ.",
+        "θ ← θ − hψσ(−θψ). Then, with this new θ: ψ ← ψ + h(θσ(−θψ) − γψ).",
+    ),
+    observe=on((1.0, 1.0, 0.2, 0.0), (1.0, 1.0, 0.2, 0.5), (-0.5, 2.0, 0.1, 1.0)),
+    right=dirac_step,
+    mistakes=(
+        Mistake(simultaneous, "D looks at the old G: a simultaneous step, which drifts outwards. Use the new θ."),
+        Mistake(with_gamma(-1.0), "R1 pushes ψ away from 0 here. D pays for a slope: turn the sign of γψ."),
+        Mistake(with_gamma(0.0), "The circle is right, but gamma changes nothing: R1 is missing in D's step."),
+        Mistake(
+            with_gamma(0.5), "R1 is γ/2 · ψ². What D feels is its slope in ψ, and the ½ goes when you differentiate."
+        ),
+        Mistake(
+            lambda theta, psi, h, gamma: (theta, psi + h * (theta * sigma(-theta * psi) - gamma * psi)),
+            "D moves and G does not. G's move comes first: θ − hψσ(−θψ).",
+        ),
+    ),
+    praise="It is one step of theory.dirac_trajectory with penalty='r1'.",
+)
+
+# ---------------------------------------------------------------- 01.6
+
+NEAR, STEPS = 0.05, 60
+
+
+def settled(answer: object) -> dict[str, float]:
+    """Where the Dirac-GAN is after STEPS steps of 0.2 with the settings handed in."""
+    known = {"updates", "gamma", "momentum"}
+    if not isinstance(answer, dict) or not set(answer) <= known:
+        raise BadInput('hand in a dict such as {"updates": "alternating", "gamma": 0.1, "momentum": 0.0}.')
+    gamma, momentum = number(answer.get("gamma", 0.0), "gamma"), number(answer.get("momentum", 0.0), "momentum")
+    path = theory.dirac_trajectory(
+        "gan", 0.2, STEPS, updates=answer.get("updates", "alternating"), penalty="r1", gamma=gamma, momentum=momentum
+    )
+    distance = float(np.hypot(*path[-1]))
+    return {"distance": distance if math.isfinite(distance) else math.inf, "gamma": gamma, "momentum": momentum}
+
+
+SETTLE = Exercise(
+    id="01.6",
+    title="bring the Dirac-GAN to rest",
+    hints=(
+        "Without R1 nothing pulls inwards. Which γ did the table of section 9 like best?",
+        "Momentum does not help here, above 0 or below. Leave it at 0 and look for gamma.",
+        "Take a gamma between 0.5 and 1.",
+    ),
+    observe=settled,
+    right={"updates": "alternating", "gamma": 1.0, "momentum": 0.0},
+    accepts=lambda seen: seen["distance"] < NEAR,
+    mistakes=(
+        Mistake(
+            {"gamma": 0.0},
+            "Without R1 the players go round in circles: nothing pulls them inwards. Give gamma a value above 0.",
+            sign=lambda seen: seen["gamma"] == 0,
+        ),
+        Mistake(
+            {"gamma": 4.0},
+            "So strong a pull holds D so tight that it hardly answers G, and G creeps. Lower gamma.",
+            sign=lambda seen: seen["gamma"] > 1,
+        ),
+        Mistake(
+            {"gamma": 0.1},
+            "It comes home, but slowly: after 60 steps it is still on the way. Raise gamma.",
+            sign=lambda seen: 0 < seen["gamma"] < 0.5,
+        ),
+        Mistake(
+            {"gamma": 1.0, "momentum": 0.9},
+            "Momentum carries them past the goal in every bend. Find the best gamma without it first.",
+            sign=lambda seen: seen["momentum"] > 0,
+        ),
+        Mistake(
+            {"gamma": 0.9, "momentum": -0.5},
+            "Negative momentum leans inwards where nothing else does. With R1 it only slows them: try it without.",
+            sign=lambda seen: seen["momentum"] < 0,
+        ),
+    ),
+    otherwise="It is not within 0.05 of the solution after 60 steps. Vary one setting at a time.",
+    praise="R1 near 1, and home in 60 steps. The big networks will want another γ, for the same reason.",
+)
+
+EXERCISES = (BEST_D, EQUILIBRIUM, LOSSES, SIGNALS, R1_STEP, SETTLE)

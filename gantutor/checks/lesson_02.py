@@ -1,0 +1,585 @@
+"""Lesson 02: a GAN from dense layers."""
+
+import math
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from gantutor import judge, losses, metrics, models, strokes, train
+from gantutor.checks.exercise import Exercise, Mistake, blank, brief, number, on, same
+from gantutor.errors import BadInput
+
+# ---------------------------------------------------------------- 02.1
+
+CHANGES = ("shifted", "wider", "mirrored")
+
+
+def distances(answer: object) -> dict[str, float] | None:
+    """Three predicted distances, by name; None while all of them are."""
+    if not isinstance(answer, tuple | list) or len(answer) != len(CHANGES):
+        raise BadInput(f"the answer is {brief(answer)}: hand in three numbers, (shifted, wider, mirrored).")
+    if blank(answer):
+        return None
+    if missing := [name for name, value in zip(CHANGES, answer, strict=True) if blank(value)]:
+        raise BadInput(f"write a number for each of the three: {missing[0]} is still None.")
+    return dict(zip(CHANGES, map(number, answer), strict=True))
+
+
+def near(value: float, goal: float) -> bool:
+    return same(value, goal, 1e-2)
+
+
+FRECHET = Exercise(
+    id="02.1",
+    title="three changes, three distances",
+    hints=(
+        "For each change ask twice: where does the mean go, and what happens to the covariance?",
+        "A shift moves the mean and leaves the covariance. Wider by 2: the covariance is 4A. For a mirror: (-1)² = 1.",
+        "‖(1, …, 1)‖² over 64 features; then tr(A + 4A - 2·2A); then a change of neither mean nor covariance.",
+    ),
+    observe=distances,
+    right=(64.0, 10.0, 0.0),
+    mistakes=(
+        Mistake(
+            (1.0, 10.0, 0.0),
+            "shifted: 1 is what a single feature pays, and there are 64. The squares are added up.",
+            sign=lambda seen: near(seen["shifted"], 1),
+        ),
+        Mistake(
+            (8.0, 10.0, 0.0),
+            "shifted: 8 is the length of the way, √64. What everybody reports is d², without the root.",
+            sign=lambda seen: near(seen["shifted"], 8),
+        ),
+        Mistake(
+            (64.0, 10.0, 40.0),
+            "mirrored: look at the mean and at the covariance of the mirrored cloud. Does either of them change? The "
+            "formula sees nothing else.",
+            sign=lambda seen: near(seen["shifted"], 64) and not near(seen["mirrored"], 0),
+        ),
+        Mistake(
+            (64.0, 0.0, 0.0),
+            "wider: the mean stays, but the covariance does not: every deviation is twice as long.",
+            sign=lambda seen: near(seen["shifted"], 64) and near(seen["wider"], 0),
+        ),
+        Mistake(
+            (64.0, 30.0, 0.0),
+            "wider: 30 is the difference of the two traces. The formula compares widths, so the root comes first: "
+            "(2s - s)² for each direction, not (2s)² - s².",
+            sign=lambda seen: near(seen["shifted"], 64) and near(seen["wider"], 30),
+        ),
+        Mistake(
+            (64.0, 50.0, 0.0),
+            "wider: 50 is tr(A) + tr(4A). The last part of the formula is missing, -2 tr((AB)^½).",
+            sign=lambda seen: near(seen["shifted"], 64) and near(seen["wider"], 50),
+        ),
+        Mistake(
+            (0.0, 10.0, 0.0),
+            "shifted: a shift moves the mean by 1 in every one of the 64 features.",
+            sign=lambda seen: not near(seen["shifted"], 64),
+        ),
+    ),
+    otherwise="shifted and mirrored are right. wider: put B = 4A into the formula. What is the root of A·4A?",
+    tolerance=1e-2,
+    praise="Mean and covariance are all it looks at. A mirrored cloud gets 0, though no picture has features below 0.",
+)
+
+# ---------------------------------------------------------------- 02.2
+
+CLOUD = torch.tensor([[0.0, 1, 2], [2, 1, 0], [4, 5, 0], [1, 0, 3], [3, 3, 5]])
+PLACE = torch.tensor([1.0, 4.0, 0.5])
+
+COLLAPSED = Exercise(
+    id="02.2",
+    title="the price of collapse",
+    hints=(
+        "All fakes are the same point c. What is their mean, and what is their covariance?",
+        "The covariance of a single point is all zeros: B = 0. Put that into the formula. What is left of the trace?",
+        "‖c - μ‖² + tr(A). The trace is the sum of the variances: features.var(0).sum().",
+    ),
+    observe=on((PLACE, CLOUD), (CLOUD.mean(0), CLOUD), (CLOUD[0], CLOUD[:3])),
+    right=lambda c, features: metrics.frechet(c.expand(2, -1), features),
+    mistakes=(
+        Mistake(
+            lambda c, features: (c - features.mean(0)).square().sum(),
+            "That is the price for the mean alone. The real cloud has width and the fakes have none: that costs too.",
+        ),
+        Mistake(
+            lambda c, features: features.var(0).sum(),
+            "That is the price for having no width. It does not depend on c, and the formula's first part does.",
+        ),
+        Mistake(
+            lambda c, features: (c - features.mean(0)).square().sum() + features.std(0).sum(),
+            "The mean's part is right. The trace of a covariance adds up variances, and you added standard deviations.",
+        ),
+        Mistake(
+            lambda c, features: (c - features.mean(0)).square().mean() + features.var(0).mean(),
+            "Right, but for a mean over the features: ‖ ‖² and the trace are sums.",
+        ),
+        Mistake(
+            lambda c, features: (features - c).square().sum(1).mean(),
+            "So near: the mean squared distance to c is what it comes to. But torch.cov, as in the lesson, divides "
+            "by M - 1 and not by M, and so does var.",
+        ),
+        Mistake(
+            lambda c, features: ((c - features.mean(0)).square().sum() + features.var(0).sum()).sqrt(),
+            "That is the root of it. The number that everybody reports is d².",
+        ),
+    ),
+    praise="The mean squared way from the real points to c. No single picture can get below the trace: that is the "
+    "price for having no variety.",
+)
+
+# ---------------------------------------------------------------- 02.3
+
+PICTURES, SHARE = 100, 0.95
+
+
+def doubts(answer: object) -> dict[str, float] | None:
+    """How often the D that gives these logits is right, and what its loss is."""
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        raise BadInput(f"the answer is {brief(answer)}: hand in two tensors, (real_logits, fake_logits).")
+    if blank(answer):
+        return None
+    real, fake = (logits_of(name, part) for name, part in zip(("real_logits", "fake_logits"), answer, strict=True))
+    loss = losses.NON_SATURATING.d(real, fake).item()
+    return {"real": (real > 0).double().mean().item(), "fake": (fake < 0).double().mean().item(), "loss": loss}
+
+
+def logits_of(name: str, values: object) -> Tensor:
+    try:
+        logits = torch.as_tensor(values, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"the answer for {name} is {brief(values)}: hand in a tensor of {PICTURES} logits.") from error
+    if logits.shape != (PICTURES,):
+        raise BadInput(
+            f"the tensor {name} has shape {tuple(logits.shape)}: hand in ({PICTURES},), a logit for each picture."
+        )
+    if not logits.isfinite().all():
+        raise BadInput(f"the tensor {name} holds NaN or infinite values: finite logits are enough.")
+    return logits
+
+
+def both(right: float, wrong: float, errors: int = 5) -> tuple[list[float], list[float]]:
+    """Logits of a D that is wrong `errors` times on each side."""
+    real = [right] * (PICTURES - errors) + [wrong] * errors
+    return real, [-s for s in real]
+
+
+DOUBT = Exercise(
+    id="02.3",
+    title="right nearly always, and a bad loss",
+    hints=(
+        "What does D pay for one real picture with logit s? Look at softplus(-s) for s = 5, 0, -5 and -50.",
+        "A right answer costs next to nothing, a wrong one about |s|, without bound. You may choose five wrong ones.",
+        "95 real logits at 1, and 5 at -100. The fakes the other way round.",
+    ),
+    observe=doubts,
+    right=both(1.0, -100.0),
+    accepts=lambda seen: min(seen["real"], seen["fake"]) >= SHARE and seen["loss"] > math.log(4),
+    mistakes=(
+        Mistake(
+            both(-1.0, 100.0),
+            "This D is hardly ever right. A logit above 0 says real, below 0 fake, and 0 says neither.",
+            sign=lambda seen: max(seen["real"], seen["fake"]) < 0.5,
+        ),
+        Mistake(
+            ([3.0] * PICTURES, [3.0] * PICTURES),
+            "This D calls one kind right and the other wrong. It has to be right on at least 95 of each.",
+            sign=lambda seen: min(seen["real"], seen["fake"]) < 0.5,
+        ),
+        Mistake(
+            both(0.01, -50.0, errors=20),
+            "The loss is high, but D is wrong too often: at most 5 of each kind, and a logit of 0 is not right.",
+            sign=lambda seen: min(seen["real"], seen["fake"]) < SHARE,
+        ),
+        Mistake(
+            both(0.01, -50.0, errors=0),
+            "Right on all 200, so the loss is below log 4, however unsure D is. You may let it be wrong sometimes.",
+            sign=lambda seen: min(seen["real"], seen["fake"]) == 1,
+        ),
+        Mistake(
+            both(5.0, -5.0),
+            "Right often enough. But its few errors are too mild to cost log 4 on average: how sure may D be of them?",
+            sign=lambda seen: seen["loss"] <= math.log(4),
+        ),
+    ),
+    praise="A mean of logarithms is ruled by the few answers that are sure and wrong. Loss and hit rate are two "
+    "questions.",
+)
+
+# ---------------------------------------------------------------- 02.4
+
+RATE, TURNS = 0.5, 3  # plain gradient steps, large ones: what is wrong shows at once
+
+
+class Turns:
+    """Observe a training turn: losses and weights after each of a few turns of a game on points in the plane."""
+
+    def __call__(self, answer: object) -> dict[str, object] | None:
+        if not callable(answer):
+            raise BadInput(f"the answer is {brief(answer)}: hand in the function itself, without brackets.")
+        sizes = {"latent_dim": 2, "g_hidden": (16,), "d_hidden": (16,)}
+        G, D = models.mlp((2,), **sizes, batch_norm=False, output="linear", seed=0)
+        optimizers = [torch.optim.SGD(net.parameters(), RATE) for net in (G, D)]
+        seen, start = {}, (weights(G), weights(D))
+        for turn in range(1, TURNS + 1):
+            given = self.taken(answer, G, D, *optimizers)
+            if given is None and same((weights(G), weights(D)), start, 0):
+                return None
+            d_loss, g_loss = self.two_losses(given)
+            seen |= {f"D's loss in turn {turn} is": d_loss, f"D's weights after turn {turn} are": weights(D)}
+            seen |= {f"G's loss in turn {turn} is": g_loss, f"G's weights after turn {turn} are": weights(G)}
+        return seen
+
+    def taken(self, answer, G, D, opt_g, opt_d) -> object:
+        """What a turn gives back. Two errors of torch are put into the words of the lesson."""
+        try:
+            return answer(G, D, opt_g, opt_d, 1 + torch.randn(32, 2), torch.randn(32, 2))
+        except RuntimeError as error:
+            if "a second time" in str(error):
+                raise BadInput(
+                    "a backward() went through G and used up its graph, so the next one finds none. Whose loss should "
+                    "not reach G at all?"
+                ) from error
+            if "inplace" in str(error):
+                raise BadInput(
+                    "a step changed weights that a later backward() still needs. Compute each loss just before its "
+                    "own backward(), after the other player's step."
+                ) from error
+            raise
+
+    def two_losses(self, given: object) -> tuple[float, float]:
+        if not isinstance(given, tuple | list) or len(given) != 2:
+            raise BadInput(f"the turn gives back {brief(given)}: end it with `return d_loss, g_loss`.")
+        return number(given[0]), number(given[1])
+
+    def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
+        """The first thing that differs, in the order in which it happens."""
+        what = next(name for name in expected if not same(seen[name], expected[name], tolerance))
+        return f"{what} not what the three rules give; all before that is right. Read your lines in the order they run."
+
+
+def weights(net: nn.Module) -> Tensor:
+    return nn.utils.parameters_to_vector(net.parameters()).detach().clone()
+
+
+def package_turn(G, D, opt_g, opt_d, real, z):
+    """The turn as `train.Run` takes it."""
+    run = train.Run(G, D, real, train.Recipe(batch_size=len(real), penalty=None))
+    run.opt_g, run.opt_d = opt_g, opt_d
+    fake = G(z)
+    d_loss, *_ = run.d_step(real, fake.detach())
+    return d_loss, run.g_step(real, fake)
+
+
+def tangled(G, D, opt_g, opt_d, real, z):
+    """As the exercise gives it: one `zero_grad` for both, no `detach`, and G asks D before D has learned."""
+    opt_g.zero_grad()
+    opt_d.zero_grad()
+    fake = G(z)
+    g_loss = softplus(-D(fake)).mean()
+    g_loss.backward(retain_graph=True)
+    d_loss = softplus(-D(real)).mean() + softplus(D(fake)).mean()
+    d_loss.backward()
+    opt_d.step()
+    opt_g.step()
+    return d_loss, g_loss
+
+
+def undetached(G, D, opt_g, opt_d, real, z):
+    """The right order, but D's loss leaves gradients in G, and G's `zero_grad` came before."""
+    opt_g.zero_grad()
+    opt_d.zero_grad()
+    fake = G(z)
+    d_loss = softplus(-D(real)).mean() + softplus(D(fake)).mean()
+    d_loss.backward(retain_graph=True)
+    opt_d.step()
+    g_loss = softplus(-D(fake)).mean()
+    g_loss.backward()
+    opt_g.step()
+    return d_loss, g_loss
+
+
+def detached(G, D, opt_g, opt_d, real, z, *, clear_d=True, g_learns=True):
+    """The right order with `detach`. D's gradients may be left from G's turn, and G may be cut off in its own."""
+    fake = G(z)
+    d_loss = softplus(-D(real)).mean() + softplus(D(fake.detach())).mean()
+    if clear_d:
+        opt_d.zero_grad()
+    d_loss.backward()
+    opt_d.step()
+    g_loss = softplus(-D(fake if g_learns else fake.detach())).mean()
+    opt_g.zero_grad()
+    g_loss.backward()
+    opt_g.step()
+    return d_loss, g_loss
+
+
+def g_first(G, D, opt_g, opt_d, real, z):
+    fake = G(z)
+    g_loss = softplus(-D(fake)).mean()
+    opt_g.zero_grad()
+    g_loss.backward()
+    opt_g.step()
+    d_loss = softplus(-D(real)).mean() + softplus(D(fake.detach())).mean()
+    opt_d.zero_grad()
+    d_loss.backward()
+    opt_d.step()
+    return d_loss, g_loss
+
+
+def never_cleared(G, D, opt_g, opt_d, real, z):
+    fake = G(z)
+    d_loss = softplus(-D(real)).mean() + softplus(D(fake.detach())).mean()
+    d_loss.backward()
+    opt_d.step()
+    g_loss = softplus(-D(fake)).mean()
+    g_loss.backward()
+    opt_g.step()
+    return d_loss, g_loss
+
+
+TURN = Exercise(
+    id="02.4",
+    title="repair the training turn",
+    hints=(
+        "Write D's turn wholly, from its loss to opt_d.step(). Only then begin with G's. Which line to cut from G?",
+        "D's loss sees fake.detach(). Before each backward() its own player's gradients are cleared, and only there.",
+        "opt_d.zero_grad(), d_loss.backward(), opt_d.step(); then g_loss from D(fake), opt_g.zero_grad(), "
+        "g_loss.backward(), opt_g.step().",
+    ),
+    observe=Turns(),
+    right=package_turn,
+    mistakes=(
+        Mistake(
+            tangled,
+            "It does what the broken one does: the two losses pull at the same weights and nearly cancel. Take the "
+            "rules "
+            "one after the other.",
+        ),
+        Mistake(
+            undetached,
+            "The order is right. But G also steps along D's loss, which pulls the other way: those gradients get into "
+            "G "
+            "through the fakes.",
+        ),
+        Mistake(
+            lambda *parts: detached(*parts, clear_d=False),
+            "The first turn is right, the second is not. G's backward() leaves gradients in D, too: who clears them?",
+        ),
+        Mistake(
+            never_cleared,
+            "backward() adds to what is there already. Nothing clears it, so each turn steps along all the old ones.",
+        ),
+        Mistake(
+            lambda *parts: detached(*parts, g_learns=False),
+            "G's weights do not move: in G's own turn its fakes must not be detached.",
+        ),
+        Mistake(
+            g_first,
+            "Both players learn, each from its own loss. But G asked the D of before: D's turn comes first, wholly.",
+        ),
+    ),
+    praise="Two turns, two optimizers, and each loss reaches only its own player: that is all of the loop's plumbing.",
+)
+
+# ---------------------------------------------------------------- 02.5
+
+PLACES = 21
+
+
+def walked(answer: object) -> dict[str, float] | None:
+    """Where a walk between latents begins and ends, how long its latents are, and how far it jumps."""
+    if not callable(answer):
+        raise BadInput(f"the answer is {brief(answer)}: hand in the function itself, without brackets.")
+    start, end = torch.randn(2, 500, 64)
+    path = [place(answer, start, end, i / (PLACES - 1)) for i in range(PLACES)]
+    if blank(path):
+        return None
+    path = torch.stack(path)  # (PLACES, 500, 64)
+    lengths, usual = path.norm(dim=2).mean(1), start.norm(dim=1).mean()  # (PLACES,), ()
+    steps = (path[1:] - path[:-1]).norm(dim=2).mean(1)
+    far = (end - start).norm(dim=1).mean()
+    return {
+        "begins off": ((path[0] - start).norm(dim=1).mean() / far).item(),
+        "ends off": ((path[-1] - end).norm(dim=1).mean() / far).item(),
+        "turned round": ((path[0] - end).norm(dim=1).mean() / far).item() < 0.01,
+        "shortest": (lengths.min() / usual).item(),
+        "longest": (lengths.max() / usual).item(),
+        "jump": (steps.max() / far).item(),
+    }
+
+
+def place(answer, start: Tensor, end: Tensor, t: float) -> Tensor | None:
+    """The latents (B, 64) of the walk at t."""
+    z = answer(start.clone(), end.clone(), t)
+    if z is None:
+        return None
+    if not isinstance(z, Tensor) or z.shape != start.shape:
+        given = tuple(z.shape) if isinstance(z, Tensor) else brief(z)
+        raise BadInput(f"at t = {t:g} the walk gives {given}: give latents, a tensor {tuple(start.shape)} here.")
+    if not z.isfinite().all():
+        raise BadInput(f"at t = {t:g} the walk gives NaN or infinite values: look for a division by 0.")
+    return z.detach().float()
+
+
+def great_circle(z0: Tensor, z1: Tensor, t: float) -> Tensor:
+    """Along the great circle (White 2016), the length going evenly from that of z0 to that of z1."""
+    a, b = z0.norm(dim=1, keepdim=True), z1.norm(dim=1, keepdim=True)  # (B, 1)
+    return arc(z0, z1, t) * a.lerp(b, t)
+
+
+def arc(z0: Tensor, z1: Tensor, t: float) -> Tensor:
+    """The same with length 1."""
+    u, v = nn.functional.normalize(z0), nn.functional.normalize(z1)
+    angle = (u * v).sum(1, keepdim=True).arccos()  # (B, 1)
+    return (torch.sin((1 - t) * angle) * u + torch.sin(t * angle) * v) / torch.sin(angle)
+
+
+WALK = Exercise(
+    id="02.5",
+    title="a walk that stays where G was trained",
+    hints=(
+        "The straight line has the right ends and grows too short in the middle. What is the variance of one number of "
+        "(1 - t)·z0 + t·z1?",
+        "It is (1 - t)² + t², for z0 and z1 are independent. What do you divide by to make it 1 again?",
+        "((1 - t) * z0 + t * z1) / ((1 - t)**2 + t**2) ** 0.5",
+    ),
+    observe=walked,
+    right=great_circle,
+    accepts=lambda seen: (
+        max(seen["begins off"], seen["ends off"]) < 1e-3
+        and seen["shortest"] > 0.97
+        and seen["longest"] < 1.03
+        and seen["jump"] < 0.3
+    ),
+    mistakes=(
+        Mistake(
+            lambda z0, z1, t: torch.lerp(z1, z0, t),
+            "At t = 0 it stands at z1, and at t = 1 at z0: the walk goes backwards.",
+            sign=lambda seen: seen["turned round"],
+        ),
+        Mistake(
+            torch.lerp,
+            "That is the straight line: half-way its latents are only about 0.7 times as long as they should be.",
+            sign=lambda seen: max(seen["begins off"], seen["ends off"]) < 1e-3 and 0.65 < seen["shortest"] < 0.75,
+        ),
+        Mistake(
+            lambda z0, z1, t: ((1 - t) * z0 + t * z1) / ((1 - t) ** 2 + t**2),
+            "Now the latents are too long in the middle. A variance is made of squares: what do the "
+            "numbers themselves take?",
+            sign=lambda seen: max(seen["begins off"], seen["ends off"]) < 1e-3 and 1.35 < seen["longest"] < 1.5,
+        ),
+        Mistake(
+            arc,
+            "All your latents have length 1. G was trained on latents about 8 long.",
+            sign=lambda seen: seen["longest"] < 0.3,
+        ),
+        Mistake(
+            lambda z0, z1, t: 8 * arc(z0, z1, t),
+            "The lengths are right on average, but the walk does not begin exactly at z0 and end exactly at z1: each "
+            "latent has a length of its own.",
+            sign=lambda seen: 1e-3 <= max(seen["begins off"], seen["ends off"]) < 0.2 and seen["jump"] < 0.3,
+        ),
+        Mistake(
+            lambda z0, z1, t: z0 if t < 0.5 else z1,
+            "Every latent has the right length, but the walk jumps: there is nothing between the two.",
+            sign=lambda seen: seen["jump"] >= 0.3,
+        ),
+        Mistake(
+            lambda z0, z1, t: z0 + t * z1,
+            "The walk does not end at z1. At t = 1 nothing of z0 may be left.",
+            sign=lambda seen: seen["ends off"] >= 0.2,
+        ),
+    ),
+    otherwise="The ends are right, but somewhere on the way the latents are too short or too long. Look at the curve.",
+    praise="Many ways do it, the great circle among them. What counts: G meets only latents like those it knows.",
+)
+
+# ---------------------------------------------------------------- 02.6
+
+STEPS, BATCH, GOAL = 120, 64, 100.0
+
+
+@cache
+def digits() -> tuple[Tensor, judge.Judge, Tensor]:
+    """Images to learn from, the judge, and its features of held-out images."""
+    learn, held_out = (strokes.draw(n, seed).pixels / 127.5 - 1 for n, seed in ((2000, 0), (1000, 1)))
+    j = judge.load("strokes")
+    return learn, j, judge.look(j, held_out)[0]
+
+
+def short_run(recipe: train.Recipe) -> train.Run:
+    """A small GAN on drawn digits after `STEPS` steps. Raises `BadInput` for what the budget does not allow."""
+    if not isinstance(recipe, train.Recipe):
+        raise BadInput(f"the answer is {brief(recipe)}: hand in a recipe, such as train.Recipe(lr_g=1e-3, lr_d=1e-3).")
+    if recipe.batch_size > BATCH or recipe.d_steps > 1 or recipe.unroll:
+        raise BadInput(f"the budget allows a batch_size of {BATCH} at most, one D step for each G step, and no unroll.")
+    G, D = models.mlp(latent_dim=32, g_hidden=(128,), d_hidden=(128,), seed=0)
+    run = train.Run(G, D, digits()[0], recipe, seed=0)
+    for _ in run.steps(STEPS):
+        pass
+    return run
+
+
+def score(run: train.Run) -> float:
+    """The Fréchet distance of 1,000 samples from held-out digits, in the judge's features."""
+    _, j, reference = digits()
+    return metrics.score(run.sample, j, reference, len(reference))
+
+
+def short_score(recipe: object) -> dict[str, float]:
+    """What the recipe reaches, and what tells the usual mistakes apart."""
+    found = score(short_run(recipe))
+    return {"score": found, "G": recipe.lr_g, "D": recipe.lr_d, "momentum": recipe.betas[0]}
+
+
+SHORT = Exercise(
+    id="02.6",
+    title="the best recipe for 120 steps",
+    hints=(
+        "The recipe of the lesson was made for thousands of steps. With so few, each may be larger.",
+        "Raise both learning rates, to about twice theirs, and let G's stay above D's. Leave the momentum at 0.",
+        "lr_g near 4e-3 and lr_d near 2e-3.",
+    ),
+    observe=short_score,
+    right=train.Recipe(lr_g=4e-3, lr_d=2e-3),
+    accepts=lambda seen: seen["score"] < GOAL,
+    mistakes=(
+        Mistake(
+            train.Recipe(lr_g=4e-3, lr_d=2e-3, betas=(0.5, 0.999)),
+            "Momentum is on. It pushes the players past each other, as in lesson 01, and it costs more than the rates "
+            "win. Set betas[0] to 0 first.",
+            sign=lambda seen: seen["momentum"] > 0.2,
+        ),
+        Mistake(
+            train.Recipe(lr_g=1e-4, lr_d=1e-2),
+            "G creeps and D runs: a game that nobody answers. Which of the two learns faster in the lesson's recipe?",
+            sign=lambda seen: seen["G"] < 0.6 * seen["D"],
+        ),
+        Mistake(
+            train.Recipe(lr_g=1e-2, lr_d=1e-3),
+            "G runs far ahead of the D that should teach it. Let D learn faster, too.",
+            sign=lambda seen: seen["G"] > 4 * seen["D"],
+        ),
+        Mistake(
+            train.Recipe(lr_g=0.1, lr_d=0.1),
+            "These steps are so large that the players overshoot. Try something between this and the lesson's recipe.",
+            sign=lambda seen: seen["G"] > 8e-3,
+        ),
+        Mistake(
+            train.Recipe(),
+            "Those steps are made for a long training, and 120 of them do not get far. Which settings say how "
+            "large a step is?",
+            sign=lambda seen: seen["G"] < 3e-3,
+        ),
+    ),
+    otherwise="It does not get below the goal. Go back to the lesson's recipe and change one setting at a time: first "
+    "the "
+    "two learning rates.",
+    praise="A recipe belongs to a length of training: name it whenever you compare two.",
+)
+
+EXERCISES = (FRECHET, COLLAPSED, DOUBT, TURN, WALK, SHORT)

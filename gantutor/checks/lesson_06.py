@@ -1,0 +1,450 @@
+"""Lesson 06: bringing the variety back."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gantutor import ensemble, losses, metrics, models, penalties, toy, train
+from gantutor.checks.exercise import Exercise, Mistake, array, blank, number, on
+from gantutor.errors import BadInput
+
+
+def fixed(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# ---------------------------------------------------------------- 06.1
+
+PACKS = Exercise(
+    id="06.1",
+    title="what packs of three give away",
+    hints=(
+        "Here TV = ½. For dropped modes, packs of m have 1 − (1 − TV)^m: section 2 of the lesson.",
+        "The best D that sees one of two distributions is right with probability ½(1 + TV).",
+        "TV is 1 − ½³ = 7/8 for packs of three. Put that into ½(1 + TV).",
+    ),
+    observe=number,
+    right=15 / 16,
+    mistakes=(
+        Mistake(
+            7 / 8, "That is the total variation of the packs. How often is a D right that can only guess at TV = 0?"
+        ),
+        Mistake(3 / 4, "That is how often D is right with single points. A pack of three gives more away."),
+        Mistake(
+            9 / 16,
+            "That would be ½(1 + TV³): packs would hide the fault. A pack of real points gives itself away if *any* of "
+            "the three lies where G never goes.",
+        ),
+        Mistake(1.0, "Some packs of real points lie wholly in the modes that G has. There D can be wrong."),
+        Mistake(93.75, "The number is right as a percentage. Write it as a probability, from 0 to 1."),
+    ),
+    otherwise="Not that. First the TV of the packs, then the share that the best D gets right.",
+    tolerance=3e-3,
+    praise="From 75% to almost 94%, by a reshape. A missing mode is what packs make dear.",
+)
+
+# ---------------------------------------------------------------- 06.2
+
+
+def steep(shape: tuple[int, ...]) -> nn.Module:
+    """A D with slopes large enough to be measured."""
+    D = models.mlp(shape, d_hidden=(16,), seed=3)[1]
+    with torch.no_grad():
+        for weight in D.parameters():
+            weight.mul_(4)
+    return D
+
+
+def charged(answer: Callable) -> tuple | None:
+    """The penalty of a D for points and of one for images, each with its slope in the weights of D."""
+    if not callable(answer):
+        raise BadInput("hand in the function itself, without brackets.")
+    shapes = (2,), (1, 4, 4)
+    seen = tuple(charge(answer, steep(shape), torch.randn(6, *shape, generator=fixed(0))) for shape in shapes)
+    return None if blank(seen) else seen
+
+
+def charge(answer: Callable, D: nn.Module, x: Tensor) -> tuple | None:
+    value = answer(D, x)
+    if value is None:
+        return None
+    if not isinstance(value, Tensor) or value.ndim:
+        raise BadInput(
+            "give back a tensor without dimensions, one for the whole batch: D must be able to learn from it."
+        )
+    slopes = torch.autograd.grad(value, list(D.parameters()), allow_unused=True) if value.requires_grad else []
+    slopes = [slope.flatten() for slope in slopes if slope is not None]
+    return value.detach(), torch.cat(slopes) if slopes else "nothing"
+
+
+def r1_with(
+    total: Callable = torch.sum, graph: bool = True, size: Callable = lambda slope: slope.flatten(1).square().sum(1) / 2
+) -> Callable:
+    """R1 with what can go wrong in it: over what the logits are summed, whether D can learn, what is charged."""
+
+    def penalty(D: nn.Module, x: Tensor) -> Tensor:
+        x = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(total(D(x)), x, create_graph=graph)
+        return size(slope).mean()
+
+    return penalty
+
+
+R1 = Exercise(
+    id="06.2",
+    title="R1, repaired",
+    hints=(
+        "Each example has a slope of its own. What happens to it when you divide by the batch size first?",
+        "The penalty itself will be differentiated, in D's weights. Which argument of autograd.grad allows that?",
+        "Sum the logits, keep the graph with create_graph=True, and charge ½ of the sum of *squares* over all "
+        "dimensions but the first.",
+    ),
+    observe=charged,
+    right=lambda D, x: penalties.r1(D, x, x),
+    mistakes=(
+        Mistake(
+            r1_with(torch.mean, False, lambda slope: slope.norm(dim=1) / 2),
+            "It still does what the broken one does. Begin with the value for a D that is w·x: it should be ½‖w‖².",
+        ),
+        Mistake(
+            r1_with(graph=False),
+            "The value is right, but D learns nothing from it: the graph was not kept, and the penalty is a constant.",
+        ),
+        Mistake(
+            r1_with(torch.mean),
+            "Too small by the square of the batch size: the mean divides each slope. Every example has its own.",
+        ),
+        Mistake(
+            r1_with(size=lambda slope: slope.flatten(1).norm(dim=1) / 2),
+            "You charge the length. R1 charges its square: steep places pay far more than flat ones.",
+        ),
+        Mistake(r1_with(size=lambda slope: slope.flatten(1).square().sum(1)), "Twice too large: R1 has a ½ in front."),
+        Mistake(
+            r1_with(size=lambda slope: slope.square().sum(1) / 2),
+            "Right for points. In an image the slope has channels, rows and columns, and all of them belong to its "
+            "length.",
+        ),
+    ),
+    otherwise="The value, or its slope in D's weights, is not that of R1. Try a D that is w·x: it gives ½‖w‖².",
+    praise="It is penalties.r1. A penalty without create_graph is printed, plotted, paid for, and never felt.",
+)
+
+# ---------------------------------------------------------------- 06.3
+
+SHEETS = torch.randn(8, 3, 2, 2, generator=fixed(1))
+SHEETS[4:] *= 3  # the second half is spread more widely
+
+
+def with_spread(h: Tensor, group: int) -> Tensor:
+    """The package's own."""
+    return models.MinibatchStd(group)(h)
+
+
+def spread_by(over: Callable[[Tensor], Tensor]) -> Callable:
+    """Append what `over` makes of each group of features (G, C, H, W)."""
+
+    def layer(h: Tensor, group: int) -> Tensor:
+        parts = [torch.cat([part, over(part).expand(len(part), 1, *h.shape[2:])], 1) for part in h.split(group)]
+        return torch.cat(parts)
+
+    return layer
+
+
+def std(x: Tensor, axis: int = 0, correction: int = 0, least: float = 1e-8) -> Tensor:
+    return (x.var(axis, keepdim=True, correction=correction) + least).sqrt()
+
+
+def interleaved(h: Tensor, group: int) -> Tensor:
+    order = torch.arange(len(h)).view(group, -1).T.flatten()
+    return with_spread(h[order], group)[order.argsort()]
+
+
+def spread_seen(answer: Callable) -> tuple | None:
+    """What the layer gives, and whether its slope is finite for a group whose members are all the same."""
+    values = on((SHEETS, 4), (SHEETS, 2))(answer)
+    if blank(values):
+        return None
+    h = torch.ones(4, 3, 2, 2, requires_grad=True)
+    out = answer(h, 4)
+    if not isinstance(out, Tensor) or not out.requires_grad:
+        raise BadInput("give back a tensor that is computed from h: D learns through this layer.")
+    (slope,) = torch.autograd.grad(out.sum(), h)
+    return *values, bool(slope.isfinite().all())
+
+
+SPREAD = Exercise(
+    id="06.3",
+    title="minibatch standard deviation for images",
+    hints=(
+        "h.split(group) gives the groups. Over which axis do the members of a group differ?",
+        "Standard deviation over axis 0 of the group, correction=0: (C, H, W). Then one mean over all of it.",
+        "s = (part.var(0, correction=0) + 1e-8).sqrt().mean(), then s.expand(len(part), 1, H, W) beside the features.",
+    ),
+    observe=spread_seen,
+    right=with_spread,
+    mistakes=(
+        Mistake(
+            lambda h, group: with_spread(h, len(h)),
+            "You compare the whole batch. Each group of consecutive examples has a number of its own.",
+        ),
+        Mistake(
+            interleaved,
+            "Your groups take every so-many-th example. Here a group is consecutive: the first ones, then the next.",
+        ),
+        Mistake(
+            spread_by(lambda part: std(part, correction=1).mean()),
+            "Close: you divide by the group's size less one. The layer divides by its size (correction=0).",
+        ),
+        Mistake(
+            spread_by(lambda part: std(part, axis=1).mean()),
+            "You measure how much the channels of one example differ. The question is how much the examples do.",
+        ),
+        Mistake(
+            spread_by(lambda part: std(part).mean(1, keepdim=True)),
+            "You give each place in the image its own number. One number serves the whole group: average over places "
+            "as well.",
+        ),
+        Mistake(
+            spread_by(lambda part: std(part, least=0.0).mean()),
+            "The values are right. But where all members are the same, √ has no slope: NaN, in the very case this "
+            "layer is for. Add a little under the root.",
+        ),
+        Mistake(
+            spread_by(lambda part: (part.var(0, correction=0) + 1e-8).mean()),
+            "That is the mean variance. Take the root of each before you average.",
+        ),
+    ),
+    otherwise="Not that. The shape should be (B, C + 1, H, W), the last channel the same number for a whole group.",
+    praise="It is models.MinibatchStd, as it stands before the last layers of a convolutional D.",
+)
+
+# ---------------------------------------------------------------- 06.4
+
+REAL = torch.tensor([2.0, -1.0, 0.5, 100.0])
+FAKE = torch.tensor([-1.0, 1.5, 0.5, -100.0])
+
+
+def pair_signal(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """By autograd, from the package's loss."""
+    fake_logits = fake_logits.clone().requires_grad_()
+    return torch.autograd.grad(losses.RELATIVISTIC.g(real_logits, fake_logits), fake_logits)[0]
+
+
+SIGNAL = Exercise(
+    id="06.4",
+    title="what G hears from a pair",
+    hints=(
+        "The i-th fake occurs in one term only, softplus(r − f). The slope of softplus(t) is σ(t).",
+        "The derivative of r − f in f is −1, and the mean over the batch divides by B.",
+        "−torch.sigmoid(real_logits − fake_logits) / len(fake_logits).",
+    ),
+    observe=on((REAL[:2], FAKE[:2]), (REAL, FAKE), (FAKE, REAL)),
+    right=pair_signal,
+    mistakes=(
+        Mistake(
+            lambda r, f: torch.sigmoid(r - f) / len(f),
+            "The size is right, the sign is not. The loss falls when the logit of a fake rises.",
+        ),
+        Mistake(
+            lambda r, f: -torch.sigmoid(f - r) / len(f),
+            "This pair is turned round: you push hardest where the fake already looks more real than its partner.",
+        ),
+        Mistake(
+            lambda r, f: -torch.sigmoid(-f) / len(f),
+            "That is the non-saturating loss: each fake is judged alone. Here the logit of its partner counts too.",
+        ),
+        Mistake(
+            lambda r, f: -torch.sigmoid(r - f),
+            "The slope of each term is right. The loss is the mean of them: each counts for 1/B.",
+        ),
+        Mistake(
+            lambda r, f: -torch.sigmoid(r.mean() - f) / len(f),
+            "You compare each fake with the mean of the real ones. In this loss the i-th fake has one partner, the "
+            "i-th real.",
+        ),
+        Mistake(
+            lambda r, f: -(r - f).exp() / (1 + (r - f).exp()) / len(f),
+            "Right for small logits. For a difference of 200 it is infinity over infinity: use torch.sigmoid.",
+        ),
+    ),
+    praise="A fake is left in peace once it looks more real than its partner, wherever the two logits stand.",
+)
+
+# ---------------------------------------------------------------- 06.5
+
+ADVERSARIAL, CHARGE = 1.5, 3.0
+LAZINESS = (0.5, 4), (2.0, 16), (0.1, 1)  # γ, every
+
+
+def lazily(answer: Callable) -> tuple | None:
+    """For each γ and laziness, over 32 steps: how often the penalty was computed, and what D was charged on average."""
+    if not callable(answer):
+        raise BadInput("hand in the function itself, without brackets.")
+    seen = tuple(charged_over(answer, gamma, every) for gamma, every in LAZINESS)
+    return None if blank(seen) else seen
+
+
+def charged_over(answer: Callable, gamma: float, every: int, steps: int = 32) -> dict[str, float] | None:
+    calls = []
+
+    def penalty() -> Tensor:
+        calls.append(1)
+        return torch.tensor(CHARGE)
+
+    totals = [answer(step, torch.tensor(ADVERSARIAL), penalty, gamma, every) for step in range(steps)]
+    if blank(totals):
+        return None
+    totals = [array(total) for total in totals]
+    if any(total is None or total.size != 1 for total in totals):
+        raise BadInput("give back one number in each step: what D minimises in it.")
+    return {"computed": len(calls), "charged": sum(total.item() for total in totals) / steps - ADVERSARIAL}
+
+
+def busy_and_weak(step: int, loss: Tensor, penalty: Callable, gamma: float, every: int) -> Tensor:
+    """The broken one of the task."""
+    charge = gamma * penalty()
+    return loss if step % every else loss + charge
+
+
+LAZY = Exercise(
+    id="06.5",
+    title="a penalty that is lazy, repaired",
+    hints=(
+        "Count how often penalty() is called in 32 steps. Laziness should save exactly that.",
+        "The penalty comes in one step of every `every`. How strong must it be, so that D pays as much on average?",
+        "if step % every == 0: return loss + gamma * every * penalty(). Otherwise return loss, and do not call it.",
+    ),
+    observe=lazily,
+    right=lambda step, loss, penalty, gamma, every: loss if step % every else loss + gamma * every * penalty(),
+    mistakes=(
+        Mistake(
+            busy_and_weak,
+            "It still does what the broken one does: it pays for the penalty in every step, and charges too little.",
+        ),
+        Mistake(
+            lambda step, loss, penalty, gamma, every: loss if step % every else loss + gamma * penalty(),
+            "The time is saved. But D pays less than it should: a sixteenth, where the penalty comes every 16th step.",
+        ),
+        Mistake(
+            lambda step, loss, penalty, gamma, every: loss + (step % every == 0) * gamma * every * penalty(),
+            "D pays the right amount on average, but the penalty is computed in every step: nothing is saved.",
+        ),
+        Mistake(
+            lambda step, loss, penalty, gamma, every: loss + gamma * every * penalty() if step % every else loss,
+            "The condition is turned round: step % every is 0 in the steps that you want, and 0 counts as false.",
+        ),
+        Mistake(
+            lambda step, loss, penalty, gamma, every: loss if step % every else loss + gamma / every * penalty(),
+            "A penalty that comes rarely must be stronger, not weaker, to weigh as much on average.",
+        ),
+        Mistake(
+            lambda step, loss, penalty, gamma, every: loss if step % every else gamma * every * penalty(),
+            "In the steps with a penalty D has lost its own loss. The penalty is added to it.",
+        ),
+    ),
+    otherwise="Count two things over 32 steps: how often penalty() is called, and what D pays beyond its loss, on "
+    "average. They should be 32 / every, and γ times the penalty.",
+    praise="As strong on average, at a fraction of the price. Section 10 of the lesson shows when that goes wrong.",
+)
+
+# ---------------------------------------------------------------- 06.6
+
+RING = toy.ring(std=0.05)
+BUDGET, SEEDS, GOOD = 200, 3, 0.20  # of high quality: twice what a cloud without any shape gets
+SLOW = train.Recipe(lr_g=1e-3, lr_d=2e-4, betas=(0.5, 0.999), penalty=None, average=0.0, decay_from=1.0)
+
+
+def price(recipe: train.Recipe) -> int:
+    """What a step costs, in steps of D: those it makes, and two for each one that G looks ahead."""
+    return recipe.d_steps + 2 * recipe.unroll
+
+
+def trained(recipe: train.Recipe) -> Tensor:
+    """Points (3, 1000, 2) of three GANs on the ring, each after as many steps as the budget of 200 D steps pays for.
+
+    Three seeds; nets with 2 × 64 units, as in section 7 of lesson 06. Raises `BadInput` for what costs more.
+    """
+    if not isinstance(recipe, train.Recipe):
+        raise BadInput("hand in a train.Recipe, such as train.Recipe(lr_d=1e-3).")
+    if recipe.batch_size > 64:
+        raise BadInput(f"the batch_size is {recipe.batch_size}: all must do with 64.")
+    if price(recipe) > BUDGET:
+        raise BadInput(f"one step of this recipe costs {price(recipe)} D steps, and the budget is {BUDGET}.")
+    return _trained(dataclasses.replace(recipe, betas=tuple(recipe.betas)))
+
+
+@functools.lru_cache(maxsize=4)  # the picture and the check ask for the same
+def _trained(recipe: train.Recipe) -> Tensor:
+    pairs = [models.mlp((2,), 2, (64, 64), (64, 64), False, "linear", 2 * seed) for seed in range(SEEDS)]
+    run = ensemble.Ensemble(pairs, RING.sample(20_000, 0), recipe, seeds=0)
+    for _ in run.steps(BUDGET // price(recipe)):
+        pass
+    return run.sample(1000)
+
+
+def worst(points: Tensor) -> tuple[int, float]:
+    """Modes, and share of high quality, each of the worst seed."""
+    found = [metrics.mixture_coverage(cloud, RING) for cloud in points.nan_to_num(1e6, 1e6, -1e6)]
+    return min(c.modes for c in found), min(c.high_quality for c in found)
+
+
+def ring_seen(answer: object) -> dict[str, object]:
+    modes, good = worst(trained(answer))
+    return {"modes": modes, "good": good, "recipe": answer}
+
+
+QUICK = train.Recipe(lr_g=3e-3, lr_d=3e-3, betas=(0.0, 0.99), gamma=0.1, penalty_every=1, average=0.0, decay_from=0.5)
+
+COVER = Exercise(
+    id="06.6",
+    title="cover the ring in 200 steps of D",
+    hints=(
+        "Which trouble has the recipe you start from? D is late, and the players circle. Cure both.",
+        "A D as fast as G; no momentum; R1 in every step with a small gamma. In so few steps the rates may be higher.",
+        "Both rates at 3e-3, betas=(0.0, 0.99), penalties.r1 with gamma=0.1 and penalty_every=1, decay_from=0.5.",
+    ),
+    observe=ring_seen,
+    right=QUICK,
+    accepts=lambda seen: seen["modes"] == len(RING) and seen["good"] >= GOOD,
+    mistakes=(
+        Mistake(
+            SLOW,
+            "D learns at less than half of G's rate: it comes too late. Section 7 has what makes up for it, but here "
+            "the simplest is to let D keep pace.",
+            sign=lambda seen: seen["recipe"].lr_d < seen["recipe"].lr_g / 2,
+        ),
+        Mistake(
+            dataclasses.replace(QUICK, betas=(0.5, 0.99)),
+            "Momentum is on, β₁ is above 0. In lesson 01 it threw the players outwards, and here it does so as well.",
+            sign=lambda seen: seen["recipe"].betas[0] > 0,
+        ),
+        Mistake(
+            dataclasses.replace(QUICK, d_steps=5),
+            "D keeps pace, but the budget is gone before G has learned much: fewer D steps, or less looking ahead.",
+            sign=lambda seen: price(seen["recipe"]) > 2,
+        ),
+        Mistake(
+            dataclasses.replace(QUICK, lr_g=3e-4, lr_d=3e-4),
+            "With such rates 200 steps lead nowhere. Raise both.",
+            sign=lambda seen: max(seen["recipe"].lr_g, seen["recipe"].lr_d) < 1e-3,
+        ),
+        Mistake(
+            dataclasses.replace(QUICK, lr_g=0.3, lr_d=0.3),
+            "Such steps throw the nets about: each one jumps over what the last one found. Lower the rates.",
+            sign=lambda seen: max(seen["recipe"].lr_g, seen["recipe"].lr_d) > 0.01,
+        ),
+        Mistake(
+            dataclasses.replace(SLOW, lr_d=1e-3, betas=(0.0, 0.999)),
+            "D keeps pace and there is no momentum, but nothing stops the circling. Which penalty does?",
+            sign=lambda seen: seen["recipe"].penalty is None or seen["recipe"].gamma == 0,
+        ),
+    ),
+    otherwise="Not in every seed. Look at the picture: is a mode missing, or are the points not yet in the modes? Vary "
+    "one thing at a time: the rates, gamma, how often the penalty comes, when the rates fall.",
+    praise="All eight modes in each of three seeds, by ordinary means. With the first recipe the same nets collapsed.",
+)
+
+EXERCISES = (PACKS, R1, SPREAD, SIGNAL, LAZY, COVER)

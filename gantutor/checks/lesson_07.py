@@ -1,0 +1,731 @@
+"""Lesson 07: the museum of bugs. Repaired pieces, curves without a name, and checks that are checked themselves."""
+
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu, softplus
+
+from gantutor import models, museum, strokes
+from gantutor.checks.exercise import Answer, Exercise, Mistake, blank, brief, on, same
+from gantutor.data import Images
+from gantutor.errors import BadInput, reason
+from gantutor.museum import room_losses, room_plumbing
+from gantutor.museum.checks import small_run, weights
+from gantutor.museum.parts import play
+from gantutor.penalties import squared_gradient_norm, wgan_gp
+from gantutor.train import Run
+
+# ---------------------------------------------------------------- 07.1
+
+REAL, FAKE = torch.tensor([2.0, -0.5, 5.0]), torch.tensor([-1.0, 0.4, 3.0])
+
+
+class repaired_loss(on):
+    """Observe a loss of D: its values, and whether the exhibit's own check still stops it."""
+
+    def __call__(self, answer: Answer) -> dict | None:
+        values = super().__call__(answer)
+        if blank(values):
+            return None
+        loss = museum.exhibit("22b").sound._replace(d=lambda *logits: as_loss(answer(*logits)))
+        return {"values": values, "stopped": museum.stops(museum.exhibit("22b").check, loss)}
+
+    def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
+        if not same(seen["values"], expected["values"], tolerance):
+            return super().explain(seen["values"], expected["values"], tolerance)
+        return "The values are right, but the exhibit's own check stops it: is the slope there, and of the right sign?"
+
+
+def one_number(value: object) -> Tensor:
+    if not (isinstance(value, Tensor) and value.numel() == 1):
+        raise BadInput(f"it gives {brief(value)}: give one number as a tensor, a mean over the batch.")
+    return value.reshape(())
+
+
+def as_loss(value: object) -> Tensor:
+    """One number, and somebody can learn from it."""
+    if not one_number(value).requires_grad:
+        raise BadInput("the number that comes out has no gradient, so nobody can learn from it: what has cut it off?")
+    return one_number(value)
+
+
+def smoothed(of_real: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """D's loss, with its usual term for the fakes."""
+    return lambda real, fake: of_real(real).mean() + softplus(fake).mean()
+
+
+SMOOTHING = Exercise(
+    id="07.1",
+    title="label smoothing that smooths",
+    hints=(
+        "Which line computes something that nobody keeps?",
+        "A tensor is not changed by arithmetic: targets * 0.9 is a new one.",
+        "targets = 0.9 * torch.ones_like(real_logits), and the rest stays as it is.",
+    ),
+    observe=repaired_loss((REAL, FAKE), (FAKE, REAL)),
+    right=room_losses.smooth_d,
+    mistakes=(
+        Mistake(
+            room_losses.unsmoothed_d,
+            "It does what it did before: the target of a real image is 1. Who keeps the product?",
+        ),
+        Mistake(
+            room_losses.two_sided_d,
+            "The real images are right. Now the fakes are smoothed too, and that is exhibit 22a: leave their target 0.",
+        ),
+        Mistake(
+            smoothed(lambda s: 0.9 * softplus(-s)),
+            "That is a smaller loss, and no other target. A target of 0.9 also says: with 0.1 it is a fake.",
+        ),
+        Mistake(
+            smoothed(lambda s: 0.1 * softplus(-s) + 0.9 * softplus(s)),
+            "The two weights are exchanged: real images have the target 0.1 here, and D learns to call them fake.",
+        ),
+        Mistake(
+            smoothed(lambda s: softplus(-0.9 * s)),
+            "The 0.9 is with the logits here. It is the target that is to be 0.9.",
+        ),
+        Mistake(
+            lambda real, fake: softplus(-real).mean() + (0.1 * softplus(-fake) + 0.9 * softplus(fake)).mean(),
+            "It is the fakes that are smoothed here, and the real images still have the target 1. Exchange that.",
+        ),
+    ),
+    praise="Arithmetic makes a new tensor: what nobody keeps has not happened.",
+)
+
+# ---------------------------------------------------------------- 07.2
+
+MANY = 784 * 16  # weights: more than the last layer has, fewer than a hidden layer on images
+
+
+def behaviour(answer: Answer) -> dict | None:
+    """What a class of D's does: asked twice, asked with other images, and after one step of an optimizer."""
+    if not callable(answer):
+        raise BadInput(f"the answer is {brief(answer)}: hand in the class itself, without brackets.")
+    D, x = answer(), torch.rand(16, 1, 28, 28) * 2 - 1
+    if blank(D):
+        return None
+    if not isinstance(D, nn.Module):
+        raise BadInput(f"called, it gives {brief(D)}: hand in a class made from nn.Module.")
+    known = list(D.parameters())  # an optimizer is made before the first batch, as in every run
+    optimizer = torch.optim.Adam(known, 1e-3)
+    before, stream = [p.detach().clone() for p in known], torch.get_rng_state()
+    logits = D(x)
+    if not isinstance(logits, Tensor):
+        raise BadInput(f"D says {brief(logits)}: it is to give a tensor with one logit for each image.")
+    if logits.numel() < len(x):
+        raise BadInput(f"for {len(x)} images D gives {brief(logits)}: it is to give one number for each.")
+    drawn = not torch.equal(stream, torch.get_rng_state())
+    softplus(-logits).mean().backward()
+    optimizer.step()
+    return {
+        "numbers": logits.numel(),
+        "bounded": D(1e4 * x).detach().abs().max().item() <= 1,
+        "stopped": museum.stops(museum.exhibit("10b").check, lambda seed: (None, D)),
+        "drawn": drawn,
+        "known": sum(p.numel() for p in known) >= MANY,
+        "late": sum(p.numel() for p in D.parameters()) > sum(p.numel() for p in known),
+        "moved": sum((old != p).sum().item() for old, p in zip(before, known, strict=True)) >= MANY,
+    }
+
+
+def sound_d(seen: dict) -> bool:
+    return seen["numbers"] == 16 and seen["known"] and seen["moved"] and not (seen["stopped"] or seen["bounded"])
+
+
+class Seeded(room_plumbing.MadeAnew):
+    """The same random layer at each call."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return super().forward(x)
+
+
+class Lazy(room_plumbing.MadeAnew):
+    """The layer is made once, at the first call."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not hasattr(self, "first"):
+            self.first = nn.Linear(784, 256)
+        return self.last(torch.relu(self.first(x.flatten(1)))).squeeze(1)
+
+
+class Listed(room_plumbing.MadeAnew):
+    """The layer is made in time, and kept where PyTorch does not look."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(784, 256)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.relu(self.layers[0](x.flatten(1)))).squeeze(1)
+
+
+class Held(room_plumbing.MadeOnce):
+    """The layer is asked without gradients."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            hidden = self.first(x.flatten(1))
+        return self.last(torch.relu(hidden)).squeeze(1)
+
+
+class Squashed(room_plumbing.MadeOnce):
+    """Exhibit 1 begins so."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).sigmoid()
+
+
+LAYERS = Exercise(
+    id="07.2",
+    title="layers that are the same tomorrow",
+    hints=(
+        "What does the optimizer know of a layer that is made in forward?",
+        "Make both layers in __init__, as attributes: then D.parameters() holds the weights of both.",
+        "self.first = nn.Linear(784, hidden) in __init__, and self.first(x.flatten(1)) in forward.",
+    ),
+    observe=behaviour,
+    right=room_plumbing.MadeOnce,
+    accepts=sound_d,
+    mistakes=(
+        Mistake(
+            room_plumbing.RowJudge,
+            "D gives more numbers than images. Without flatten each row of 28 pixels is judged by itself: exhibit 17.",
+            sign=lambda seen: seen["numbers"] != 16,
+        ),
+        Mistake(
+            room_plumbing.MadeAnew,
+            "Asked twice about the same images, it gives two answers: the hidden layer is still another one each time.",
+            sign=lambda seen: seen["stopped"],
+        ),
+        Mistake(
+            Seeded,
+            "It passes the exhibit's check now, for it draws the same random layer each time. But is it ever trained?",
+            sign=lambda seen: seen["drawn"] and not seen["late"],
+        ),
+        Mistake(
+            Lazy,
+            "It is made once, but at the first call. The optimizer was made before that and does not know it.",
+            sign=lambda seen: seen["late"],
+        ),
+        Mistake(
+            Listed,
+            "The layer stays the same, but D.parameters() does not find it. Where does nn.Module look for layers?",
+            sign=lambda seen: not seen["known"],
+        ),
+        Mistake(
+            Held,
+            "The optimizer knows the hidden layer, and a step does not move it: no gradient comes back that far.",
+            sign=lambda seen: not seen["moved"],
+        ),
+        Mistake(
+            Squashed,
+            "The layers are in order. But the answer never leaves [0, 1], and a logit may be any number: exhibit 1.",
+            sign=lambda seen: seen["bounded"],
+        ),
+    ),
+    praise="A repair can pass the exhibit's own check and learn nothing: that D answers alike is not all.",
+)
+
+# ---------------------------------------------------------------- 07.3
+
+
+ON_PAPER = {"flat": 1.0, "gentle": 0.25, "steep": 4.0}
+
+
+CRITICS = {
+    "flat": lambda x: 0 * x.flatten(1).sum(1),  # the slope is 0 everywhere: (0 − 1)²
+    "gentle": lambda x: x.flatten(1).sum(1) / 4,  # ½: (½ − 1)²
+    "steep": lambda x: x.flatten(1).sum(1) * 1.5,  # 3: (3 − 1)²
+    "curved": lambda x: x.flatten(1).square().sum(1) / 2,  # ‖x‖ = 1 + 2t: E(2t)² = 4/3
+}
+
+
+class paid:
+    """Observe a penalty: what critics pay whose slope is known on paper, and whether the exhibit's check stops it."""
+
+    def __call__(self, answer: Answer) -> dict | None:
+        if not callable(answer):
+            raise BadInput(f"the answer is {brief(answer)}: hand in the function itself, without brackets.")
+        fake = torch.full((4000, 1, 2, 2), 0.5)  # of length 1, and the real ones of length 3
+        given = {name: answer(critic, 3 * fake, fake.clone()) for name, critic in CRITICS.items()}
+        if blank(list(given.values())):
+            return None
+        stopped = museum.stops(museum.exhibit("26d").check, lambda *nets: as_loss(answer(*nets)))
+        return {name: one_number(value).item() for name, value in given.items()} | {"stopped": stopped}
+
+    def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
+        """The first critic that pays something else."""
+        for name, slope in (("flat", "0"), ("gentle", "½"), ("steep", "3")):
+            if not pays(seen, **{name: ON_PAPER[name]}):
+                return f"A critic of slope {slope} pays {brief(seen[name])} here, and {brief(ON_PAPER[name])} on paper."
+        return "Critics of one slope pay the right sum. One whose slope differs from place to place does not."
+
+
+def pays(seen: dict, tolerance: float = 5e-3, **expected: float) -> bool:
+    return all(same(seen[name], value, tolerance) for name, value in expected.items())
+
+
+def with_norm(of_square: Callable[[Tensor], Tensor], t: float | None = None) -> Callable:
+    """The penalty of WGAN-GP with that norm, made from its square; at t = 0 only where the real images are."""
+
+    def penalty(D, real: Tensor, fake: Tensor) -> Tensor:
+        share = torch.rand(len(real), *[1] * (real.ndim - 1)) if t is None else t
+        return (of_square(squared_gradient_norm(D, real.lerp(fake, share))) - 1).square().mean()
+
+    return penalty
+
+
+ROOT = Exercise(
+    id="07.3",
+    title="a root that may meet a zero",
+    hints=(
+        "A gradient is a product. One of its factors is infinite at 0: which?",
+        "What you do after the root is too late: the root must not see a 0.",
+        "(squared_gradient_norm(…) + 1e-12).sqrt()",
+    ),
+    observe=paid(),
+    right=wgan_gp,
+    accepts=lambda seen: not seen["stopped"] and pays(seen, **ON_PAPER) and pays(seen, 0.1, curved=4 / 3),
+    mistakes=(
+        Mistake(
+            lambda D, real, fake: 0 * room_losses.slope_of_one(D, real),
+            "That penalty asks for nothing: a critic of slope 3 should pay (3 − 1)² = 4.",
+            sign=lambda seen: pays(seen, flat=0, steep=0),
+        ),
+        Mistake(
+            with_norm(lambda square: square),
+            "No root, no NaN. But now it is ‖g‖² that is compared with 1: a critic of slope 3 pays 64 instead of 4.",
+            sign=lambda seen: pays(seen, steep=64),
+        ),
+        Mistake(
+            with_norm(lambda square: 1 + relu((square + 1e-12).sqrt() - 1)),
+            "This one lets slopes below 1 go free. The paper's penalty wants a slope of 1: a slope of ½ pays ¼.",
+            sign=lambda seen: pays(seen, flat=0, gentle=0, steep=4),
+        ),
+        Mistake(
+            with_norm(lambda square: torch.where(square > 0, square, 1).sqrt()),
+            "It is finite, but a flat critic now pays nothing, so nothing pushes it away from 0. It should pay 1.",
+            sign=lambda seen: pays(seen, flat=0, gentle=0.25),
+        ),
+        Mistake(
+            with_norm(lambda square: (square + 0.01).sqrt()),
+            "It is finite. But what you add under the root is so large that the penalty is another one: a flat critic "
+            "should pay 1 and one of slope ½ a quarter.",
+            sign=lambda seen: not (seen["stopped"] or pays(seen, flat=1, gentle=0.25)) and pays(seen, 0.3, **ON_PAPER),
+        ),
+        Mistake(
+            with_norm(lambda square: square.sqrt().clamp(min=1e-6)),
+            "The penalty itself is fine, but with a flat critic the weights still get NaN. What comes after the root "
+            "cannot help: its slope there is infinite, and infinity times 0 is NaN.",
+            sign=lambda seen: seen["stopped"] and pays(seen, **ON_PAPER),
+        ),
+        Mistake(
+            with_norm(lambda square: (square + 1e-12).sqrt(), t=0),
+            "The root is mended. But the points are no longer drawn anywhere between real and fake, each for itself.",
+            sign=lambda seen: not seen["stopped"] and pays(seen, **ON_PAPER),
+        ),
+    ),
+    praise="Keep the root away from 0, not its result: the slope is taken where the root is.",
+)
+
+# ---------------------------------------------------------------- 07.4
+
+PATIENTS = {"A": "11", "B": "12b", "C": "13a", "D": "9"}
+WARD = ("1", "4", "6", "9", "10a", "11", "12a", "12b", "13a", "29")  # who may lie there
+CLUES = {
+    "A": "A: D's loss rises and D does not answer. Which player does not learn?",
+    "B": "B: at the start D's loss is near log 2 = 0.69, and not near log 4. How many terms does it have?",
+    "C": "C: in the end D's loss is near log 2, with D sure of the real images and at 0 for the fakes. Whom does that "
+    "suit?",
+    "D": "D: D is right about everything, and G's loss comes to rest all the same, a little above 0.31. What is 0.313?",
+}
+
+
+def tiny_pair(seed: int) -> tuple[nn.Module, nn.Module]:
+    return models.mlp(latent_dim=16, g_hidden=(64,), d_hidden=(64,), seed=seed)
+
+
+def curves(id: str, steps: int = 100) -> dict[str, list[float]]:
+    """What the broken version of an exhibit does with small nets on drawn digits: one number for each step.
+
+    The curves are "d_loss", "g_loss", and "d_real" and "d_fake", D's mean logits.
+    """
+    drawn, e = strokes.draw(2000, 0), museum.exhibit(id)
+    digits = Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
+    history = play(replace(e.parts(e.broken, digits), nets=tiny_pair), steps, 0, e.broken, n=1).history
+    return {name: history[name] for name in ("d_loss", "g_loss", "d_real", "d_fake")}
+
+
+def patient(letter: str) -> dict[str, list[float]]:
+    """The curves of a patient whose name is not told."""
+    return curves(PATIENTS[letter])
+
+
+class named:
+    """Observe a diagnosis: which exhibit each patient is taken for."""
+
+    def __call__(self, answer: Answer) -> dict[str, str] | None:
+        if not (isinstance(answer, Mapping) and set(answer) <= set(PATIENTS)):
+            raise BadInput('hand in a dict with a number for each patient, such as {"A": "1", "B": "4", …}.')
+        if blank(list(answer.values())):
+            return None
+        if missing := [letter for letter in PATIENTS if blank(answer.get(letter))]:
+            raise BadInput(f"you have said nothing about {', '.join(missing)}: name all four.")
+        numbers = {letter: museum.exhibit(answer[letter]).number for letter in PATIENTS}
+        if others := [number for number in numbers.values() if number not in WARD]:
+            raise BadInput(f"{', '.join(others)} is not in the list: choose from {', '.join(WARD)}.")
+        return numbers
+
+    def explain(self, seen: dict[str, str], expected: dict[str, str], tolerance: float) -> str:
+        """The first wrong one, and where to look."""
+        wrong = [letter for letter in PATIENTS if seen[letter] != expected[letter]]
+        return f"{len(PATIENTS) - len(wrong)} of {len(PATIENTS)} are right. {CLUES[wrong[0]]}"
+
+
+def taken_for(letter: str, number: str, hint: str) -> Mistake:
+    return Mistake(PATIENTS | {letter: number}, hint, sign=lambda seen: seen[letter] == number)
+
+
+DIAGNOSIS = Exercise(
+    id="07.4",
+    title="name the bug from its curves",
+    hints=(
+        "Begin at the first step, where D knows nothing and every logit is near 0: a sound D's loss is log 4 = 1.39.",
+        "Then the ends: who gets what he asks for, and which numbers are familiar? softplus(0) = 0.69, "
+        "softplus(−1) = 0.31.",
+        "Write down for each candidate where D's logit of a real image goes, and where that of a fake. Only one fits.",
+    ),
+    observe=named(),
+    right=PATIENTS,
+    mistakes=(
+        taken_for("A", "12a", "A: a D that is never shown fakes would be content, with a loss near 0. A's D loses."),
+        taken_for("A", "4", "A: a reversed D's loss falls below 0, without a floor. A's rises from the first step on."),
+        taken_for(
+            "B", "10a", "B: the fakes fit. But that D is also shown real images, and would be sure of them. B's is not."
+        ),
+        taken_for("B", "12a", "B: one term it is. But a D that pays for real images only would raise their logits."),
+        taken_for(
+            "C", "6", "C: with one common loss both would come to rest at 2 log 2 = 1.39. C's rest at half of that."
+        ),
+        taken_for(
+            "C", "12a", "C: a D that pays for real images only would be near 0 by now. C's pays for the fakes as well."
+        ),
+        taken_for(
+            "D", "29", "D: nearly. D is not asked in either, but a squared error of pixels has no reason to stop there."
+        ),
+        taken_for("D", "1", "D: with two sigmoids D's loss cannot fall below 1.006. Here it does."),
+    ),
+    praise="Start values and resting places are arithmetic: they name a bug where the shape of a curve cannot.",
+)
+
+# ---------------------------------------------------------------- 07.5 and 07.6: checks that are checked
+
+
+class mutation_test:
+    """Observe a check: which broken pieces it stops, and which sound ones too.
+
+    Args:
+        broken: numbers of exhibits whose broken pieces are to be stopped.
+        sound: pieces that are to pass, by name.
+        least: how many of the broken ones at least.
+    """
+
+    def __init__(self, broken: tuple[str, ...], sound: Mapping[str, Callable], least: int):
+        self.broken, self.sound, self.least = broken, sound, least
+
+    def __call__(self, answer: Answer) -> dict | None:
+        if not callable(answer):
+            raise BadInput(f"the answer is {brief(answer)}: hand in the check itself, without brackets.")
+        pieces = {number: museum.exhibit(number).broken for number in self.broken} | dict(self.sound)
+        stopped, faults, returned = [], {}, []
+        for name, piece in pieces.items():
+            try:
+                stopped += [name] * museum.stops(lambda piece: returned.append(answer(piece)), piece)
+            except NotImplementedError:
+                raise
+            except Exception as error:  # the learner's code: anything may come
+                faults[name] = f"{type(error).__name__}: {reason(error)}"
+        if values := [value for value in returned if not blank(value)]:
+            raise BadInput(f"it returns {values[0]!r:.40}, and nobody looks at that: a check stops with an assert.")
+        if not (stopped or faults) and empty(answer):
+            return None
+        caught, alarms = ([name for name in stopped if name in group] for group in (self.broken, self.sound))
+        return {"caught": caught, "alarms": alarms, "faults": faults}
+
+    def passes(self, seen: dict) -> set[str]:
+        """The broken pieces that it lets pass; none of a check that is no good elsewhere."""
+        return set() if seen["alarms"] or seen["faults"] else set(self.broken) - set(seen["caught"])
+
+    def enough(self, seen: dict) -> bool:
+        return len(seen["caught"]) >= self.least and not seen["alarms"] and not set(seen["faults"]) & set(self.sound)
+
+    def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
+        if seen["faults"]:
+            name, fault = next(iter(seen["faults"].items()))
+            return f"On {name} it ends with {fault}. That says nothing: a check stops with an assert."
+        if seen["alarms"]:
+            return (
+                f"It stops what is sound: {', '.join(seen['alarms'])}. What do you ask that a sound piece need not do?"
+            )
+        passed = [number for number in self.broken if number not in seen["caught"]]
+        counts = f"It stops {len(seen['caught'])} of {len(self.broken)}, and {self.least} are asked for"
+        return f"{counts}. It lets pass: {', '.join(passed)}."
+
+
+def empty(function: Callable) -> bool:
+    """Is that a function with nothing in it? It uses no name, neither of its own nor of another."""
+    return isinstance(function, types.FunctionType) and not (function.__code__.co_names or function.__defaults__)
+
+
+def stops_everything(piece: object) -> None:
+    raise AssertionError
+
+
+def nothing_caught(seen: dict) -> bool:
+    return not (seen["caught"] or seen["alarms"] or seen["faults"])
+
+
+NETS = mutation_test(
+    broken=("10b", "16a", "16c", "17", "30"),
+    sound={
+        "lesson 02's pair": museum.exhibit("16a").sound,
+        "the sound twin of 10b": museum.exhibit("10b").sound,
+        "the sound twin of 17": museum.exhibit("17").sound,
+        "lesson 03's pair": museum.exhibit("20b").sound,
+        "19, which is harmless": museum.exhibit("19").broken,
+        "21, which is harmless": museum.exhibit("21").broken,
+    },
+    least=5,
+)
+
+
+def made_and_judged(nets: Callable, push: float = 1.0) -> tuple[nn.Module, Tensor, Tensor]:
+    """D, the images that G makes of latents of that size, and noise of the size of images."""
+    G, D = (net.eval() for net in nets(0))
+    with torch.no_grad():
+        return D, G(push * torch.randn(16, G.latent_dim)), torch.randn(16, 1, 28, 28)
+
+
+def whole_check_of_nets(nets: Callable) -> None:
+    """Five asserts for five exhibits."""
+    D, made, x = made_and_judged(nets, push=1e4)
+    assert D(x).shape == (16,)
+    assert torch.equal(D(x), D(x))
+    assert made.shape == x.shape
+    assert -1 <= made.min() < -0.99
+    assert 0.99 < made.max() <= 1
+
+
+def only_of_d(nets: Callable) -> None:
+    D, made, x = made_and_judged(nets)
+    assert D(x).shape == (16,)
+    assert torch.equal(D(x), D(x))
+    assert made.abs().max() <= 1  # of ordinary latents
+
+
+def goes_no_further(nets: Callable) -> None:
+    only_of_d(nets)
+    assert made_and_judged(nets, push=1e4)[1].abs().max() <= 1
+
+
+def gets_there(nets: Callable) -> None:
+    only_of_d(nets)
+    assert made_and_judged(nets, push=1e4)[1].min() < -0.99
+
+
+def as_printed(nets: Callable) -> None:
+    """Asks for the numbers of a recipe, not for what the nets do."""
+    whole_check_of_nets(nets)
+    for layer in nets(0)[0].modules():
+        assert getattr(layer, "eps", 1e-5) == 1e-5
+
+
+def in_train_mode(nets: Callable) -> None:
+    """Batch norm divides by what was pushed in."""
+    G, D = nets(0)
+    made, x = G(1e4 * torch.randn(64, G.latent_dim)), torch.randn(16, 1, 28, 28)
+    assert D(x).shape == (16,)
+    assert torch.equal(D(x), D(x))
+    assert -1 <= made.min() < -0.9
+    assert made.max() <= 1
+
+
+def runs_through(nets: Callable) -> None:
+    D, made, _ = made_and_judged(nets)
+    D(made.flatten(1).unflatten(1, (1, 28, 28)))
+
+
+CHECK_OF_NETS = Exercise(
+    id="07.5",
+    title="one check for a pair of nets",
+    hints=(
+        "Three questions: how many numbers does D give, does it say the same twice, and which pixels can G make?",
+        "D in eval mode, 16 images: its answer has the shape (16,). And push G to its extremes: 1e4 * torch.randn(…).",
+        "assert -1 <= images.min() < -0.99 and 0.99 < images.max() <= 1, beside the two asserts on D.",
+    ),
+    observe=NETS,
+    right=whole_check_of_nets,
+    accepts=NETS.enough,
+    mistakes=(
+        Mistake(
+            stops_everything,
+            "It stops every pair, the sound ones too: that is no check.",
+            sign=lambda seen: len(seen["alarms"]) == len(NETS.sound),
+        ),
+        Mistake(
+            as_printed,
+            "It stops a pair that is only accused: section 7 found no harm in 19 and 21. Ask what the nets do, not "
+            "with which numbers they were set up.",
+            sign=lambda seen: bool(seen["alarms"]) and all("harmless" in name for name in seen["alarms"]),
+        ),
+        Mistake(
+            in_train_mode,
+            "It stops sound pairs with batch norm. In train mode it divides by what you push in: ask in eval mode.",
+            sign=lambda seen: "lesson 03's pair" in seen["alarms"],
+        ),
+        Mistake(
+            runs_through,
+            "It stops nothing. That code runs through says little: say with assert what must come out.",
+            sign=nothing_caught,
+        ),
+        Mistake(
+            only_of_d,
+            "D is examined well. In 16a and 16c it is G whose pixels are wrong, and ordinary latents do not show it: "
+            "push G to its extremes.",
+            sign=lambda seen: NETS.passes(seen) == {"16a", "16c"},
+        ),
+        Mistake(
+            goes_no_further,
+            "16a passes: its pixels never leave [−1, 1]. But is there a colour that it cannot make?",
+            sign=lambda seen: NETS.passes(seen) == {"16a"},
+        ),
+        Mistake(
+            gets_there,
+            "16c passes: it gets everywhere, and nothing ends there. How far may a pixel go?",
+            sign=lambda seen: NETS.passes(seen) == {"16c"},
+        ),
+    ),
+    praise="A dozen lines before any training, and five bugs cannot get in. Use them on your own nets.",
+)
+
+RUNS = mutation_test(
+    broken=("8", "9", "10a", "11", "13a", "14a", "14b", "16b", "25", "29"),
+    sound={
+        "the package's Run": Run,
+        "a Run that draws its fakes twice": room_plumbing.DrawnTwice,
+        "13b, which is harmless": room_plumbing.Undetached,
+    },
+    least=7,
+)
+SHOWN = {"8", "14a", "14b", "16b"}  # what the players are shown
+
+
+def whole_check_of_a_run(kind: type[Run]) -> None:
+    what_is_shown(kind)
+    who_moves(kind)
+
+
+def what_is_shown(kind: type[Run]) -> None:
+    run = small_run(kind)
+    real = run.batch()[0]
+    assert (real[0] == run.examples).flatten(1).all(1).any()
+    assert not torch.equal(real, run.batch()[0])
+    assert not torch.equal(run.noise(), run.noise())
+
+
+def who_moves(kind: type[Run]) -> None:
+    run = small_run(kind)
+    real, fake = run.batch()[0], run.generate(None)
+    assert torch.equal(*run.both_logits(fake.detach(), fake.detach(), None))
+    before = weights(run.G), weights(run.D)
+    run.d_step(real, fake.detach())
+    assert torch.equal(weights(run.G), before[0])
+    assert not torch.equal(weights(run.D), before[1])
+
+
+def forbids_waste(kind: type[Run]) -> None:
+    """Takes a missing detach for a mistake."""
+    whole_check_of_a_run(kind)
+    run = small_run(kind)
+    run.d_step(run.batch()[0], run.generate(None).detach())
+    assert all(p.grad is None for p in run.G.parameters())
+
+
+def asks_too_early(kind: type[Run]) -> None:
+    """The fakes of D's turn are those that the run has made."""
+    run = small_run(kind)
+    real = run.batch()[0]
+    assert torch.equal(*run.both_logits(real, real, None))
+
+
+def finite(kind: type[Run]) -> None:
+    """Bugs train."""
+    run = small_run(kind)
+    assert all(step.d_loss.isfinite() and step.g_loss.isfinite() for step in run.steps(3))
+
+
+def moves_after_steps(kind: type[Run]) -> None:
+    """That both nets change in whole steps does not tell in whose turn."""
+    run = small_run(kind)
+    before = weights(run.G), weights(run.D)
+    list(run.steps(3))
+    assert not torch.equal(weights(run.G), before[0])
+    assert not torch.equal(weights(run.D), before[1])
+
+
+CHECK_OF_A_RUN = Exercise(
+    id="07.6",
+    title="one check for a training loop",
+    hints=(
+        "Two groups. What are the players shown: batch, noise? And who moves whom: d_step, g_step?",
+        "Take the weights before and after d_step: D's have moved, G's have not. And the same image as real and as "
+        "fake gets the same logit.",
+        "For 9 and 29: set all weights of D to 0, and G's turn has nothing to go by. Does G move all the same?",
+    ),
+    observe=RUNS,
+    right=whole_check_of_a_run,
+    accepts=RUNS.enough,
+    mistakes=(
+        Mistake(
+            stops_everything,
+            "It stops every run, the sound ones too: that is no check.",
+            sign=lambda seen: len(seen["alarms"]) == len(RUNS.sound),
+        ),
+        Mistake(
+            asks_too_early,
+            "Some runs keep the fakes they have made and ask D about those. Call run.generate first, and give "
+            "both_logits these fakes, as real ones too.",
+            sign=lambda seen: any("'made'" in fault for fault in seen["faults"].values()),
+        ),
+        Mistake(
+            forbids_waste,
+            "It stops 13b, the missing detach, which only wastes time (section 5). Ask whose weights have moved, not "
+            "where a gradient was left; and give both_logits the run's latest fakes.",
+            sign=lambda seen: seen["alarms"] == ["13b, which is harmless"],
+        ),
+        Mistake(
+            finite,
+            "It stops nothing: all of these train, with finite losses. Ask what must be equal, and what must differ.",
+            sign=nothing_caught,
+        ),
+        Mistake(
+            what_is_shown,
+            "What the players are shown is in good hands. Now ask who moves whom: d_step and g_step, one at a time.",
+            sign=lambda seen: RUNS.passes(seen) == set(RUNS.broken) - SHOWN,
+        ),
+        Mistake(
+            moves_after_steps,
+            "After whole steps both nets have moved in nearly every run. Take one turn at a time: whose weights may "
+            "d_step move? And look at what the players are shown.",
+            sign=lambda seen: RUNS.passes(seen) == set(RUNS.broken) - {"11"},
+        ),
+    ),
+    praise="Asserts on one batch and one turn, some milliseconds, and most of the plumbing is sound.",
+)
+
+EXERCISES = (SMOOTHING, LAYERS, ROOT, DIAGNOSIS, CHECK_OF_NETS, CHECK_OF_A_RUN)
