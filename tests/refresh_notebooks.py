@@ -2,12 +2,12 @@
 
     python tests/refresh_notebooks.py                     # all of notebooks/
     python tests/refresh_notebooks.py 00_start_here 01    # those whose names begin so
-    python tests/refresh_notebooks.py solutions           # the exercises with their solutions; solutions/01: one lesson's
+    python tests/refresh_notebooks.py solutions           # the solved exercises; solutions/01: one sheet
     python tests/refresh_notebooks.py --clean-only 01     # keep the outputs that are there
 
-The committed form: every code cell executed, in order 1…n; no widget state, no timing; one PNG per picture; a line of
-text where a widget was. It stops, and leaves the notebook as it was, at an error, where MNIST is missing, and at
-whatever tests/test_notebooks.py would not accept.
+The committed form: every code cell executed, in order 1…n; no widget state, no timing; one PNG per picture; where a
+widget was, its picture and a line of text. It stops, and leaves the notebook as it was, at an error, where MNIST is
+missing, and at whatever tests/test_notebooks.py would not accept.
 """
 
 import argparse
@@ -97,7 +97,8 @@ def clean(notebook: nbformat.NotebookNode) -> None:
 def clean_bundle(data: dict) -> nbformat.NotebookNode:
     """One picture or text per output: no widget view, no JPEG twin of a PNG, PNGs packed tightly."""
     if WIDGET in data:
-        return nbformat.from_dict({"text/plain": INSTEAD})
+        picture = {"image/png": pack(data["image/png"])} if "image/png" in data else {}
+        return nbformat.from_dict({"text/plain": INSTEAD, **picture})
     data = {kind: value for kind, value in data.items() if kind != "image/jpeg" or "image/png" not in data}
     if "image/png" in data:
         data["image/png"] = pack(data["image/png"])
