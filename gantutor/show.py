@@ -1,8 +1,8 @@
 """Pictures. The only module that imports matplotlib; it opens no window and prints nothing, it returns the picture.
 
-Pictures that are redrawn while a net trains are made with Pillow (`grid`, `dots`, `chart`: a few milliseconds each);
-pictures to study are matplotlib figures (`losses`, `curves`, `densities`, `field`, `points`: about 0.1 s each). A
-notebook shows either by naming it in the last line of a cell, or with ``display(picture)``. The figures are not
+Pictures that are redrawn while a net trains are made with Pillow (`grid`, `dots`, `game`, `chart`: some milliseconds
+each); pictures to study are matplotlib figures (`losses`, `curves`, `densities`, `field`, `points`: about 0.1 s each).
+A notebook shows either by naming it in the last line of a cell, or with ``display(picture)``. The figures are not
 registered with pyplot: nothing is shown twice and nothing needs closing.
 
 Colours: the data is blue, the generator orange (Okabe & Ito's palette, told apart by colour-blind readers).
@@ -24,7 +24,7 @@ from gantutor import train
 from gantutor.errors import BadInput
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageFont
+    from PIL import Image, ImageDraw, ImageFont
 
     from gantutor.diagnosis import Diagnosis
     from gantutor.museum.exhibits import Outcome
@@ -110,6 +110,63 @@ def dots(real: Tensor | None, fake: Tensor, limit: float | None = None, size: in
             draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)
     draw.rectangle((0, 0, 2 * size - 1, 2 * size - 1), outline="#c8c8c8", width=2)
     return image.resize((size, size), Image.Resampling.BOX)
+
+
+def game(real: Tensor | None, fake: Tensor | None, belief: np.ndarray | None = None,
+         moves: tuple[Tensor, Tensor] | None = None, *, limit: float = 2.5,
+         size: int = 400) -> "Image.Image":  # fmt: skip
+    """A two-dimensional game as it stands, drawn fast: what D believes, data (blue), generator (orange), G's moves.
+
+    Args:
+        real, fake: (N, 2) and (M, 2), or None.
+        belief: (side, side) probabilities "real" as `surface` returns them: 1 is blue, ½ white, 0 orange.
+        moves: where each arrow begins and where it ends, (A, 2) each. Those with a number that is not finite are left
+            out.
+        limit: the picture shows [-limit, limit] on both axes.
+        size: width and height in pixels.
+    """
+    from PIL import Image, ImageDraw
+
+    image = Image.new("RGB", (2 * size, 2 * size), "white")  # drawn twice as large, then reduced: smooth edges
+    if belief is not None:
+        image = Image.fromarray(heat(belief)).resize(image.size, Image.Resampling.BILINEAR)
+    draw = ImageDraw.Draw(image)
+
+    def pixels(cloud: Tensor | np.ndarray) -> list:
+        return ((check_points(cloud) * (1, -1) / limit + 1) * size).clip(-99, 2 * size + 99).tolist()
+
+    for cloud, colour in ((real, REAL), (fake, FAKE)):
+        for x, y in pixels(cloud) if cloud is not None else ():
+            draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour, outline="white")
+    if moves is not None:
+        begin, end = (_numbers("the moves", part) for part in moves)
+        sound = np.isfinite(begin).all(1) & np.isfinite(end).all(1)
+        arrows = zip(pixels(begin[sound]), pixels(end[sound]), strict=True) if sound.any() else ()
+        for start, stop in arrows:
+            _arrow(draw, start, stop)
+    draw.rectangle((0, 0, 2 * size - 1, 2 * size - 1), outline="#c8c8c8", width=2)
+    return image.reduce(2)
+
+
+def heat(belief: np.ndarray) -> np.ndarray:
+    """Probabilities (side, side), first row lowest, as colours (side, side, 3) uint8, first row on top. NaN is grey."""
+    p = np.nan_to_num(belief, nan=0.5)[::-1, :, None].clip(0, 1)
+    blue, orange = np.array([120.0, 178, 214]), np.array([238.0, 168, 120])  # `REAL` and `FAKE`, paler
+    strength = np.abs(2 * p - 1) ** 0.6  # so that a slight doubt can be seen too
+    colours = 255 + strength * (np.where(p > 0.5, blue, orange) - 255)
+    return np.where(np.isnan(belief)[::-1, :, None], 200, colours).round().astype(np.uint8)
+
+
+def _arrow(draw: "ImageDraw.ImageDraw", start: Sequence[float], end: Sequence[float]) -> None:
+    """A black line with a head, which is small on a short one."""
+    (x, y), (u, v) = start, end
+    length = math.hypot(u - x, v - y)
+    draw.line((x, y, u, v), fill="black", width=2)
+    if length > 3:
+        head = min(12.0, length / 2) / length
+        back, across = (u - head * (u - x), v - head * (v - y)), (head * (v - y) / 2, -head * (u - x) / 2)
+        corners = [(u, v), *((back[0] + sign * across[0], back[1] + sign * across[1]) for sign in (1, -1))]
+        draw.polygon(corners, fill="black")
 
 
 def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image":

@@ -103,7 +103,7 @@ TWICE = Exercise(
         (lambda x: x * x, False, "That is the square."),
         (lambda x: x + 1, False, "With [1, -3] it gives [2, -2], and [2, -6] is right."),
         (lambda x: 2 * x + 1e-9, True, "Good."),
-        (lambda x: None, None, "Write your answer"),
+        (lambda x: None, None, "Write your answer in the cell above"),
         (lambda x: None if isinstance(x, float) else 2 * x, False, "With 1 it gives None, and 2 is right."),
         (lambda x: x.nothing, False, "The call with 1 stopped with `AttributeError: 'float'"),
         (lambda x: {}[3], False, "The call with 1 stopped with `KeyError: 3`."),

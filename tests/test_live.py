@@ -1,39 +1,58 @@
-"""`live`: training with a fake page to draw on, and explorers whose sliders are moved from code."""
+"""`live.train` on a fake page to draw on, its buttons pressed while it trains; and the clock and the samples."""
 
 import asyncio
+import base64
 import io
+import itertools
 import signal
 import threading
 import time
 
+import nbclient
+import nbformat
 import numpy as np
 import pytest
+import shades
 import torch
+from ipywidgets.widgets import widget
 from PIL import Image
 
 from gantutor import live, losses, models, toy, train
-from gantutor.data import Images
 from gantutor.errors import BadInput
+from gantutor.live import parts, watch
 
 
-class Page:
-    """Stands for the notebook page: keeps every frame that was shown."""
+class Place:
+    """One place of the page: everything that was shown in it."""
 
-    def __init__(self):
-        self.frames = []
+    def __init__(self, first):
+        self.shown = [first]
 
-    def display(self, frame, display_id):
-        self.frames.append(frame)
-        return self
+    def update(self, content):
+        self.shown.append(content)
 
-    def update(self, frame):
-        self.frames.append(frame)
+
+class Page(list):
+    """Stands for the notebook page: its places, in the order in which they came."""
+
+    def display(self, content, display_id):
+        assert display_id
+        self.append(Place(content))
+        return self[-1]
+
+    @property
+    def frames(self) -> list:
+        return self[0].shown if self else []
+
+    def buttons(self) -> watch.Buttons:
+        return self[1].shown[0]
 
 
 @pytest.fixture
 def page(monkeypatch):
     page = Page()
-    monkeypatch.setattr(live, "display", page.display)
+    monkeypatch.setattr(parts, "display", page.display)
+    monkeypatch.setattr(parts, "in_notebook", lambda: True)
     return page
 
 
@@ -95,6 +114,7 @@ def test_an_interrupt_keeps_what_was_learned(page, interruptible):
     assert 20 <= run.step < 10**6
     assert history == [] or history[-1][0] <= run.step  # one entry per 10,000 steps
     assert str(page.frames[-1]).startswith(f"step {run.step:,} of 10,000,000")
+    assert str(page[1].shown[-1]) == f"Stopped at step {run.step:,} of 10,000,000: run this cell again to go on."
 
 
 def test_an_interrupt_inside_a_step_keeps_what_was_learned(page):
@@ -108,15 +128,232 @@ def test_an_interrupt_inside_a_step_keeps_what_was_learned(page):
     assert [h[0] for h in asyncio.run(live.train(run, 100))] == [1, 2, 3, 4, 5]
 
 
-def test_plain_python_prints_the_last_line(capsys):
-    asyncio.run(live.train(make_run(), 10))
-    assert "step 10 of 10" in capsys.readouterr().out.splitlines()[-1]
+def test_plain_python_prints_few_lines_and_no_buttons(capsys):
+    asyncio.run(live.train(make_run(), 400, every=0.01))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "step 0 of 400"
+    assert lines[-2].startswith("step 400 of 400 ")
+    assert lines[1:] == [lines[-2], "Done: step 400 of 400."]
 
 
-def test_the_clock_keeps_drawing_within_its_share_of_the_time(monkeypatch):
+def test_a_place_in_plain_python_prints_ever_less_often(capsys, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(live.time, "perf_counter", lambda: now[0])
-    clock = live.Clock(0.5)
+    monkeypatch.setattr(parts.time, "perf_counter", lambda: now[0])
+    screen = parts.Screen()
+    for second in range(3600):
+        now[0] = float(second)
+        screen.show(second)
+    printed = [int(line) for line in capsys.readouterr().out.split()]
+    assert printed[:4] == [0, 10, 20, 30]
+    assert all(later - earlier >= max(10, earlier / 10) for earlier, later in itertools.pairwise(printed))
+    assert 30 < len(printed) < 60
+
+
+SAVED = """
+from gantutor import live, models, toy, train
+run = train.Run(*models.plane(), toy.ring().sample(500, 0), train.PLANE)
+history = await live.train(run, 30)
+"""
+
+
+@pytest.mark.slow
+def test_a_saved_notebook_holds_the_last_pictures():
+    cells = [nbformat.v4.new_code_cell(source) for source in (SAVED, "live.lab('ring')", "live.density()")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    picture, line = (output.data for output in notebook.cells[0].outputs)
+    assert set(picture) == {"image/png", "text/plain"}
+    assert picture["text/plain"].startswith("step 30 of 30 ")
+    assert line == {"text/plain": "Done: step 30 of 30."}
+    for cell, size in ((1, (400, 400)), (2, (800, 300))):
+        (output,) = notebook.cells[cell].outputs
+        assert set(output.data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
+        assert Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).size == size
+
+
+# --- buttons ---------------------------------------------------------------------------------------------------------
+
+
+async def pressing(training, script):
+    """The history, and how long it took; `script` runs beside the training and presses."""
+    began = time.perf_counter()
+    beside = asyncio.ensure_future(script)
+    history = await training
+    spent = time.perf_counter() - began
+    await beside
+    return history, spent
+
+
+async def until(condition, limit=5.0):
+    end = time.perf_counter() + limit
+    while not condition():
+        assert time.perf_counter() < end, "waited in vain"
+        await asyncio.sleep(0.001)
+
+
+def test_stop_ends_it_soon_and_the_same_call_goes_on_to_the_same_end(page):
+    run, plain = make_run(), make_run()
+    pressed = []
+
+    async def stop():
+        await until(lambda: run.step >= 30)
+        page.buttons().stop.click()
+        pressed.append(time.perf_counter())
+
+    history, _ = asyncio.run(pressing(live.train(run, 600), stop()))
+    assert time.perf_counter() - pressed[0] < 0.5
+    assert 30 <= run.step < 600
+    assert [h[0] for h in history] == list(range(1, run.step + 1))
+    assert str(page[1].shown[-1]) == f"Stopped at step {run.step} of 600: run this cell again to go on."
+    assert len(run.sample(5)) == 5
+
+    whole = asyncio.run(live.train(run, 600))
+    expected = [(s.index, s.d_loss.item(), s.g_loss.item()) for s in plain.steps(600)]
+    np.testing.assert_allclose(whole, expected, rtol=1e-6)  # the rates fell as they would have
+    assert str(page[3].shown[-1]) == "Done: step 600 of 600."
+    assert asyncio.run(live.train(run, 600))[0][0] == 601  # that plan is done: another one
+
+
+def test_other_steps_after_a_stop_are_a_new_plan(page):
+    run = make_run()
+    for _ in zip(range(10), run.steps(600), strict=False):
+        pass
+    assert [h[0] for h in asyncio.run(live.train(run, 20))] == list(range(11, 31))
+    for _ in zip(range(10), run.steps(50), strict=False):
+        pass
+    assert [h[0] for h in asyncio.run(live.train(run))] == list(
+        range(41, 81)
+    )  # what was broken off, unwatched till then
+
+
+def test_the_buttons_leave_no_widget_behind(page):
+    before = set(widget._instances)
+    asyncio.run(live.train(make_run(), 5))
+    assert isinstance(page[1].shown[0], watch.Buttons)
+    assert str(page[1].shown[-1]) == "Done: step 5 of 5."
+    assert set(widget._instances) <= before
+
+
+def test_an_error_on_the_way_takes_the_buttons_away(page):
+    run = make_run()
+
+    def look(run):
+        if run.step:
+            raise ValueError("no picture")
+        return live.samples(run)
+
+    with pytest.raises(ValueError, match="no picture"):
+        asyncio.run(live.train(run, 10**5, look=look))
+    assert str(page[1].shown[-1]) == ""
+
+
+def test_pause_rests_and_resume_goes_on(page):
+    run, rested = make_run(), []
+
+    async def pause():
+        await until(lambda: run.step >= 10)
+        page.buttons().pause.click()
+        assert page.buttons().pause.description == "Resume"
+        await asyncio.sleep(0.1)
+        rested.append(run.step)
+        await asyncio.sleep(0.2)
+        rested.append(run.step)
+        rested.append(str(page.frames[-1]))
+        page.buttons().pause.click()
+
+    history, _ = asyncio.run(pressing(live.train(run, 400), pause()))
+    assert rested[0] == rested[1] < 400
+    assert rested[2].startswith(f"step {rested[0]} of 400 ")  # what is looked at is where it rests
+    assert len(history) == run.step == 400
+
+
+def test_stop_works_while_it_is_paused(page):
+    run = make_run()
+
+    async def stop():
+        await until(lambda: run.step >= 10)
+        page.buttons().pause.click()
+        await asyncio.sleep(0.05)
+        page.buttons().stop.click()
+
+    _, spent = asyncio.run(pressing(live.train(run, 10**6), stop()))
+    assert run.step < 10**6
+    assert spent < 2
+
+
+def test_the_speed_is_what_the_menu_says(page):
+    run, seen = make_run(), []
+
+    async def slow():
+        await until(lambda: run.step >= 5)
+        page.buttons().speed.value = 10
+        await asyncio.sleep(0.1)
+        seen.append(run.step)
+        await asyncio.sleep(1.5)
+        seen.append(run.step)
+        page.buttons().speed.value = 0
+
+    asyncio.run(pressing(live.train(run, 500), slow()))
+    assert 11 <= seen[1] - seen[0] <= 16
+    assert run.step == 500
+
+
+def test_flags_may_be_set_from_another_thread(page):
+    run = make_run()
+
+    def press():
+        while run.step < 20:
+            time.sleep(0.001)
+        page.buttons().stop.click()
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    asyncio.run(live.train(run, 10**6))
+    thread.join()
+    assert 20 <= run.step < 10**6
+
+
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def test_metrics_are_shown_at_the_beginning_and_at_the_end_but_seldom_between(page):
+    run, asked = make_run(), []
+
+    def where(run):
+        asked.append(run.step)
+        return 2 * run.step
+
+    asyncio.run(
+        live.train(run, 300, every=0.0, metrics={"twice the step": where, "pi": lambda run: torch.tensor(3.14159)})
+    )
+    assert asked == [0, 300]  # every 5 s
+    assert str(page.frames[0]) == "step 0 of 300 · twice the step 0 · pi 3.142"
+    assert str(page.frames[-1]).endswith(" · twice the step 600 · pi 3.142")
+    heights = {Image.open(io.BytesIO(frame._repr_png_())).size[1] for frame in (page.frames[0], page.frames[-1])}
+    asyncio.run(live.train(run, 1))
+    assert heights == {Image.open(io.BytesIO(page[2].shown[0]._repr_png_())).size[1] + 24}  # a line more
+
+
+def test_metrics_are_looked_at_again_when_their_time_has_come(page, monkeypatch):
+    monkeypatch.setattr(watch, "METRICS_EVERY", 0.02)
+    monkeypatch.setattr(watch, "SHARE", 1.0)  # drawn often
+    asked = []
+    asyncio.run(live.train(make_run(), 400, every=0.0, metrics={"n": lambda run: asked.append(run.step) or 0}))
+    assert len(asked) >= 4
+    assert asked == [*sorted(set(asked) - {400}), 400]
+
+
+def test_a_metric_that_is_no_function_is_named(page):
+    with pytest.raises(BadInput, match="the metric 'fid' is 3: give a function of the run"):
+        asyncio.run(live.train(make_run(), 5, metrics={"fid": 3}))
+    assert page == []
+
+
+@pytest.mark.parametrize(("part", "drawn"), [(0.04, 38), (0.02, 19)])
+def test_the_clock_keeps_drawing_within_its_share_of_the_time(monkeypatch, part, drawn):
+    now = [0.0]
+    monkeypatch.setattr(parts.time, "perf_counter", lambda: now[0])
+    clock = live.Clock(0.5, part)
     spent, frames = 0.0, 0
     while now[0] < 100:
         now[0] += 0.01  # a step
@@ -125,8 +362,11 @@ def test_the_clock_keeps_drawing_within_its_share_of_the_time(monkeypatch):
             now[0] += cost
             clock.tick(began)
             spent, frames = spent + cost, frames + 1
-    assert frames > 30
-    assert spent / now[0] < 0.055
+    assert drawn <= frames <= drawn + 2
+    assert spent / (now[0] - spent) < part * 1.03
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
 
 
 def test_samples_of_images_are_a_grid_and_other_data_needs_a_look(page):
@@ -140,36 +380,16 @@ def test_samples_of_images_are_a_grid_and_other_data_needs_a_look(page):
     asyncio.run(live.train(run, 1, look=lambda run: Image.new("RGB", (9, 9))))
 
 
-class Shade(torch.nn.Module):
-    """Paints each class in its own grey."""
-
-    latent_dim = 4
-
-    def __init__(self, classes: int):
-        super().__init__()
-        self.classes, self.scale = classes, torch.nn.Parameter(torch.ones(()))
-
-    def forward(self, z, y):
-        return (y / self.classes * self.scale).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
-
-
-def make_shades(classes: int) -> train.Run:
-    images = Images(
-        "mine", torch.zeros(100, 1, 8, 8), torch.arange(100) % classes, [f"no. {y}" for y in range(classes)]
-    )
-    return train.Run(Shade(classes), models.MLPDiscriminator((16,), (1, 8, 8), classes=classes), images)
-
-
 @pytest.mark.parametrize(("classes", "rows"), [(2, 10), (10, 8), (16, 5)])
 def test_samples_of_a_conditional_run_have_a_column_for_each_class(classes, rows):
-    picture = np.asarray(live.samples(make_shades(classes)), dtype=int)
+    picture = np.asarray(live.samples(shades.run(classes)), dtype=int)
     middles = picture[30::58, 30::58]  # one pixel of each image: 8 × 7 wide, and a line of 2
     assert middles.shape == (rows, classes)
     assert np.abs(middles - (np.arange(classes) / classes + 1) * 127.5).max() <= 1
 
 
 def test_samples_of_many_classes_come_as_they_are():
-    middles = np.asarray(live.samples(make_shades(17)), dtype=int)[30::58, 30::58]
+    middles = np.asarray(live.samples(shades.run(17)), dtype=int)[30::58, 30::58]
     assert middles.shape == (8, 8)
     assert np.abs(middles.flatten() - (np.arange(64) % 17 / 17 + 1) * 127.5).max() <= 1
 
@@ -179,146 +399,3 @@ def test_every_loss_can_be_watched(page):
         G, D = models.mlp((2,), g_hidden=(8,), d_hidden=(8,), output="linear")
         run = train.Run(G, D, toy.ring().sample(100, 0), train.Recipe(loss=loss))
         asyncio.run(live.train(run, 3))
-
-
-# ---------------------------------------------------------------- explorers
-
-
-def test_explore_draws_for_the_values_its_controls_show():
-    seen = []
-
-    def draw(**values):
-        seen.append(values)
-        return Image.new("L", (8, 8), values["size"])
-
-    box = live.explore(draw, size=(0, 255, 1, 7), step_size=(0.0, 1.0, 0.1, 0.5), kind=["a", "b"], on=True,
-                       named={"one": 1, "two": 2}, step=[1, 10, 1000])  # fmt: skip
-    assert seen == [{"size": 7, "step_size": 0.5, "kind": "a", "on": True, "named": 1, "step": 1}]
-    assert box.controls["step_size"].description == "step size"
-    for name, value in {"size": 9, "step_size": 0.75, "kind": "b", "on": False, "named": 2, "step": 1000}.items():
-        box.controls[name].value = value
-        assert seen[-1][name] == value
-    assert Image.open(io.BytesIO(box.picture.value)).getpixel((0, 0)) == 9
-
-
-def test_explore_explains_a_value_that_cannot_be_drawn_and_recovers():
-    def draw(n):
-        if n == 3:
-            raise BadInput("n is 3: choose another.")
-        return Image.new("L", (8, 8), n)
-
-    box = live.explore(draw, n=(1, 5, 1, 2))
-    before = box.picture.value
-    box.controls["n"].value = 3
-    assert (box.message.value, box.picture.value) == ("n is 3: choose another.", before)
-    box.controls["n"].value = 4
-    assert box.message.value == ""
-    assert box.picture.value != before
-
-
-@pytest.mark.parametrize("spec", [(0, 1), (0, 1, 0.1, 7), "text", [], 3, (0.0, 1.0, 0.0, 0.5)])
-def test_explore_names_a_control_it_cannot_make(spec):
-    with pytest.raises(BadInput, match="'speed of it'"):
-        live.explore(lambda **k: None, speed_of_it=spec)
-
-
-def test_the_dirac_portrait_follows_its_sliders():
-    box = live.dirac(steps=40)
-    pictures = {box.picture.value}
-    for name, value in {"loss": "wgan", "updates": "alternating", "lr": 0.1, "r1_gamma": 0.5, "momentum": -0.3}.items():
-        box.controls[name].value = value
-        assert box.message.value == ""
-        pictures.add(box.picture.value)
-    assert len(pictures) == 6
-
-
-def test_the_density_portrait_states_the_exact_values():
-    title = live.density_portrait(2.0, 1.0).axes[0].get_title()
-    assert "-0.713" in title or "−0.713" in title  # reference: C(G) for a shift of 2 is −0.712633
-    box = live.density()
-    before = box.picture.value
-    box.controls["q_mean"].value = 0.0
-    assert box.picture.value != before
-
-
-def test_a_latent_walk_starts_and_ends_at_its_seeds_and_stays_on_the_shell():
-    class Identity(torch.nn.Module):
-        latent_dim = 100
-
-        def __init__(self):
-            super().__init__()
-            self.scale = torch.nn.Parameter(torch.ones(()))
-
-        def forward(self, z):
-            return z * self.scale
-
-    G = Identity()
-    z = live.walk(G, 3, 4, torch.linspace(0, 1, 9))
-    for end, seed in ((0, 3), (-1, 4)):
-        torch.testing.assert_close(z[end], train.sample(G, 1, seed=seed)[0], rtol=1e-5, atol=1e-5)
-    norms = z.norm(dim=1)
-    torch.testing.assert_close(norms, torch.linspace(norms[0], norms[-1], 9))  # a straight line would fall to about 0.7
-    turns = torch.nn.functional.cosine_similarity(z[1:], z[:-1]).arccos()
-    np.testing.assert_allclose(turns, turns.mean(), rtol=1e-3)
-    torch.testing.assert_close(live.walk(G, 3, 3, torch.tensor([0.5])), z[:1])
-
-
-def test_the_latent_explorer_takes_a_run_or_a_generator():
-    G, D = models.mlp((1, 8, 8), g_hidden=(16,), d_hidden=(16,))
-    for start in (G, train.Run(G, D, torch.rand(100, 1, 8, 8) * 2 - 1)):
-        box = live.latent(start)
-        before = box.picture.value
-        box.controls["way"].value = 1.0
-        assert box.picture.value != before
-
-
-def test_the_latent_explorer_of_a_conditional_generator_has_a_menu_of_classes():
-    run = make_shades(4)
-    for start, names in ((run, ("no. 0", "no. 1", "no. 2", "no. 3")), (run.G, ("0", "1", "2", "3"))):
-        box = live.latent(start)
-        menu = box.controls["label"]
-        assert (tuple(menu.options), menu.value, box.message.value) == (names, 0, "")
-        for y in (0, 3):
-            menu.value = y
-            grey = Image.open(io.BytesIO(box.picture.value)).getpixel((9, 9))
-            assert abs(grey - (y / 4 + 1) * 127.5) <= 1
-    assert "label" not in live.latent(models.mlp((1, 8, 8), g_hidden=(16,), d_hidden=(16,))[0]).controls
-
-
-def test_a_walk_stays_in_its_class():
-    G, _ = models.mlp((1, 8, 8), g_hidden=(16,), d_hidden=(16,), classes=3)
-    walked = live.walk(G, 3, 4, torch.tensor([0.0, 1.0]), label=2)
-    for image, seed in zip(walked, (3, 4), strict=True):
-        torch.testing.assert_close(image, train.sample(G, 1, seed=seed, labels=2)[0], rtol=1e-4, atol=1e-4)
-        assert not torch.allclose(image, train.sample(G, 1, seed=seed, labels=1)[0], rtol=1e-4, atol=1e-4)
-    with pytest.raises(BadInput, match="label is None: give the class to walk in, 0 to 2"):
-        live.walk(G, 3, 4, torch.tensor([0.5]))
-    with pytest.raises(BadInput, match="labels go from 3 to 3"):
-        live.walk(G, 3, 4, torch.tensor([0.5]), label=3)
-
-
-# --- cards -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_card_judges_a_guess_and_reveals_its_answer():
-    choices = (text for text in ("the loss", "the <data>"))
-    card = live.spot("x < 1", Image.new("L", (4, 4)), choices, "the loss", "Because 1 < 2.")
-    assert card.guess.value is None
-    assert card.verdict.value == ""
-    assert "x &lt; 1" in card.children[0].value  # code is shown, not read as HTML
-    card.guess.value = "the <data>"
-    assert "Not that: <i>the &lt;data&gt;</i>" in card.verdict.value
-    assert "Because" not in card.verdict.value
-    card.reveal.click()
-    assert card.verdict.value == "<b>It is: the loss.</b> Because 1 &lt; 2."
-    card.guess.value = None
-    card.guess.value = "the <data>"
-    assert card.verdict.value.startswith("<b>It is")  # what was revealed stays
-    card.guess.value = "the loss"
-    assert card.verdict.value.startswith("<b>Yes: the loss.</b>")
-
-
-@pytest.mark.parametrize("choices", [["a", "b"], ["the loss"], ["the loss", "the loss"]])
-def test_a_card_wants_the_answer_among_its_choices(choices):
-    with pytest.raises(BadInput, match="two or more, no two alike, and among them the answer, 'the loss'"):
-        live.spot("", Image.new("L", (4, 4)), choices, "the loss", "")

@@ -154,6 +154,37 @@ def test_dots_puts_a_point_where_it_is():
     show.dots(torch.zeros(2, 2), torch.tensor([[math.nan, 0.0], [1e30, -1e30]]))  # a run that blew up
 
 
+def test_game_puts_points_beliefs_and_moves_where_they_are():
+    belief = np.full((10, 10), 0.5)
+    belief[:, 5:] = 1.0  # the right half is real to D
+    belief[:5, :5] = 0.0  # below on the left is fake to it
+    picture = show.game(torch.tensor([[1.0, 1.0]]), torch.tensor([[-1.0, -1.0]]), belief, limit=2.0, size=200)
+    assert picture.size == (200, 200)
+
+    def colour(x, y):
+        return np.array(picture.getpixel((round((x + 2) * 50), round((2 - y) * 50))), dtype=int)
+
+    for place, name in (((1, 1), show.REAL), ((-1, -1), show.FAKE)):
+        exact = [int(name[i : i + 2], 16) for i in (1, 3, 5)]
+        assert np.abs(colour(*place) - exact).max() < 12
+    blue, white, orange = colour(1.5, -1), colour(-1.2, 1.2), colour(-1.5, -0.7)
+    assert blue[2] > blue[0] + 40  # pale
+    assert orange[0] > orange[2] + 40
+    assert white.min() > 245
+    moved = show.game(
+        None, None, belief, (torch.tensor([[-1.0, 1.0]]), torch.tensor([[-0.2, 1.0]])), limit=2.0, size=200
+    )
+    changed = np.argwhere((np.asarray(moved) != np.asarray(show.game(None, None, belief, limit=2.0, size=200))).any(2))
+    assert np.abs(changed.min(0) - (48, 50)).max() <= 2  # the line from (50, 50), the head's half width above it
+    assert np.abs(changed.max(0) - (52, 90)).max() <= 2
+
+
+def test_game_takes_what_is_not_finite():
+    lost = torch.full((3, 2), math.nan)
+    blank = show.game(lost, None, np.full((4, 4), math.nan), (lost, lost), size=50)
+    assert np.unique(np.asarray(blank)[3:-3, 3:-3]).tolist() == [200]  # grey
+
+
 def test_points_that_are_all_nan_are_an_empty_picture():
     all_nan = torch.full((5, 2), math.nan)
     show.png(show.points(None, all_nan))

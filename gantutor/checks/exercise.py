@@ -85,7 +85,9 @@ class Exercise:
         return Verdict(self, False, self.hint_for(seen))
 
     def not_attempted(self) -> "Verdict":
-        return Verdict(self, None, "Write your answer in the cell above, run it, and run this cell again.")
+        return Verdict(
+            self, None, "Write your answer in the cell above and run both cells. (Does a function `return`?)"
+        )
 
     def look(self, answer: Answer) -> Seen:
         """What an answer does, with the same chance for all."""
@@ -114,13 +116,13 @@ class Exercise:
 
 @contextlib.contextmanager
 def level_ground() -> Iterator[None]:
-    """Seeded, with gradients, in float32; afterwards all of it is as the learner had it."""
+    """Seeded, with gradients, in float32, NumPy quiet; afterwards all of it is as the learner had it."""
     python, numpy, dtype = random.getstate(), np.random.get_state(), torch.get_default_dtype()  # noqa: NPY002
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002, for it is the learner's
     torch.set_default_dtype(torch.float32)
     try:
-        with seeded(0), torch.enable_grad():
+        with seeded(0), torch.enable_grad(), np.errstate(all="ignore"):
             yield
     finally:
         torch.set_default_dtype(dtype)

@@ -7,9 +7,10 @@ import torch
 from torch.nn.functional import softplus
 
 from gantutor import losses, theory
-from gantutor.checks.exercise import Exercise, Mistake, number, on
+from gantutor.checks.exercise import Exercise, Mistake, number, on, same
 from gantutor.errors import BadInput
 
+FEW = np.array([0.25]), np.array([0.75])
 P, Q = np.array([0.3, 0.1, 0.4, 0.0]), np.array([0.1, 0.1, 0.0, 0.2])
 REAL, FAKE = torch.tensor([2.0, -0.5, 0.3]), torch.tensor([-1.0, 0.4, 3.0])
 SURE = torch.tensor([200.0, -200.0, 0.0])
@@ -24,14 +25,19 @@ BEST_D = Exercise(
         "The slope is p/d − q/(1 − d). Set it to zero and multiply by d(1 − d).",
         "p(1 − d) = q d. Bring d to one side.",
     ),
-    observe=on((P, Q), (np.array([0.25]), np.array([0.75]))),
+    observe=on((P, Q), FEW),
     right=theory.optimal_discriminator,
     mistakes=(
         Mistake(lambda p, q: q / (p + q), "That is the chance of a fake. D says how likely it is that x is real."),
         Mistake(
-            lambda p, q: p / np.where(q > 0, q, np.inf),
+            lambda p, q: p / q,
             "A ratio of densities can be any number from 0 to infinity. D's answer is a probability: divide by all "
             "that is found at x, real and fake.",
+            sign=lambda seen: all(
+                same(np.asarray(mine)[q > 0], (p / np.where(q > 0, q, 1))[q > 0], 1e-4)
+                for mine, (p, q) in zip(seen, ((P, Q), FEW), strict=True)
+                if np.shape(mine) == p.shape
+            ),
         ),
         Mistake(
             lambda p, q: np.where(p > q, 1.0, 0.0),
@@ -111,6 +117,14 @@ LOSSES = Exercise(
             "G's loss is right. This D is paid for calling real images fake and fakes real: turn both signs.",
         ),
         Mistake(
+            lambda r, f: (-softplus(-r).mean() - softplus(f).mean(), softplus(-f).mean()),
+            "G's loss is right. D's is V itself, which D makes large; the loss, which it makes small, is −V.",
+        ),
+        Mistake(
+            lambda r, f: players_losses(r, f)[::-1],
+            "The two are in the other order: D's loss comes first.",
+        ),
+        Mistake(
             lambda r, f: (softplus(-r).sum() + softplus(f).sum(), softplus(-f).sum()),
             "The terms are right, but they are sums. Take means, so that the batch size does not matter.",
         ),
@@ -174,6 +188,17 @@ def simultaneous(theta: float, psi: float, h: float, gamma: float) -> tuple[floa
     return theta - h * psi * s, psi + h * (theta * s - gamma * psi)
 
 
+def d_first(theta: float, psi: float, h: float, gamma: float) -> tuple[float, float]:
+    psi = psi + h * (theta * sigma(-theta * psi) - gamma * psi)
+    return theta - h * psi * sigma(-theta * psi), psi
+
+
+def stale(theta: float, psi: float, h: float, gamma: float) -> tuple[float, float]:
+    s = sigma(-theta * psi)
+    theta = theta - h * psi * s
+    return theta, psi + h * (theta * s - gamma * psi)
+
+
 def with_gamma(change: float):
     return lambda theta, psi, h, gamma: dirac_step(theta, psi, h, change * gamma)
 
@@ -199,13 +224,22 @@ R1_STEP = Exercise(
             lambda theta, psi, h, gamma: (theta, psi + h * (theta * sigma(-theta * psi) - gamma * psi)),
             "D moves and G does not. G's move comes first: θ − hψσ(−θψ).",
         ),
+        Mistake(d_first, "D has moved first. Here G moves first, and D looks at the new G."),
+        Mistake(stale, "D uses the new θ, but its σ(−θψ) is still the old one. Compute it anew."),
+        Mistake(
+            lambda theta, psi, h, gamma: (
+                dirac_step(theta, psi, h, 0)[0],
+                dirac_step(theta, psi, h, 0)[1] - gamma * psi,
+            ),
+            "R1 is a part of D's direction, so it is multiplied by h like the rest.",
+        ),
     ),
     praise="It is one step of theory.dirac_trajectory with penalty='r1'.",
 )
 
 # ---------------------------------------------------------------- 01.6
 
-NEAR, STEPS = 0.05, 60
+NEAR, STEPS = 0.001, 60
 
 
 def settled(answer: object) -> dict[str, float]:
@@ -223,44 +257,54 @@ def settled(answer: object) -> dict[str, float]:
 
 SETTLE = Exercise(
     id="01.6",
-    title="bring the Dirac-GAN to rest",
+    title="bring the Dirac-GAN to rest, quickly",
     hints=(
-        "Without R1 nothing pulls inwards. Which γ did the table of section 9 like best?",
-        "Momentum does not help here, above 0 or below. Leave it at 0 and look for gamma.",
-        "Take a gamma between 0.5 and 1.",
+        "Begin with R1 alone. Which γ did the table of section 9 like best? Go a little to both sides of it.",
+        "Section 9 tried momentum without R1. Try a little of it with R1 on, below 0 and above.",
+        "A gamma near 0.9, and a momentum near 0.5.",
     ),
     observe=settled,
-    right={"updates": "alternating", "gamma": 1.0, "momentum": 0.0},
+    right={"updates": "alternating", "gamma": 0.9, "momentum": 0.5},
     accepts=lambda seen: seen["distance"] < NEAR,
     mistakes=(
         Mistake(
             {"gamma": 0.0},
-            "Without R1 the players go round in circles: nothing pulls them inwards. Give gamma a value above 0.",
+            "Without R1 no setting comes home in 60 steps: nothing pulls fast enough. Give gamma a value above 0.",
             sign=lambda seen: seen["gamma"] == 0,
+        ),
+        Mistake(
+            {"gamma": 12.0},
+            "So strong a pull overshoots at steps of 0.2: D is thrown from side to side. Lower gamma.",
+            sign=lambda seen: seen["gamma"] > 1.2 and seen["distance"] > 2,
         ),
         Mistake(
             {"gamma": 4.0},
             "So strong a pull holds D so tight that it hardly answers G, and G creeps. Lower gamma.",
-            sign=lambda seen: seen["gamma"] > 1,
+            sign=lambda seen: seen["gamma"] > 1.2,
         ),
         Mistake(
-            {"gamma": 0.1},
-            "It comes home, but slowly: after 60 steps it is still on the way. Raise gamma.",
-            sign=lambda seen: 0 < seen["gamma"] < 0.5,
-        ),
-        Mistake(
-            {"gamma": 1.0, "momentum": 0.9},
-            "Momentum carries them past the goal in every bend. Find the best gamma without it first.",
-            sign=lambda seen: seen["momentum"] > 0,
+            {"gamma": 0.1, "momentum": 0.5, "updates": "simultaneous"},
+            "After 60 steps they are not home: the pull is too weak for these settings. Raise gamma.",
+            sign=lambda seen: seen["gamma"] < 0.5,
         ),
         Mistake(
             {"gamma": 0.9, "momentum": -0.5},
-            "Negative momentum leans inwards where nothing else does. With R1 it only slows them: try it without.",
+            "Without R1 a negative momentum leans inwards. With R1 it only slows the way home: try the other sign.",
             sign=lambda seen: seen["momentum"] < 0,
         ),
+        Mistake(
+            {"gamma": 1.0, "momentum": 0.9},
+            "So much momentum carries them past the goal in every bend. Take less.",
+            sign=lambda seen: seen["momentum"] > 0.7,
+        ),
+        Mistake(
+            {"gamma": 0.9, "momentum": 0.0},
+            "Near, and about as near as R1 alone can bring it. What section 9 says of momentum it says without R1.",
+            sign=lambda seen: seen["momentum"] == 0 and seen["distance"] < 0.05,
+        ),
     ),
-    otherwise="It is not within 0.05 of the solution after 60 steps. Vary one setting at a time.",
-    praise="R1 near 1, and home in 60 steps. The big networks will want another γ, for the same reason.",
+    otherwise="It is not within 0.001 of the solution after 60 steps. Vary one setting at a time.",
+    praise="Momentum throws the players outwards where nothing pulls in; with R1 a little of it helps them home.",
 )
 
 EXERCISES = (BEST_D, EQUILIBRIUM, LOSSES, SIGNALS, R1_STEP, SETTLE)

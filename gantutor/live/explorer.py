@@ -1,0 +1,277 @@
+"""The latent explorer: a place in the latent space, and where the image changes most around it."""
+
+import random
+import warnings
+
+import torch
+from PIL import ImageDraw
+from torch import Tensor, nn
+
+from gantutor import models, nearest, show
+from gantutor import train as training
+from gantutor.data import Images
+from gantutor.errors import BadInput
+from gantutor.labels import classes_of, told
+from gantutor.live.parts import Pad, Panel, Player, button, control, row
+
+DIRECTIONS = 4
+REACH = 1.5  # how far the pad and the sliders go, as an angle; at π/2 nothing of the old latent is left
+CELLS = 9  # pictures along a side of the map
+NEAREST = 5
+STRIDE = 0.04  # of the way between two seeds, for each picture of the random walk
+SEEDS = 50
+
+
+def latent(run: training.Run | nn.Module, *, nearest: Images | Tensor | None = None) -> "LatentExplorer":
+    """Explore what a generator draws: walk between two seeds, and turn to where the image changes most.
+
+    The sliders `start`, `end` and `way` choose a base point on the great circle between two latents. The map shows the
+    images around it, along the first two of four directions: the right singular vectors of G's Jacobian with the
+    largest singular values, those in which a small step changes the pixels most. A click on the map goes there, and so
+    do the four sliders; both turn the latent by an angle and keep its length. "Walk" wanders from seed to seed.
+
+    Args:
+        run: a run (its averaged generator) or a generator of images. A conditional one has a menu of its classes too,
+            by name for a run on `Images`.
+        nearest: the images among which the tick box looks for the five nearest, by the distance of pixels: float
+            (N, C, H, W) or `Images`. By default those that the run trains on; a generator alone has none.
+    """
+    if isinstance(run, training.Run):
+        data = run.data if nearest is None else nearest
+        return LatentExplorer(run.G_average, data, run.data.classes if isinstance(run.data, Images) else ())
+    return LatentExplorer(run, nearest, ())
+
+
+def walk(G: nn.Module, start: int, end: int, way: Tensor, label: int | None = None) -> Tensor:
+    """Images (T, *shape) along the great circle between two seeds of `train.sample`, at places `way` (T,) in [0, 1].
+
+    A conditional G draws all of them in the class `label`, which it cannot do without.
+
+    A latent z ~ N(0, I) of length d has a norm near √d. A straight line between two would pass far inside that shell,
+    where G was never trained; the great circle stays on it (White 2016, arXiv 1609.04468).
+    """
+    if label is None and (classes := classes_of(G)):
+        raise BadInput(f"G is conditional, and label is None: give the class to walk in, 0 to {classes - 1}.")
+    return drawn(G, between(G, start, end, way), label)
+
+
+def between(G: nn.Module, start: int, end: int, way: Tensor) -> Tensor:
+    """Latents (T, latent_dim) along the great circle between two seeds, at places `way` (T,) in [0, 1]."""
+    a, b = (training.latents(G, 1, s)[0] for s in (start, end))  # (latent_dim,)
+    angle = torch.arccos((a @ b / (a.norm() * b.norm())).clamp(-1, 1))
+    way = way[:, None].to(a)  # (T, 1)
+    direction = torch.sin((1 - way) * angle) * a / a.norm() + torch.sin(way * angle) * b / b.norm()  # (T, latent_dim)
+    if start == end:
+        direction = a.expand(len(way), -1)
+    return direction / direction.norm(dim=1, keepdim=True) * a.norm().lerp(b.norm(), way)
+
+
+def drawn(G: nn.Module, z: Tensor, label: int | None) -> Tensor:
+    """Images (T, *shape) of the latents (T, latent_dim), all in one class; G's mode is put back."""
+    weight, y = next(G.parameters()), training.wanted_labels(G, len(z), label)  # y: (T,), or None
+    with models.evaluating(G), torch.no_grad():
+        return told(G, None if y is None else y.to(weight.device))(z.to(weight))
+
+
+# ---------------------------------------------------------------- directions
+
+
+def directions(G: nn.Module, z: Tensor, label: int | None = None, count: int = DIRECTIONS) -> Tensor:
+    """Unit vectors (count, latent_dim), at right angles to z and to each other, along which the image changes most.
+
+    They are the right singular vectors of the Jacobian of G at z (latent_dim,), restricted to the directions at right
+    angles to z, with the largest singular values first. Signs: the largest entry of each is positive.
+    """
+    weight, y = next(G.parameters()), training.wanted_labels(G, 1, label)
+    G_told = told(G, None if y is None else y.to(weight.device))
+    with models.evaluating(G), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, about itself, at the first such derivative
+        jacobian = torch.func.jacfwd(lambda v: G_told(v[None])[0].flatten())(z.to(weight).detach())  # (pixels, d)
+    jacobian, unit = jacobian.detach().double().cpu(), (z / z.norm()).double()
+    jacobian -= jacobian @ unit[:, None] * unit  # what is left of it at right angles to z
+    gram = jacobian.T @ jacobian  # (d, d)
+    gram -= (gram.diagonal().sum() + 1) * unit[:, None] * unit  # z itself comes last
+    vectors = torch.linalg.eigh(gram).eigenvectors.flip(1).T[: min(count, len(z) - 1)]  # largest first
+    signs = vectors.gather(1, vectors.abs().argmax(1, keepdim=True)).sign()
+    return (vectors * signs).float()
+
+
+def turned(z: Tensor, axes: Tensor, angles: Tensor) -> Tensor:
+    """z (d,) turned by angles (T, K) towards unit vectors (K, d) at right angles to it: (T, d), all as long as z.
+
+    The exponential map of the sphere: cos(r) z + sin(r) |z| u, for the direction u and the length r of the angles.
+    """
+    r = angles.norm(dim=1, keepdim=True)  # (T, 1)
+    u = angles @ axes / r.clamp(min=1e-12)  # (T, d)
+    return r.cos() * z + r.sin() * z.norm() * u
+
+
+# ---------------------------------------------------------------- nearest training images
+
+
+class Album:
+    """Images in which to look for the nearest ones, by the Euclidean distance of pixels."""
+
+    def __init__(self, images: Tensor):
+        self.images = images
+        self.flat = images.flatten(1)  # (N, pixels)
+        self.squares = self.flat.square().sum(1)  # (N,)
+
+    def near(self, image: Tensor, k: int = NEAREST) -> tuple[Tensor, Tensor]:
+        """The k nearest to an image (C, H, W): images (k, C, H, W) and distances (k,), nearest first.
+
+        Candidates come from x² + y² − 2xy in 32 bits, their order from `nearest.neighbours`.
+        """
+        x, k = image.flatten().to(self.flat), min(k, len(self.flat))
+        candidates = (self.squares - 2 * self.flat @ x).topk(min(4 * k, len(self.flat)), largest=False).indices
+        distances, index = nearest.neighbours(x[None], self.flat[candidates], k)
+        return self.images[candidates[index[0].to(candidates.device)]], distances[0]
+
+
+# ---------------------------------------------------------------- the panel
+
+
+class LatentExplorer(Panel):
+    """What `latent` returns: `.pad` is the map; `.player` walks; `.z` (latent_dim,) is the latent that is shown."""
+
+    def __init__(self, G: nn.Module, data: Images | Tensor | None, names: tuple[str, ...]):
+        self.G, self.classes = G, classes_of(G)
+        images = data.pixels if isinstance(data, Images) else data
+        self.images, self.album = images, None
+        self.base = self.frame = None  # settings of the map, and (z, axes) there
+        super().__init__(self.make_controls(names or tuple(map(str, range(self.classes)))))
+        self.shape = drawn(G, training.latents(G, 1, 0), 0 if self.classes else None).shape[1:]
+        self.check()
+        self.zoom = max(1, 252 // (CELLS * self.shape[-1]))
+        side = CELLS * (self.shape[-1] * self.zoom + 1) + 1
+        self.pad = Pad(side, CELLS, self.go)
+        self.dice = random.Random(0)
+        self.player = Player(self.stroll, self.tell, pause=0.1)
+        self.walk = button("Walk", self.player.toggle, "play", "From seed to seed, along great circles")
+        self.home = button("Back to the middle", lambda: self.go(0.0, 0.0))
+        self.lay_out()
+        for widget in self.controls.values():
+            widget.observe(self.moved, names="value")
+        self.quiet = False  # whether several controls are being set
+        self.redraw()
+
+    def check(self) -> None:
+        if len(self.shape) != 3 or self.shape[0] not in (1, 3):
+            raise BadInput(f"G makes examples of shape {tuple(self.shape)}: the explorer is for images (C, H, W).")
+        if self.images is not None and self.images.shape[1:] != self.shape:
+            raise BadInput(
+                f"the images to compare with have shape {tuple(self.images.shape[1:])}, those of G "
+                f"{tuple(self.shape)}: give images of one shape."
+            )
+
+    def make_controls(self, names: tuple[str, ...]) -> dict:
+        specs = {"start": (0, SEEDS, 1, 0), "end": (0, SEEDS, 1, 1), "way": (0.0, 1.0, 0.02, 0.0)}
+        if self.classes:
+            specs["label"] = dict(zip(names, range(self.classes), strict=True))
+        count = min(DIRECTIONS, self.G.latent_dim - 1)
+        specs |= {f"direction_{i}": (-REACH, REACH, 0.05, 0.0) for i in range(1, count + 1)}
+        if self.images is not None:
+            specs["nearest_training_images"] = False
+        return {name: control(name.replace("_", " "), spec) for name, spec in specs.items()}
+
+    def lay_out(self) -> None:
+        first = [widget for name, widget in self.controls.items() if not name.startswith("direction")]
+        rest = [widget for name, widget in self.controls.items() if name.startswith("direction")]
+        self.picture.layout.margin = "0 0 0 12px"
+        shown = row(self.pad, self.picture)
+        self.children = [row(*first), row(*rest), row(self.walk, self.home), shown, self.message]
+
+    def still(self) -> bytes:
+        """Map and image side by side."""
+        return show.png(show.strip([self.map, self.portrait]))
+
+    # what is shown
+
+    def value(self, name: str) -> object:
+        return self.controls[name].value if name in self.controls else None
+
+    def moved(self, change: object) -> None:
+        if not self.quiet:
+            self.player.do(self.redraw)
+
+    def redraw(self) -> None:
+        """The image for what the controls say, and where the base point is another one, its map."""
+        base = tuple(self.value(name) for name in ("start", "end", "way", "label"))
+        if base != self.base:
+            z = between(self.G, base[0], base[1], torch.tensor([base[2]]))[0]
+            self.frame, self.base = (z, directions(self.G, z, self.value("label"))), base
+            self.map_without_mark = self.draw_map()
+        angles = self.angles()
+        self.z = turned(*self.frame, angles[None])[0]  # (latent_dim,)
+        image = drawn(self.G, self.z[None], self.value("label"))
+        self.map, self.portrait = self.marked(angles), self.beside(image)
+        self.pad.picture.value, self.picture.value = show.png(self.map), show.png(self.portrait)
+
+    def angles(self) -> Tensor:
+        return torch.tensor([w.value for name, w in self.controls.items() if name.startswith("direction")])
+
+    def draw_map(self) -> show.Picture:
+        """Images at the middles of the pad's cells: first direction to the right, second upwards."""
+        z, axes = self.frame
+        middle = torch.tensor([self.pad.middle(i) for i in range(CELLS)]) * REACH
+        y, x = torch.meshgrid(middle.flip(0), middle, indexing="ij")
+        angles = torch.zeros(CELLS**2, len(axes))  # (CELLS², K)
+        angles[:, 0] = x.flatten()
+        if len(axes) > 1:
+            angles[:, 1] = y.flatten()
+        images = drawn(self.G, turned(z, axes, angles), self.value("label"))
+        return show.grid(images, CELLS, scale=self.zoom, gap=1)
+
+    def marked(self, angles: Tensor) -> show.Picture:
+        """The map with a ring where we are; none where the third or fourth direction leads away from it."""
+        picture = self.map_without_mark.convert("RGB")
+        x, y = (angles[:2] / REACH).tolist() if len(angles) > 1 else (angles[0].item() / REACH, 0.0)
+        if not angles[2:].any():
+            column, line = ((v + 1) / 2 * picture.width for v in (x, -y))
+            r = picture.width / CELLS / 2
+            ImageDraw.Draw(picture).rectangle((column - r, line - r, column + r, line + r), outline=show.FAKE, width=2)
+        return picture
+
+    def beside(self, image: Tensor) -> show.Picture:
+        """The image, large; where it is ticked, the nearest training images below it with their distances."""
+        large = show.grid(image, scale=max(1, 224 // image.shape[-1]), gap=0)
+        if not self.value("nearest_training_images"):
+            return large
+        if self.album is None:
+            self.album = Album(self.images)
+        found, distances = self.album.near(image[0])
+        near = [show.grid(one[None], scale=max(1, 56 // image.shape[-1]), gap=0) for one in found]
+        return show.stack([large, show.strip(near, [f"{d:.2f}" for d in distances.tolist()])])
+
+    # what moves it
+
+    def set(self, **values: float) -> None:
+        """Several controls at once, one picture."""
+        self.quiet = True
+        for name, value in values.items():
+            if name in self.controls:
+                self.controls[name].value = value
+        self.quiet = False
+        self.redraw()
+
+    def go(self, x: float, y: float) -> None:
+        """To a place on the map."""
+        self.player.do(lambda: self.set(direction_1=x * REACH, direction_2=y * REACH, direction_3=0, direction_4=0))
+
+    def stroll(self) -> None:
+        """One stride of the random walk: on the way from seed to seed, at its end another seed."""
+        way, end = self.value("way") + STRIDE, self.value("end")
+        if way < 1:
+            self.set(way=round(way, 3))
+        else:
+            others = [seed for seed in range(SEEDS + 1) if seed != end]
+            self.set(start=end, end=self.dice.choice(others), way=0.0)
+
+    def tell(self, why: str) -> None:
+        on = self.player.on
+        self.walk.description, self.walk.icon = ("Pause", "pause") if on else ("Walk", "play")
+        self.message.value = why
+
+    def close(self) -> None:
+        self.player.stop()
+        super().close()

@@ -1,0 +1,314 @@
+"""The two-dimensional laboratory: a GAN on points in the plane, played with while it learns."""
+
+import dataclasses
+import html
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+
+import ipywidgets as widgets
+import torch
+from torch import Tensor
+
+from gantutor import losses, metrics, models, penalties, show, toy, train
+from gantutor.errors import BadInput, unknown, whole
+from gantutor.live.parts import EVERY, SLICE, Pad, Panel, Player, button, control, menu, row, scale
+
+LIMIT = 2.5  # the picture shows [-LIMIT, LIMIT] on both axes
+SIZE = 400  # pixels
+CELLS = 20  # of the pad along a side
+DRAWN_STD = 0.1  # of a mode that was drawn
+POINTS = 2000  # examples to train on
+MOVING = 60  # generated points whose moves are shown
+MODES = {"ring": toy.ring(8, std=0.05), "grid": toy.grid(5, std=0.1), "line": toy.line(5, std=0.1)}
+RATES = [1e-4, 3e-4, 1e-3, 2e-3, 5e-3, 1e-2, 3e-2]
+GAMMAS = [0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10]
+CENTRED = (losses.WASSERSTEIN, losses.RELATIVISTIC, losses.LEAST_SQUARES)  # whose logit 0 does not mean "even"
+
+
+def lab(data: str = "ring", *, seed: int = 0) -> "Lab":
+    """A game in the plane to play with: watch D's surface, the points and G's moves, step by step or in flow.
+
+    Blue is what D takes for real, orange what it takes for fake. The arrows show how G's last step moved 60 of its
+    points, enlarged. Play, or press "D step" and "G step" one at a time. Every control acts at once on the running
+    game; "Restart" begins it anew, with the same seed.
+
+    Args:
+        data: "ring" (8 modes), "grid" (5 × 5), "line" (5), or "drawn": there each click on the picture adds a mode.
+        seed: of the nets' first weights, the order of the examples and the noise.
+    Returns: the laboratory to show. From code: `lab.d_step()`, `lab.g_step()`, `lab.play_for(100)`,
+        `lab.controls["lr_G"].value = 0.01`, `lab.add(0.5, 0.5)`; `lab.readout` holds the numbers, `lab.run` is the
+        `train.Run`, `lab.portrait()` the picture.
+    """
+    if data not in (*MODES, "drawn"):
+        raise unknown("data", data, [*MODES, "drawn"])
+    return Lab(data, whole("seed", seed))
+
+
+class Lab(Panel):
+    """What `lab` returns."""
+
+    def __init__(self, data: str, seed: int):
+        super().__init__(settings(data))
+        self.seed, self.drawn = seed, []  # the middles of the modes that were clicked
+        self.text = widgets.HTML()
+        self.pad = Pad(SIZE, CELLS, lambda x, y: self.asked(partial(self.click, x, y)))
+        self.player, self.due = Player(self.turn, self.tell), 0.0  # when the next picture is due
+        self.buttons = self.make_buttons()
+        self.lay_out()
+        for name, widget in self.controls.items():
+            act = self.restart if name == "data" else self.tune
+            widget.observe(lambda change, act=act: self.asked(act), names="value")
+        self.restart()
+
+    def make_buttons(self) -> dict[str, widgets.Button]:
+        actions = {
+            "Play": ("play", self.player.toggle), "D step": ("", self.d_step), "G step": ("", self.g_step),
+            "Restart": ("refresh", self.restart), "Clear": ("eraser", self.clear),
+        }  # fmt: skip
+
+        return {name: button(name, partial(self.asked, act), icon) for name, (icon, act) in actions.items()}
+
+    def lay_out(self) -> None:
+        side = widgets.VBox([*self.controls.values(), self.text], layout={"margin": "0 0 0 12px"})
+        self.children = [row(*self.buttons.values()), row(self.pad, side), self.message]
+
+    # the game
+
+    def restart(self) -> None:
+        """Nets and examples from the beginning."""
+        self.G, self.D = models.plane(self.seed)
+        self.moves, self.losses, self.run, self.mixture = None, (math.nan, math.nan), None, None
+        self.begin()
+        self.refresh()
+
+    def begin(self) -> None:
+        """The mixture that the controls name and, if it has a mode, the run; one that is under way goes on with it."""
+        name = self.controls["data"].value
+        if name == "drawn" and not self.drawn:
+            self.run = self.mixture = None
+            return
+        if name == "drawn":
+            self.mixture = toy.Mixture("drawn", torch.tensor(self.drawn), DRAWN_STD)
+        else:
+            wide = MODES[name]
+            self.mixture = toy.Mixture(name, wide.means / wide.spread, wide.std / wide.spread)
+        examples = self.mixture.sample(POINTS, self.seed)
+        if self.run is None:
+            self.run = train.Run(self.G, self.D, examples, self.recipe(), seed=self.seed, device="cpu")
+            self.tune()
+        else:
+            self.run.data = self.run.examples = examples
+
+    def recipe(self) -> train.Recipe:
+        """What the controls say."""
+        value = {name: widget.value for name, widget in self.controls.items()}
+        return dataclasses.replace(
+            train.PLANE, loss=losses.LOSSES[value["loss"]], lr_g=value["lr_G"], lr_d=value["lr_D"],
+            betas=(value["momentum"], train.PLANE.betas[1]), gamma=value["R1"],
+            penalty=penalties.r1 if value["R1"] else None, d_steps=value["D_steps_per_G_step"],
+        )  # fmt: skip
+
+    def tune(self) -> None:
+        """Let the controls act on the game as it runs."""
+        self.message.value = advice(self.recipe())
+        if self.run is None:
+            return
+        self.run.recipe = recipe = self.recipe()
+        for optimizer, lr in ((self.run.opt_g, recipe.lr_g), (self.run.opt_d, recipe.lr_d)):
+            train.set_learning_rate(optimizer, lr)
+            for group in optimizer.param_groups:
+                group["betas"] = recipe.betas
+
+    def playable(self) -> train.Run:
+        if self.run is None:
+            raise BadInput("There is no data yet: click on the picture to draw a mode.")
+        if not all(p.isfinite().all() for p in self.G.parameters()):
+            raise BadInput("G's weights are no longer finite numbers: lower the learning rates, then press Restart.")
+        return self.run
+
+    def d_step(self) -> None:
+        """D improves once, G stays."""
+        run = self.playable()
+        with run.randomness:
+            real, y = run.batch()
+            loss, *_ = run.d_step(real, run.generate(y).detach(), y, run.recipe.penalty is not None)
+        self.losses = loss.item(), self.losses[1]
+        self.refresh()
+
+    def g_step(self) -> None:
+        """G improves once, D stays; it counts as a step of the run."""
+        run, before = self.playable(), self.fakes(MOVING)
+        with run.randomness:
+            real, y = run.batch()
+            loss = run.g_step(real, run.generate(y), y)
+        run.step += 1
+        self.losses, self.moves = (self.losses[0], loss.item()), (before, self.fakes(MOVING))
+        self.refresh()
+
+    def play_for(self, steps: int) -> None:
+        """So many whole steps at once."""
+        for _ in range(whole("the number of steps", steps, least=1) - 1):
+            self.playable().take_step()
+        self.last_step()
+        self.refresh()
+
+    def last_step(self) -> None:
+        """A whole step, of which the losses and the moves are kept."""
+        before, step = self.fakes(MOVING), self.playable().take_step()
+        self.losses, self.moves = (step.d_loss.item(), step.g_loss.item()), (before, self.fakes(MOVING))
+
+    def turn(self) -> None:
+        """What the player does again and again: steps for a short while, and a picture when it is time."""
+        end, run = time.perf_counter() + SLICE, self.playable()
+        while time.perf_counter() < end:
+            run.take_step()
+        now = time.perf_counter()
+        if now > self.due:
+            self.last_step()
+            self.refresh()
+            self.due = now + EVERY
+
+    # drawing the data
+
+    def click(self, x: float, y: float) -> None:
+        """A click on the picture, in [-1, 1]: a further mode, if the data is drawn."""
+        if self.controls["data"].value != "drawn":
+            raise BadInput("To add modes by clicking, choose the data 'drawn'.")
+        self.add(x * LIMIT, y * LIMIT)
+
+    def add(self, x: float, y: float) -> None:
+        """A further mode at (x, y), both in [-2.5, 2.5]; the data becomes "drawn", and the game goes on."""
+        if not (abs(x) <= LIMIT and abs(y) <= LIMIT):
+            raise BadInput(f"the mode ({x:g}, {y:g}) lies outside the picture: give numbers from -2.5 to 2.5.")
+        if self.controls["data"].value != "drawn":
+            self.controls["data"].value = "drawn"
+        self.drawn.append((float(x), float(y)))
+        self.begin()
+        self.message.value = ""
+        self.refresh()
+
+    def clear(self) -> None:
+        """Take all drawn modes away and begin anew."""
+        self.drawn.clear()
+        if self.controls["data"].value == "drawn":
+            self.player.stop()
+            self.restart()
+
+    # what is shown
+
+    def fakes(self, count: int = 1000) -> Tensor:
+        """What G makes now of the same latents, (count, 2)."""
+        return train.sample(self.G, count, seed=self.seed)
+
+    def portrait(self) -> show.Picture:
+        """The game as it stands."""
+        fake = self.fakes(300)
+        real = None if self.run is None else self.run.examples[:300]
+        arrows = None if self.moves is None else enlarged(*self.moves)[:2]
+        return show.game(real, fake, show.surface(self.judged(), LIMIT, 50), arrows, limit=LIMIT, size=SIZE)
+
+    def judged(self) -> Callable[[Tensor], Tensor]:
+        """D's logits, where 0 has no meaning of its own taken from the middle between real and fake."""
+        if self.run is None or self.run.recipe.loss not in CENTRED:
+            return self.D
+        with torch.no_grad():
+            middle = (self.D(self.run.examples[:500]).mean() + self.D(self.fakes(500)).mean()) / 2
+        return lambda x: self.D(x) - middle
+
+    @property
+    def readout(self) -> dict[str, float]:
+        """The step, both losses, the modes that G covers, how many there are, and the share of points near a mode."""
+        numbers = {"step": self.run.step if self.run else 0, "d_loss": self.losses[0], "g_loss": self.losses[1]}
+        fake = self.fakes()
+        if self.mixture is None or not fake.isfinite().all():
+            return {**numbers, "modes": 0, "of": len(self.mixture or ()), "high_quality": 0.0}
+        found = metrics.mixture_coverage(fake, self.mixture)
+        return {**numbers, "modes": found.modes, "of": found.of, "high_quality": found.high_quality}
+
+    def refresh(self) -> None:
+        """Picture and numbers, for the game as it stands."""
+        self.pad.picture.value = self.picture.value = show.png(self.portrait())
+        self.text.value = written(self.readout, self.moves)
+
+    def tell(self, why: str) -> None:
+        play = self.buttons["Play"]
+        play.description, play.icon = ("Pause", "pause") if self.player.on else ("Play", "play")
+        self.message.value = why or advice(self.recipe())
+        if not self.player.on:
+            self.refresh()
+
+    def asked(self, act: Callable[[], None]) -> None:
+        """Do what was asked for on the page, or say there why it cannot be done."""
+        self.player.do(lambda: self.attempt(act))
+
+    def attempt(self, act: Callable[[], None]) -> None:
+        """Do what was asked for, or say why it cannot be done."""
+        try:
+            act()
+        except BadInput as error:
+            self.message.value = str(error)
+
+    def close(self) -> None:
+        self.player.stop()
+        super().close()
+
+
+def settings(data: str) -> dict[str, widgets.Widget]:
+    """The controls, at the values of `train.PLANE`."""
+    plane = train.PLANE
+    return {
+        "data": menu("data", ["ring", "grid", "line", "drawn"], data),
+        "loss": menu("loss", list(losses.LOSSES), plane.loss.name),
+        "lr_G": scale("lr G", RATES, plane.lr_g),
+        "lr_D": scale("lr D", RATES, plane.lr_d),
+        "R1": scale("R1 γ", GAMMAS, plane.gamma),
+        "D_steps_per_G_step": control("D steps per G step", (1, 8, 1, plane.d_steps)),
+        "momentum": control("momentum β₁", (0.0, 0.9, 0.1, plane.betas[0])),
+    }
+
+
+def advice(recipe: train.Recipe) -> str:
+    """What is known to go wrong with such a recipe; empty for most."""
+    if recipe.loss is losses.WASSERSTEIN and recipe.penalty is None:
+        return "Wasserstein without a penalty: nothing bounds D's slope. Take R1 above 0."
+    if recipe.penalty is None:
+        return "Without R1 the game may circle, and modes may be lost."
+    if recipe.gamma * recipe.lr_d >= 0.03:
+        return "R1 is strong for so high a rate of D: its surface may stay flat."
+    if max(recipe.lr_g, recipe.lr_d) >= 0.01 and recipe.betas[0] >= 0.5:
+        return "High learning rates with much momentum: the game may swing up."
+    return ""
+
+
+def enlarged(before: Tensor, after: Tensor, length: float = 0.3) -> tuple[Tensor, Tensor, float]:
+    """Arrows (A, 2) and (A, 2) that show moves, and how much longer they are: 1, 2 or 5 times a power of ten.
+
+    The longest of nine in ten arrows gets `length` at most.
+    """
+    moves = after - before
+    usual = moves.norm(dim=1).quantile(0.9).item()
+    if not (math.isfinite(usual) and usual > 0):
+        return before, after, 1.0
+    power = 10.0 ** math.floor(math.log10(length / usual))
+    factor = max(1.0, max(m * power for m in (1, 2, 5) if m * power * usual <= length * (1 + 1e-9)))
+    return before, before + factor * moves, factor
+
+
+def written(numbers: dict[str, float], moves: tuple[Tensor, Tensor] | None) -> str:
+    """The numbers beside the picture, as HTML."""
+    rows = {
+        "step": f"{numbers['step']:,}",
+        "D loss": f"{numbers['d_loss']:.3f}",
+        "G loss": f"{numbers['g_loss']:.3f}",
+        "modes covered": f"{numbers['modes']} of {numbers['of']}",
+        "points near a mode": f"{numbers['high_quality']:.0%}",
+    }
+    cells = (f"<tr><td>{html.escape(k)}&emsp;</td><td><b>{html.escape(v)}</b></td></tr>" for k, v in rows.items())
+    table = f"<table style='line-height:1.5'>{''.join(cells)}</table>".replace("nan", "–")
+    points = f"<b style='color:{show.REAL}'>●</b> data &emsp; <b style='color:{show.FAKE}'>●</b> generator"
+    surface = "Blue ground: D takes it for real. Orange: for fake."
+    times = 1.0 if moves is None else enlarged(*moves)[2]
+    arrows = f"Arrows: G's last step, {'in true length' if times == 1 else f'{times:,.0f} times as long'}."
+    return f"{table}<div style='line-height:1.5'>{points}<br>{surface}<br>{arrows}</div>"

@@ -1,0 +1,605 @@
+"""`live`: explorers, cards and the laboratory, played from code; what plays by itself on a real event loop."""
+
+import asyncio
+import base64
+import html
+import io
+import itertools
+import threading
+import time
+
+import numpy as np
+import pytest
+import shades
+import torch
+from PIL import Image
+
+from gantutor import live, losses, metrics, models, nearest, show, train
+from gantutor.diagnosis import Diagnosis, Evidence, Finding
+from gantutor.errors import BadInput
+from gantutor.live import explorer, laboratory, parts
+
+
+def opened(png: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(png))
+
+
+# --- the panel and the pad -------------------------------------------------------------------------------------------
+
+
+def test_a_panel_leaves_its_picture_beside_the_widget():
+    box = live.explore(lambda n: Image.new("L", (8, 8), n), n=(0, 9, 1, 3))
+    for n in (3, 7):
+        box.controls["n"].value = n
+        bundle = box._repr_mimebundle_()
+        assert opened(base64.b64decode(bundle["image/png"])).getpixel((0, 0)) == n
+        assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == box.model_id
+    assert "image/png" not in parts.Panel()._repr_mimebundle_()
+
+
+def test_a_click_on_the_pad_tells_where():
+    seen = []
+    pad = live.Pad(100, 5, lambda x, y: seen.append((x, y)))
+    assert len(pad.buttons.children) == 25
+    pad.buttons.children[0].click()  # top left
+    pad.buttons.children[12].click()  # the middle
+    pad.buttons.children[23].click()  # the last row, one before the last
+    np.testing.assert_allclose(seen, [(-0.8, 0.8), (0, 0), (0.4, -0.8)], atol=1e-12)
+    seen.clear()
+    for place in ((-1, 1), (0.1, -0.1), (0.3, -1), (1, 1)):
+        pad.press(*place)
+    np.testing.assert_allclose(seen, [(-0.8, 0.8), (0, 0), (0.4, -0.8), (0.8, 0.8)], atol=1e-12)
+    assert len({cell.layout for cell in pad.buttons.children} | {cell.style for cell in pad.buttons.children}) == 2
+
+
+# --- what plays by itself --------------------------------------------------------------------------------------------
+
+
+class Game:
+    """Counts its turns, and notes what it was told."""
+
+    def __init__(self):
+        self.turns, self.told, self.threads = 0, [], set()
+        self.player = parts.Player(self.turn, self.told.append)
+
+    def turn(self):
+        self.turns += 1
+        self.threads.add(threading.get_ident())
+
+
+def test_a_player_plays_beside_others_until_it_is_stopped():
+    async def scene():
+        game = Game()
+        game.player.toggle()
+        await asyncio.sleep(0.1)
+        played = game.turns
+        game.player.toggle()
+        await asyncio.sleep(0.1)
+        assert 3 <= played == game.turns
+        assert game.told == ["", ""]
+
+    asyncio.run(scene())
+
+
+def test_only_one_plays():
+    async def scene():
+        first = Game()
+        first.player.start()
+        second = Game()  # a cell run again builds another
+        assert not first.player.on
+        first.player.start()
+        second.player.start()
+        assert (first.player.on, second.player.on) == (False, True)
+        before = first.turns
+        await asyncio.sleep(0.05)
+        assert first.turns == before
+        second.player.stop()
+
+    asyncio.run(scene())
+
+
+def test_a_player_that_nobody_touches_pauses(monkeypatch):
+    monkeypatch.setattr(parts, "PATIENCE", 0.05)
+
+    async def scene():
+        game = Game()
+        game.player.start()
+        await asyncio.sleep(0.3)
+        turns = game.turns
+        assert not game.player.on
+        assert game.told[-1].startswith("Paused after")
+        game.player.start()
+        await asyncio.sleep(0.02)
+        assert game.turns > turns
+        game.player.stop()
+
+    asyncio.run(scene())
+
+
+def test_what_another_thread_asks_for_is_done_on_the_loop():
+    async def scene():
+        game, done = Game(), []
+        ask = threading.Thread(target=lambda: game.player.do(lambda: done.append(threading.get_ident())))
+        ask.start()
+        ask.join()
+        assert done == []  # not there
+        await asyncio.sleep(0.01)
+        game.player.do(lambda: done.append(threading.get_ident()))
+        assert done == [threading.get_ident()] * 2
+
+    asyncio.run(scene())
+
+
+def test_a_turn_that_fails_ends_the_playing_and_says_why():
+    async def scene():
+        game = Game()
+
+        def fail():
+            raise BadInput("this cannot go on: choose another.")
+
+        game.player.turn = fail
+        game.player.start()
+        await asyncio.sleep(0.02)
+        assert not game.player.on
+        assert game.told == ["", "this cannot go on: choose another."]
+
+    asyncio.run(scene())
+
+
+def test_playing_takes_a_loop():
+    game = Game()
+    game.player.toggle()
+    assert (game.player.on, game.told) == (False, ["Playing takes a running notebook; in plain Python call play_for."])
+
+
+# --- sliders ---------------------------------------------------------------------------------------------------------
+
+
+def test_explore_draws_for_the_values_its_controls_show():
+    seen = []
+
+    def draw(**values):
+        seen.append(values)
+        return Image.new("L", (8, 8), values["size"])
+
+    box = live.explore(draw, size=(0, 255, 1, 7), step_size=(0.0, 1.0, 0.1, 0.5), kind=["a", "b"], on=True,
+                       named={"one": 1, "two": 2}, step=[1, 10, 1000])  # fmt: skip
+    assert seen == [{"size": 7, "step_size": 0.5, "kind": "a", "on": True, "named": 1, "step": 1}]
+    assert box.controls["step_size"].description == "step size"
+    for name, value in {"size": 9, "step_size": 0.75, "kind": "b", "on": False, "named": 2, "step": 1000}.items():
+        box.controls[name].value = value
+        assert seen[-1][name] == value
+    assert opened(box.picture.value).getpixel((0, 0)) == 9
+
+
+def test_explore_explains_a_value_that_cannot_be_drawn_and_recovers():
+    def draw(n):
+        if n == 3:
+            raise BadInput("n is 3: choose another.")
+        return Image.new("L", (8, 8), n)
+
+    box = live.explore(draw, n=(1, 5, 1, 2))
+    before = box.picture.value
+    box.controls["n"].value = 3
+    assert (box.message.value, box.picture.value) == ("n is 3: choose another.", before)
+    box.controls["n"].value = 4
+    assert box.message.value == ""
+    assert box.picture.value != before
+
+
+@pytest.mark.parametrize("spec", [(0, 1), (0, 1, 0.1, 7), "text", [], 3, (0.0, 1.0, 0.0, 0.5)])
+def test_explore_names_a_control_it_cannot_make(spec):
+    with pytest.raises(BadInput, match="'speed of it'"):
+        live.explore(lambda **k: None, speed_of_it=spec)
+
+
+def test_the_dirac_portrait_follows_its_sliders():
+    box = live.dirac(steps=40)
+    pictures = {box.picture.value}
+    for name, value in {"loss": "wgan", "updates": "alternating", "lr": 0.1, "r1_gamma": 0.5, "momentum": -0.3}.items():
+        box.controls[name].value = value
+        assert box.message.value == ""
+        pictures.add(box.picture.value)
+    assert len(pictures) == 6
+
+
+def test_the_density_portrait_states_the_exact_values():
+    title = live.density_portrait(2.0, 1.0).axes[0].get_title()
+    assert "-0.713" in title or "−0.713" in title  # reference: C(G) for a shift of 2 is −0.712633
+    box = live.density()
+    before = box.picture.value
+    box.controls["q_mean"].value = 0.0
+    assert box.picture.value != before
+
+
+def test_a_latent_walk_starts_and_ends_at_its_seeds_and_stays_on_the_shell():
+    class Identity(torch.nn.Module):
+        latent_dim = 100
+
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, z):
+            return z * self.scale
+
+    G = Identity()
+    z = live.walk(G, 3, 4, torch.linspace(0, 1, 9))
+    for end, seed in ((0, 3), (-1, 4)):
+        torch.testing.assert_close(z[end], train.sample(G, 1, seed=seed)[0], rtol=1e-5, atol=1e-5)
+    norms = z.norm(dim=1)
+    torch.testing.assert_close(norms, torch.linspace(norms[0], norms[-1], 9))  # a straight line would fall to about 0.7
+    turns = torch.nn.functional.cosine_similarity(z[1:], z[:-1]).arccos()
+    np.testing.assert_allclose(turns, turns.mean(), rtol=1e-3)
+    torch.testing.assert_close(live.walk(G, 3, 3, torch.tensor([0.5])), z[:1])
+
+
+def small(seed: int = 0, **options) -> models.MLPGenerator:
+    return models.mlp((1, 8, 8), latent_dim=6, g_hidden=(16,), d_hidden=(16,), seed=seed, **options)[0]
+
+
+def test_the_latent_explorer_takes_a_run_or_a_generator():
+    G, D = models.mlp((1, 8, 8), g_hidden=(16,), d_hidden=(16,))
+    for start in (G, train.Run(G, D, torch.rand(100, 1, 8, 8) * 2 - 1)):
+        box = live.latent(start)
+        seen = {box.picture.value}
+        for name, value in (("way", 1.0), ("direction_1", 0.7), ("direction_4", -0.7), ("start", 5), ("end", 9)):
+            box.controls[name].value = value
+            assert box.message.value == ""
+            seen.add(box.picture.value)
+        assert len(seen) == 5  # where the whole way is gone, the start does not matter
+
+
+def test_the_latent_explorer_shows_what_walk_draws():
+    G = small()
+    box = live.latent(G)
+    for start, end, way in ((0, 1, 0.0), (3, 8, 0.5)):
+        box.controls["start"].value, box.controls["end"].value, box.controls["way"].value = start, end, way
+        expected = show.grid(live.walk(G, start, end, torch.tensor([way])), scale=28, gap=0)
+        assert opened(box.picture.value).tobytes() == expected.tobytes()
+    torch.testing.assert_close(box.z, explorer.between(G, 3, 8, torch.tensor([0.5]))[0])
+
+
+def test_the_latent_explorer_of_a_conditional_generator_has_a_menu_of_classes():
+    run = shades.run(4)
+    for start, names in ((run, ("no. 0", "no. 1", "no. 2", "no. 3")), (run.G, ("0", "1", "2", "3"))):
+        box = live.latent(start)
+        menu = box.controls["label"]
+        assert (tuple(menu.options), menu.value, box.message.value) == (names, 0, "")
+        for y in (0, 3):
+            menu.value = y
+            grey = opened(box.picture.value).getpixel((9, 9))
+            assert abs(grey - (y / 4 + 1) * 127.5) <= 1
+            assert abs(opened(box.pad.picture.value).convert("L").getpixel((5, 5)) - (y / 4 + 1) * 127.5) <= 1
+    assert "label" not in live.latent(small()).controls
+
+
+def test_the_directions_are_those_in_which_the_image_changes_most():
+    G = small().eval()
+    z = train.latents(G, 1, 0)[0]
+    axes = explorer.directions(G, z)  # (4, 6)
+    torch.testing.assert_close(axes @ axes.T, torch.eye(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(axes @ z, torch.zeros(4), atol=1e-5, rtol=0)
+
+    def change(u):  # by differences, in double precision
+        twin = small().double().eval()
+        return ((twin((z + 1e-4 * u).double()[None]) - twin((z - 1e-4 * u).double()[None])) / 2e-4).norm().item()
+
+    draw = torch.Generator().manual_seed(0)
+    others = [torch.randn(6, generator=draw) for _ in range(200)]
+    others = [u - (u @ z) / (z @ z) * z for u in others]
+    strengths = [change(u) for u in axes]
+    assert strengths == sorted(strengths, reverse=True)
+    assert strengths[0] >= max(change(u / u.norm()) for u in others)
+    assert strengths[3] > strengths[0] / 1000
+
+
+def test_turning_stays_on_the_sphere_and_goes_as_far_as_the_angle():
+    G = small()
+    z = train.latents(G, 1, 0)[0]
+    axes = explorer.directions(G, z)
+    angles = torch.tensor([[0.0, 0, 0, 0], [0.3, 0, 0, 0], [0.3, -0.4, 0, 0], [0, 0, 0, np.pi]])
+    turned = explorer.turned(z, axes, angles)
+    torch.testing.assert_close(turned.norm(dim=1), z.norm().expand(4))
+    torch.testing.assert_close(
+        turned @ z / (z @ z), torch.tensor([0, 0.3, 0.5, np.pi]).cos().float(), atol=1e-5, rtol=0
+    )
+    torch.testing.assert_close(turned[0], z)
+    assert turned[1] @ axes[0] > 0
+
+
+def test_the_map_holds_what_a_click_leads_to():
+    G = small()
+    box = live.latent(G)
+    assert len(box.pad.buttons.children) == 81
+    box.pad.press(0.5, 0.9)  # column 6, the top row
+    tile = box.zoom * 8 + 1
+    image = np.asarray(box.map_without_mark)[1:tile, 6 * tile + 1 : 7 * tile]
+    shown = np.asarray(opened(box.picture.value))[::28, ::28]  # a pixel of 28 each
+    assert np.abs(image[:: box.zoom, :: box.zoom].astype(int) - shown).max() <= 1
+    assert box.controls["direction_1"].value == pytest.approx(4 / 9 * 1.5, abs=0.03)
+    marked = box.pad.picture.value
+    box.controls["direction_3"].value = 0.5  # beside the map: no place on it
+    assert box.pad.picture.value != marked
+    box.home.click()
+    assert [box.controls[f"direction_{i}"].value for i in (1, 2, 3, 4)] == [0, 0, 0, 0]
+
+
+def test_the_nearest_training_images_are_those_that_neighbours_finds():
+    G, D = models.mlp((1, 8, 8), g_hidden=(16,), d_hidden=(16,))
+    run = train.Run(G, D, torch.rand(500, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+    box = live.latent(run)
+    plain = opened(box.picture.value)
+    box.controls["nearest_training_images"].value = True
+    assert opened(box.picture.value).height > plain.height
+    made = run.sample(1)
+    expected, index = nearest.neighbours(made.flatten(1), run.examples.flatten(1), 5)
+    found, distances = box.album.near(made[0])
+    torch.testing.assert_close(distances, expected[0])
+    assert torch.equal(found, run.examples[index[0]])
+    assert "nearest_training_images" not in live.latent(G).controls
+    other = live.latent(G, nearest=made)
+    other.controls["nearest_training_images"].value = True
+    assert other.album.near(made[0])[1].tolist() == [0]
+
+
+def test_the_latent_explorer_refuses_what_is_no_image():
+    with pytest.raises(BadInput, match=r"shape \(2,\): the explorer is for images"):
+        live.latent(models.plane()[0])
+    with pytest.raises(BadInput, match=r"have shape \(1, 9, 9\), those of G \(1, 8, 8\)"):
+        live.latent(small(), nearest=torch.zeros(3, 1, 9, 9))
+
+
+def test_the_random_walk_goes_from_seed_to_seed_without_a_jump():
+    box = live.latent(small())
+    seeds, places = [], [box.z]
+    for _ in range(80):
+        box.stroll()
+        places.append(box.z)
+        seeds.append((box.controls["start"].value, box.controls["end"].value))
+    assert len(set(seeds)) >= 3
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(seeds) if a != b)
+    steps = torch.stack([(a - b).norm() for a, b in itertools.pairwise(places)])
+    assert steps.max() < 0.05 * torch.stack(places).norm(dim=1).max() * np.pi
+
+    async def scene():
+        box = live.latent(small())
+        box.walk.click()
+        await asyncio.sleep(0.3)
+        assert box.walk.description == "Pause"
+        box.walk.click()
+        assert 0 < box.controls["way"].value < 0.5
+
+    asyncio.run(scene())
+
+
+def test_a_walk_stays_in_its_class():
+    G, _ = models.mlp((1, 8, 8), g_hidden=(16,), d_hidden=(16,), classes=3)
+    walked = live.walk(G, 3, 4, torch.tensor([0.0, 1.0]), label=2)
+    for image, seed in zip(walked, (3, 4), strict=True):
+        torch.testing.assert_close(image, train.sample(G, 1, seed=seed, labels=2)[0], rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(image, train.sample(G, 1, seed=seed, labels=1)[0], rtol=1e-4, atol=1e-4)
+    with pytest.raises(BadInput, match="label is None: give the class to walk in, 0 to 2"):
+        live.walk(G, 3, 4, torch.tensor([0.5]))
+    with pytest.raises(BadInput, match="labels go from 3 to 3"):
+        live.walk(G, 3, 4, torch.tensor([0.5]), label=3)
+
+
+# --- cards -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_card_judges_a_guess_and_reveals_its_answer():
+    choices = (text for text in ("the loss", "the <data>"))
+    card = live.spot("x < 1", Image.new("L", (4, 4)), choices, "the loss", "Because 1 < 2.")
+    assert card.guess.value is None
+    assert card.verdict.value == ""
+    assert "x &lt; 1" in card.children[0].value  # code is shown, not read as HTML
+    card.guess.value = "the <data>"
+    assert "Not that: <i>the &lt;data&gt;</i>" in card.verdict.value
+    assert "Because" not in card.verdict.value
+    card.reveal.click()
+    assert card.verdict.value == "<b>It is: the loss.</b> Because 1 &lt; 2."
+    card.guess.value = None
+    card.guess.value = "the <data>"
+    assert card.verdict.value.startswith("<b>It is")  # what was revealed stays
+    card.guess.value = "the loss"
+    assert card.verdict.value.startswith("<b>Yes: the loss.</b>")
+
+
+@pytest.mark.parametrize("choices", [["a", "b"], ["the loss"], ["the loss", "the loss"]])
+def test_a_card_wants_the_answer_among_its_choices(choices):
+    with pytest.raises(BadInput, match="two or more, no two alike, and among them the answer, 'the loss'"):
+        live.spot("", Image.new("L", (4, 4)), choices, "the loss", "")
+
+
+def test_the_doctors_card_opens_each_finding():
+    found = (
+        Finding("partial_collapse", "severe", (Evidence("modes & more", 3.0, "10"),), "Only <3>."),
+        Finding("blurred", "mild", (Evidence("sharpness", 0.5, "1"),)),
+    )
+    card = live.findings(Diagnosis(found, "digits", "a judge"), torch.zeros(4, 1, 8, 8))
+    assert opened(card.picture.value).size[0] == 720
+    for number, finding in enumerate(found):
+        card.controls["finding"].value = number
+        for text in (finding.meaning, *map(str, finding.evidence), *finding.to_try, finding.lesson):
+            assert text in html.unescape(card.details.value)
+        assert "<3>" not in card.details.value
+    healthy = live.findings(Diagnosis((), "digits", "a judge"))
+    assert (healthy.controls, healthy.details.value) == ({}, "Healthy: nothing was found.")
+
+
+# --- the laboratory --------------------------------------------------------------------------------------------------
+
+
+def test_a_few_hundred_steps_cover_the_ring_and_the_readout_says_what_the_metric_says():
+    lab = live.lab("ring")
+    assert lab.readout["modes"] <= 1
+    lab.play_for(600)
+    found = metrics.mixture_coverage(train.sample(lab.run.G, 1000, seed=0), lab.mixture)
+    assert (lab.readout["modes"], lab.readout["of"], lab.readout["high_quality"]) == (
+        found.modes,
+        8,
+        found.high_quality,
+    )
+    assert found.modes >= 7
+    assert found.high_quality > 0.4
+    assert lab.readout["step"] == 600
+    assert f"<b>{found.modes} of 8</b>" in lab.text.value
+
+
+@pytest.mark.parametrize(("data", "modes"), [("ring", 8), ("grid", 25), ("line", 5)])
+def test_the_data_lies_within_the_picture(data, modes):
+    lab = live.lab(data)
+    assert len(lab.mixture) == modes
+    assert lab.run.examples.abs().max() < laboratory.LIMIT
+    assert abs(lab.run.examples.std(0).square().mean().sqrt() - 1) < 0.1
+
+
+def test_playing_takes_the_steps_of_a_plain_run():
+    lab = live.lab("ring", seed=3)
+    plain = train.Run(*models.plane(3), lab.run.examples, lab.recipe(), seed=3)
+    lab.play_for(20)
+    for _ in range(20):
+        plain.take_step()
+    assert all(torch.equal(a, b) for a, b in zip(lab.run.G.parameters(), plain.G.parameters(), strict=True))
+    lab.buttons["Restart"].click()
+    assert lab.run.step == 0
+    lab.play_for(20)
+    assert all(torch.equal(a, b) for a, b in zip(lab.run.G.parameters(), plain.G.parameters(), strict=True))
+
+
+def weights(net) -> torch.Tensor:
+    return torch.cat([p.detach().flatten().clone() for p in net.parameters()])
+
+
+def test_a_d_step_moves_only_d_and_a_g_step_only_g():
+    lab = live.lab("ring")
+    for name, moved, still in (("D step", "D", "G"), ("G step", "G", "D")):
+        before, picture = {net: weights(getattr(lab.run, net)) for net in "GD"}, lab.picture.value
+        lab.buttons[name].click()
+        assert not torch.equal(weights(getattr(lab.run, moved)), before[moved])
+        assert torch.equal(weights(getattr(lab.run, still)), before[still])
+        assert lab.picture.value == lab.pad.picture.value != picture
+    assert lab.readout["step"] == 1
+    before, after = lab.moves
+    assert before.shape == after.shape == (60, 2)
+    torch.testing.assert_close(after, lab.fakes(60))
+    assert not torch.equal(before, after)
+
+
+def test_every_control_acts_at_once_on_the_running_game():
+    lab = live.lab("ring")
+    lab.play_for(3)
+    run = lab.run
+    values = {"lr_G": 1e-2, "lr_D": 3e-4, "R1": 3, "D_steps_per_G_step": 4, "momentum": 0.5, "loss": "hinge"}
+    for name, value in values.items():
+        lab.controls[name].value = value
+    recipe = run.recipe
+    assert (recipe.lr_g, recipe.lr_d, recipe.gamma, recipe.d_steps) == (1e-2, 3e-4, 3, 4)
+    assert recipe.loss is losses.HINGE
+    for optimizer, lr in ((run.opt_g, 1e-2), (run.opt_d, 3e-4)):
+        assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["betas"]) == (lr, (0.5, 0.99))
+    assert lab.run is run
+    lab.play_for(2)
+    assert run.step == 5
+    lab.controls["R1"].value = 0
+    assert run.recipe.penalty is None
+    assert "Without R1" in lab.message.value
+    lab.controls["loss"].value = "wasserstein"
+    assert "nothing bounds D's slope" in lab.message.value
+    lab.controls["R1"].value = 0.1
+    assert "may swing up" in lab.message.value
+    lab.controls["momentum"].value = 0
+    assert lab.message.value == ""
+
+
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_every_loss_can_be_played(loss):
+    lab = live.lab("line")
+    lab.controls["loss"].value = loss
+    lab.play_for(5)
+    lab.d_step()
+    lab.g_step()
+    assert lab.readout["step"] == 6
+    assert all(np.isfinite(value) for value in lab.readout.values())
+
+
+def test_a_click_draws_a_mode_and_the_game_goes_on():
+    lab = live.lab("drawn")
+    assert (lab.run, lab.readout["of"]) == (None, 0)
+    for name in ("D step", "G step"):
+        lab.buttons[name].click()
+        assert lab.message.value == "There is no data yet: click on the picture to draw a mode."
+    with pytest.raises(BadInput, match="no data yet"):
+        lab.play_for(1)
+    lab.pad.press(0.5, -0.5)
+    assert lab.message.value == ""
+    torch.testing.assert_close(lab.mixture.means, torch.tensor([[0.55, -0.45]]) * 2.5)
+    run = lab.run
+    lab.play_for(5)
+    lab.pad.press(-0.5, 0.5)
+    assert lab.run is run
+    assert (run.step, lab.readout["of"]) == (5, 2)
+    assert run.examples[:, 0].min() < -1
+    lab.buttons["Clear"].click()
+    assert (lab.run, lab.drawn, lab.readout["of"]) == (None, [], 0)
+
+
+def test_modes_are_added_from_code_and_only_where_they_are_asked_for():
+    lab = live.lab("ring")
+    lab.pad.press(0, 0)
+    assert lab.message.value == "To add modes by clicking, choose the data 'drawn'."
+    assert len(lab.mixture) == 8
+    lab.add(1, 2)
+    assert (lab.controls["data"].value, lab.drawn) == ("drawn", [(1.0, 2.0)])
+    with pytest.raises(BadInput, match=r"\(3, 0\) lies outside the picture: give numbers from -2.5 to 2.5"):
+        lab.add(3, 0)
+    with pytest.raises(BadInput, match="did you mean 'ring'"):
+        live.lab("rng")
+
+
+def test_weights_that_are_lost_are_said_and_restart_helps():
+    lab = live.lab("ring")
+    with torch.no_grad():
+        next(lab.run.G.parameters()).fill_(float("nan"))
+    lab.buttons["G step"].click()
+    assert "no longer finite" in lab.message.value
+    assert lab.readout["modes"] == 0
+    lab.portrait()
+    lab.buttons["Restart"].click()
+    lab.g_step()
+    assert lab.readout["step"] == 1
+
+
+def test_the_laboratory_plays_and_a_new_one_pauses_it():
+    async def scene():
+        lab = live.lab("ring")
+        lab.buttons["Play"].click()
+        longest, end = 0.0, time.perf_counter() + 1
+        while time.perf_counter() < end:  # as another cell would
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            longest = max(longest, time.perf_counter() - before)
+        assert lab.run.step > 10
+        assert lab.buttons["Play"].description == "Pause"
+        assert longest < 0.5
+        other = live.lab("ring")
+        assert lab.buttons["Play"].description == "Play"
+        step = lab.run.step
+        other.buttons["Play"].click()
+        await asyncio.sleep(0.1)
+        assert lab.run.step == step
+        assert other.run.step > 0
+        other.close()
+        assert not other.player.on
+
+    asyncio.run(scene())
+
+
+def test_arrows_are_enlarged_by_a_round_factor_so_that_they_can_be_seen():
+    before = torch.zeros(60, 2)
+    for length, factor in ((0.001, 200), (0.0031, 50), (0.29, 1), (5, 1)):
+        begin, end, times = laboratory.enlarged(before, before + torch.tensor([length, 0]))
+        assert times == pytest.approx(factor)
+        torch.testing.assert_close(end, begin + torch.tensor([length * factor, 0]))
+    assert laboratory.enlarged(before, before)[2] == 1
