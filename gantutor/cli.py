@@ -1,8 +1,8 @@
-"""The command line: `gantutor lab · fetch · train · sample · diagnose · museum`.
+"""The command line: `gantutor lab · fetch · train · sample · diagnose · museum · handout`.
 
-Exit status: 0 done (also when Ctrl-C ended a training early, for the run is saved); 1 `diagnose` found an ailment, or
-an exhibit of `museum` did not show what it should; 2 an error the user can put right, told in one sentence on stderr;
-130 interrupted before there was anything to save.
+Exit status: 0 done (also when Ctrl-C ended a training early, for the run is saved); 1 `diagnose` found an ailment, an
+exhibit of `museum` did not show what it should, or `handout --check` a difference; 2 an error the user can put right,
+told in one sentence on stderr; 130 interrupted before there was anything to save.
 What a command imports, it imports when it runs, so that `gantutor --help` answers at once.
 """
 
@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_command(argv: list[str]) -> int:
-    commands = {"lab": lab, "fetch": fetch, "train": train, "sample": sample, "diagnose": diagnose, "museum": museum}
+    commands = {"lab": lab, "fetch": fetch, "train": train, "sample": sample, "diagnose": diagnose, "museum": museum,
+                "handout": handout}  # fmt: skip
     further = []
     if argv and not argv[0].startswith("-"):
         if argv[0] not in commands:
@@ -107,7 +108,12 @@ def make_parser() -> Parser:
 
     text = "draw images from a saved run"
     command = add("sample", help=text, description=capital(text) + ", with its averaged generator.")
-    command.add_argument("run", metavar="DIR", type=Path, help="the folder given to train --out")
+    command.add_argument(
+        "run",
+        metavar="DIR",
+        type=Path,
+        help="the folder given to train --out; or digits, clothes, strokes, which are trained already",
+    )
     command.add_argument("--count", type=int, metavar="N", help="how many images (default 64)")
     command.add_argument("--label", metavar="CLASS", help="draw this class only, by number or name (7, sneaker)")
     command.add_argument("--per-class", type=int, metavar="N", help="N images of each class, in order of class")
@@ -138,6 +144,21 @@ def make_parser() -> Parser:
     command.add_argument("--steps", type=int, metavar="N", help="train for N steps (default: as many as it takes)")
     command.add_argument("--seed", type=seed, metavar="K", default=0, help="the same seed, the same run (default 0)")
     command.add_argument("--out", metavar="FILE", type=Path, help="a .png that shows both versions")
+
+    text = "write the course as a folder or a zip to give out in class"
+    command = add("handout", help=text, description=f"{capital(text)}; or make the exercises from their solutions.")
+    command.add_argument("out", metavar="OUT", type=Path, nargs="?", help="a new folder, or a .zip")
+    command.add_argument("--lessons", metavar="NN", nargs="+", default=(), help="these only, and 00 (default: all)")
+    command.add_argument("--data", metavar="NAME", nargs="*", help="mnist, fashion-mnist (default: both), or nothing")
+    command.add_argument("--html", action="store_true", help="add the lessons as web pages, to read without Python")
+    command.add_argument("--slides", action="store_true", help="add slides of each lesson")
+    command.add_argument("--teacher", action="store_true", help="add the teacher's page and the solutions")
+    command.add_argument("--wheels", action="store_true",
+                         help="add the required packages, for computers like this one without a network")  # fmt: skip
+    command.add_argument("--nbgrader", action="store_true", help="make OUT a course folder for nbgrader instead")
+    command.add_argument("--exercises", action="store_true", help="write notebooks/exercises from notebooks/solutions")
+    command.add_argument("--check", action="store_true",
+                         help="with --exercises: write nothing; exit status 1 where they differ")  # fmt: skip
     return parser
 
 
@@ -166,6 +187,8 @@ def lab(args: argparse.Namespace) -> int:
         print("Running as root, which Jupyter refuses by default: adding --allow-root.", file=sys.stderr, flush=True)
         command.append("--allow-root")
     command += args.further
+    if root == Path(__file__).resolve().parent.parent:  # not installed: the notebooks import this copy all the same
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
     return hand_over(command)
 
 
@@ -376,12 +399,12 @@ def sample(args: argparse.Namespace) -> int:
     if args.per_class is not None and (args.count, args.label) != (None, None):
         raise BadInput("--per-class draws every class, as often as it says: leave out --count and --label.")
 
-    from gantutor import checkpoint, train
+    from gantutor import train
     from gantutor.files import replacing
     from gantutor.labels import classes_of
 
-    G = checkpoint.load_generator(args.run)
-    n, labels, what = choose_classes(args, classes_of(G))
+    G, trained_on = find_generator(args.run)
+    n, labels, what = choose_classes(args, classes_of(G), trained_on)
     if n > MOST_IMAGES:
         raise BadInput(f"that is {n:,} images: draw at most {MOST_IMAGES:,} into one file, and more with other seeds.")
     images = train.sample(G, n, seed=args.seed, labels=labels)  # (N, C, H, W) in [-1, 1]
@@ -395,7 +418,16 @@ def sample(args: argparse.Namespace) -> int:
     return 0
 
 
-def choose_classes(args: argparse.Namespace, classes: int) -> tuple[int, int | list[int] | None, str]:
+def find_generator(run: Path):
+    """The generator of a saved run, or a shipped one where no folder has its name; and the name of its data set."""
+    from gantutor import checkpoint, pretrained
+
+    if str(run) in pretrained.SHIPPED and not os.path.exists(run):
+        return pretrained.generator(str(run)), pretrained.SHIPPED[str(run)].data
+    return checkpoint.load_generator(run), str(checkpoint.read(run)[1]["data"])
+
+
+def choose_classes(args: argparse.Namespace, classes: int, trained_on: str) -> tuple[int, int | list[int] | None, str]:
     """How many images to draw, their labels as `train.sample` takes them, and the choice in words."""
     if not classes and (args.label is not None or args.per_class is not None):
         option = "--per-class" if args.label is None else "--label"
@@ -406,15 +438,15 @@ def choose_classes(args: argparse.Namespace, classes: int) -> tuple[int, int | l
     n = 64 if args.count is None else args.count
     if args.label is None:
         return n, None, ", the classes in turn" if classes else ""
-    label, name = find_class(args.label, args.run, classes)
+    label, name = find_class(args.label, trained_on, classes)
     return n, label, f" of class {name}"
 
 
-def find_class(text: str, run: Path, classes: int) -> tuple[int, str]:
-    """Number and name of a class of a saved run, from either. In a data set that is not ours the number is the name."""
-    from gantutor import checkpoint, data
+def find_class(text: str, trained_on: str, classes: int) -> tuple[int, str]:
+    """Number and name of a class of a data set, from either. In one that is not ours the number is the name."""
+    from gantutor import data
 
-    names = data.CLASSES.get(str(checkpoint.read(run)[1]["data"]), ())
+    names = data.CLASSES.get(trained_on, ())
     numbers = [str(label) for label in range(classes)]
     names = names if len(names) == classes else numbers
     for known in (numbers, [name.casefold() for name in names]):
@@ -504,3 +536,44 @@ def museum(args: argparse.Namespace) -> int:
 
             show.comparison(outcome).save(temporary, format="PNG")
     return 0 if outcome.as_expected() else 1
+
+
+# --- handout ---------------------------------------------------------------------------------------------------------
+
+
+def handout(args: argparse.Namespace) -> int:
+    if args.exercises:
+        return exercises(args)
+    if args.out is None or args.check:
+        raise BadInput("name what to write, a folder or a .zip; or say --exercises, perhaps with --check.")
+
+    from gantutor import exercise_sheets, handout
+
+    if args.nbgrader:
+        names = exercise_sheets.nbgrader_course(find_course() / "notebooks", args.out)
+        print(f"{args.out}: {', '.join(names)}. Next, in this folder: nbgrader generate_assignment {names[0]} --create")
+        return 0
+    options = handout.Options(args.lessons, tuple(handout.LICENCES) if args.data is None else args.data, args.html,
+                              args.slides, args.teacher, args.wheels)  # fmt: skip
+    for sentence in handout.make(find_course(), args.out, options):
+        note(sentence)
+    files = [args.out] if args.out.is_file() else [path for path in args.out.rglob("*") if path.is_file()]
+    print(f"{args.out}: {sum(path.stat().st_size for path in files) / 1e6:.0f} MB. Its README says how to start.")
+    return 0
+
+
+def exercises(args: argparse.Namespace) -> int:
+    """Make the exercises from their solutions, or with --check say which of them are not what these give."""
+    if args.out is not None:
+        raise BadInput(f"--exercises writes into the course itself: leave out {args.out}.")
+
+    from gantutor import exercise_sheets
+
+    course = find_course()
+    act, did = (exercise_sheets.differing, "differs") if args.check else (exercise_sheets.write, "written")
+    paths = act(course / "notebooks")
+    for path in paths:
+        print(f"{path.relative_to(course)}: {did}")
+    if args.check and paths:
+        note("Make them again: gantutor handout --exercises")
+    return 1 if args.check and paths else 0

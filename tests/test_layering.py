@@ -17,23 +17,28 @@ PACKAGE = Path(__file__).resolve().parents[1] / "gantutor"
 # Reading order: a module imports only those before it.
 ORDER = [
     "errors", "budget", "files", "theory", "toy", "strokes", "download", "data", "labels", "models", "losses",
-    "penalties", "fast", "fitting", "train", "ensemble", "checkpoint", "judge", "nearest", "metrics", "ailments",
-    "diagnosis", "symptoms", "intake", "imaging", "vitals", "doctor", "museum.parts", "museum.measures",
+    "penalties", "fast", "fitting", "train", "ensemble", "checkpoint", "judge", "nearest", "metrics", "pretrained",
+    "ailments", "diagnosis", "symptoms", "intake", "imaging", "vitals", "doctor", "museum.parts", "museum.measures",
     "museum.checks", "museum.exhibits", "museum.room_losses", "museum.room_data", "museum.room_plumbing",
-    "museum.room_normalisation", "museum.room_conditioning", "museum.room_evaluation", "museum", "show", "live",
-    "progress", "cli", "__main__",
+    "museum.room_normalisation", "museum.room_conditioning", "museum.room_evaluation", "museum",
+    "checks.exercise", "checks.lesson_00", "checks.lesson_01", "checks.lesson_02", "checks.lesson_03",
+    "checks.lesson_04", "checks.lesson_05", "checks.lesson_06", "checks.lesson_07", "checks", "exercise_sheets",
+    "show", "live.parts", "live.watch", "live.cards", "live.portraits", "live.explorer", "live.laboratory", "live",
+    "mathml", "pages", "slides", "handout", "progress", "cli", "__main__",
+]  # fmt: skip
+LIVE = {name for name in ORDER if name.split(".")[0] == "live"}
+LIGHT = [
+    "errors", "budget", "files", "download", "ailments", "diagnosis", "exercise_sheets", "mathml", "pages", "slides",
+    "handout", "progress", "cli", "__main__",
 ]  # fmt: skip
 # What runs when a module is imported needs nothing but this (and the standard library).
 OUTSIDE = {name: {"torch", "numpy"} for name in ORDER} | {
-    **{
-        name: set()
-        for name in ("errors", "budget", "files", "download", "ailments", "diagnosis", "progress", "cli", "__main__")
-    },
+    **{name: set() for name in LIGHT},
     "theory": {"numpy"},
     "show": {"torch", "numpy", "matplotlib", "PIL"},
-    "live": {"torch", "numpy", "PIL", "ipywidgets", "IPython"},
+    **{name: {"torch", "PIL", "ipywidgets", "IPython"} for name in LIVE},
 }
-ONLY_IN = {"matplotlib": {"show"}, "ipywidgets": {"live"}, "IPython": {"live"}}
+ONLY_IN = {"matplotlib": {"show"}, "ipywidgets": LIVE, "IPython": {"live.parts"}}
 
 Import = tuple[
     str, bool
@@ -51,7 +56,7 @@ def _imports(node: ast.AST, runs: bool) -> Iterator[Import]:
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, f"line {child.lineno}: relative import"
             names = [f"{child.module}.{name.name}" for name in child.names]
-            packages = "gantutor", "gantutor.museum"
+            packages = "gantutor", "gantutor.museum", "gantutor.checks"
             yield from ((name, runs) for name in (names if child.module in packages else [child.module]))
         elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             yield from _imports(child, runs=False)
@@ -109,6 +114,8 @@ def test_imports_go_one_way(module):
         ("train", "from gantutor import museum"),
         ("museum.parts", "from gantutor.museum import exhibits"),
         ("museum.measures", "from gantutor.museum.exhibits import Side"),
+        ("live.parts", "from gantutor.live.watch import train"),
+        ("live.cards", "from IPython.display import display"),
     ],
 )
 def test_the_check_sees_what_is_forbidden(module, source):

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gantutor import pretrained
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 
@@ -46,12 +48,13 @@ def bin_folder(wheel, tmp_path_factory) -> Path:
     return folder / SCRIPTS
 
 
-def test_the_wheel_holds_the_package_and_the_judges_only(wheel):
+def test_the_wheel_holds_the_package_with_judges_and_generators_only(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    modules = {f"gantutor/{path.name}" for path in (ROOT / "gantutor").glob("*.py")}
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gantutor").rglob("*.py")}
     assert modules <= names
     assert {f"gantutor/assets/judges/{name}.pt" for name in ("strokes", "mnist", "fashion-mnist")} <= names
+    assert {f"gantutor/assets/generators/{name}.pt" for name in pretrained.SHIPPED} <= names
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"gantutor"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert wheel.stat().st_size < 5_000_000
@@ -88,6 +91,12 @@ def test_train_and_sample(bin_folder, tmp_path):
     run(gantutor, "sample", "run", "--count", "9", "--out", "x.png", cwd=tmp_path)
     with Image.open(tmp_path / "x.png") as picture:
         assert min(picture.size) >= 3 * 28
+
+
+def test_a_shipped_generator_draws(bin_folder, tmp_path):
+    run(bin_folder / "gantutor", "sample", "digits", "--label", "7", "--out", "x.png", cwd=tmp_path)
+    with Image.open(tmp_path / "x.png") as picture:
+        assert picture.getextrema()[1] == 255
 
 
 def test_lab_says_how_to_get_the_notebooks(bin_folder, tmp_path):

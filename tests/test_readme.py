@@ -42,8 +42,8 @@ def test_the_check_of_a_change_installs_what_the_readme_says():
     script = [line.split("#")[0] for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()]
     line, further = [shlex.split(line) for line in script if "pip install" in line]
     assert line[: len(install) + 2] == ["python", "-m", *install]
-    assert ".[browser]" in further
-    assert any(".[browser]" in c for c in commands())
+    assert ".[browser,teach,docs]" in further
+    assert any(".[browser,teach,docs]" in c for c in commands())
 
 
 def test_the_citation_is_of_this_version():
@@ -53,7 +53,7 @@ def test_the_citation_is_of_this_version():
 def test_links_and_pictures_lead_to_files():
     targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if "://" not in target]
     assert len(targets) >= 5
-    assert [target for target in targets if not (ROOT / target).is_file()] == []
+    assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
 def test_the_ten_lines_run(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,70 @@
+"""Build the static site: python .site/build.py OUT. Needs `pip install -e ".[docs]"`, and no network.
+
+The pages are gathered in a temporary folder, since Sphinx wants them in one place: the lessons, each picture with an
+alternative text; the exercises; the teacher's page; and a page for each module of the package.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from sphinx.cmd.build import main as sphinx
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path.insert(0, str(ROOT))
+
+from gantutor import pages  # noqa: E402
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="a folder for the pages")
+    out = parser.parse_args().out
+    with tempfile.TemporaryDirectory() as temporary:
+        source = Path(temporary, "source")
+        gather(source)
+        options = ["-q", "-W", "--keep-going", "-b", "html", "-d", str(Path(temporary, "trees"))]
+        return sphinx([*options, str(source), str(out)])
+
+
+def gather(source: Path) -> None:
+    shutil.copytree(HERE, source, ignore=shutil.ignore_patterns("__pycache__", "build.py"))
+    shutil.copy(ROOT / "notebooks" / "TEACHING.md", source)
+    for folder in (Path("notebooks"), Path("notebooks", "exercises")):
+        (source / folder).mkdir()
+        for path in sorted((ROOT / folder).glob("*.ipynb")):
+            nbformat.write(described(path), source / folder / path.name)
+    (source / "reference").mkdir()
+    for name, text in reference().items():
+        (source / "reference" / f"{name}.rst").write_text(text, encoding="utf-8")
+
+
+def described(path: Path) -> nbformat.NotebookNode:
+    """A notebook whose pictures have alternative texts where myst-nb looks for them."""
+    notebook = nbformat.read(path, as_version=4)
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code":
+            cell.metadata["mystnb"] = {"image": {"alt": pages.alternative(notebook.cells, number)}}
+    return notebook
+
+
+def reference() -> dict[str, str]:
+    """A page for each module, by name, and an index; not of the exercises' checks, which hold the answers."""
+    paths = [path for path in sorted((ROOT / "gantutor").rglob("*.py")) if path.stem != "__main__"]
+    paths = [path for path in paths if not path.stem.startswith("lesson_")]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    found = {}
+    for name in names:
+        members = "" if name == "gantutor" else "   :members:\n"
+        found[name] = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n{members}"
+    listed = "".join(f"   {name}\n" for name in found)
+    found["index"] = f"Reference\n=========\n\n.. toctree::\n   :maxdepth: 1\n\n{listed}"
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

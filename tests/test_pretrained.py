@@ -1,0 +1,114 @@
+"""The generators that ship: their files, what they draw, and that others are refused."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from gantutor import cli, data, judge, models, pretrained, train
+from gantutor.errors import BadInput
+
+COURSE = Path(__file__).resolve().parents[1]
+MOST_BYTES = 1_500_000
+
+
+@pytest.mark.parametrize("name", pretrained.SHIPPED)
+def test_a_shipped_file_is_small_and_known_by_its_hash(name):
+    path = COURSE / "data" / "generators" / f"{name}.pt"
+    assert path.stat().st_size <= MOST_BYTES
+    assert judge.digest(path) == pretrained.SHIPPED[name].digest
+
+
+@pytest.mark.parametrize("name", pretrained.SHIPPED)
+def test_a_generator_draws_the_class_that_was_asked_for(name):
+    """Seen by the judge of its data set, in 500 samples of each class; a fresh net gets about one in ten."""
+    G = pretrained.generator(name)
+    assert not G.training
+    assert not any(p.requires_grad for p in G.parameters())
+    images = train.sample(G, 5000)
+    assert images.shape == (5000, 1, 28, 28)
+    assert images.dtype == torch.float32
+    j = judge.load(pretrained.SHIPPED[name].data)
+    wanted = torch.arange(5000) % 10
+    right = judge.look(j, images)[1].argmax(1) == wanted
+    least = 0.97 * pretrained_accuracy(name)
+    assert right.float().mean() > least
+    assert all(right[wanted == y].float().mean() > 0.6 for y in range(10))
+    spread = torch.stack([images[wanted == y].std(0).mean() for y in range(10)])
+    assert spread.min() > 0.1  # not one picture for each class
+
+    fresh = train.sample(models.dcgan(classes=10)[0], 1000)
+    assert (judge.look(j, fresh)[1].argmax(1) == wanted[:1000]).float().mean() < 0.3
+
+
+def pretrained_accuracy(name: str) -> float:
+    """Of the judge, on real test images: what a generator can be measured against."""
+    return judge.SHIPPED[pretrained.SHIPPED[name].data][0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", pretrained.SHIPPED)
+def test_the_score_is_the_one_that_is_told(name):
+    try:
+        measured = pretrained.score(pretrained.generator(name), pretrained.SHIPPED[name].data)
+    except data.DataUnavailable as error:
+        pytest.skip(f"the test images are not here: {error}")
+    assert measured == pytest.approx(pretrained.SHIPPED[name].score, rel=0.1, abs=0.02)
+
+
+def test_the_table_tells_what_ships():
+    text = (COURSE / "data" / "generators" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([\w-]+) \|[^|]*\| ([\d.]+) \|", text, re.MULTILINE)
+    assert rows == [(name, made.data, f"{made.score:.2f}") for name, made in pretrained.SHIPPED.items()]
+    assert all(made.digest in text for made in pretrained.SHIPPED.values())
+    assert all(f"python -m gantutor.pretrained {name}" in text for name in pretrained.SHIPPED)
+
+
+@pytest.mark.parametrize("spoil", ["changed", "missing"])
+def test_another_file_is_refused(spoil, tmp_path, monkeypatch):
+    shutil.copytree(pretrained.folder(), tmp_path / "generators")
+    monkeypatch.setattr(pretrained, "folder", lambda: tmp_path / "generators")
+    assert pretrained.generator("digits")
+    path = tmp_path / "generators" / "digits.pt"
+    if spoil == "changed":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    else:
+        path.unlink()
+    with pytest.raises(BadInput, match="missing or damaged"):
+        pretrained.generator("digits")
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(BadInput, match="did you mean 'digits'"):
+        pretrained.generator("digit")
+
+
+def test_what_is_saved_is_read_again(tmp_path):
+    G = models.dcgan(classes=10, seed=3)[0].eval()
+    pretrained.save(G, tmp_path / "g.pt")
+    again = pretrained.read(tmp_path / "g.pt")
+    assert torch.allclose(train.sample(again, 20), train.sample(G, 20), atol=0.01)  # 16 bits keep three digits
+    assert not torch.equal(next(again.parameters()), next(G.parameters()))
+
+
+@pytest.mark.slow
+def test_fit_learns_and_is_the_same_for_the_same_seed():
+    images = data.load("strokes")
+    few = data.Images("strokes", images.pixels[:2000], images.labels[:2000], images.classes)
+    a, b = (train.sample(pretrained.fit(few, steps=60), 200) for _ in range(2))
+    assert torch.equal(a, b)
+    real, fresh = few.pixels.mean(), train.sample(models.dcgan(classes=10)[0], 200).mean()
+    assert (a.mean() - real).abs() < (fresh - real).abs() / 2
+
+
+def test_sample_takes_a_name_where_there_is_no_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["sample", "clothes", "--label", "sneaker", "--count", "4", "--out", "s.png"]) == 0
+    assert "of class sneaker" in capsys.readouterr().out
+    (tmp_path / "clothes").mkdir()
+    assert cli.main(["sample", "clothes", "--out", "s.png"]) == 2
+    assert "there is no run in clothes" in capsys.readouterr().err

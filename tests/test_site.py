@@ -1,0 +1,98 @@
+"""The static site: built offline, warnings as errors; nothing from the web, no dead link, a text for each picture."""
+
+import os
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from extras import skip_without
+from test_handout import BROWSER, LESSONS, Page, broken_links, formulas, loads_from_the_web, needs_browser
+
+COURSE = Path(__file__).resolve().parents[1]
+NEEDED = ("sphinx", "myst_nb", "furo", "latex2mathml")
+
+pytestmark = [pytest.mark.slow, skip_without(all(map(find_spec, NEEDED)), 'no Sphinx: pip install -e ".[docs]"')]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    out, hook = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("hook")
+    (hook / "sitecustomize.py").write_text(
+        "import socket\ndef refuse(*args): raise OSError('the network was asked for')\nsocket.socket.connect = refuse\n"
+    )
+    began = time.perf_counter()
+    run = subprocess.run([sys.executable, str(COURSE / ".site" / "build.py"), str(out)], capture_output=True, text=True,
+                         env={**os.environ, "PYTHONPATH": str(hook)})  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    print(f"built in {time.perf_counter() - began:.0f} s")
+    return out
+
+
+def pages(site: Path) -> list[Path]:
+    found = sorted(site.rglob("*.html"))
+    assert len(found) > 40
+    return found
+
+
+def test_there_is_a_page_for_each_lesson_and_module(site):
+    for path in LESSONS:
+        assert (site / "notebooks" / f"{path.stem}.html").is_file()
+    for name in ("train", "metrics", "museum.exhibits", "data"):
+        assert (site / "reference" / f"gantutor.{name}.html").is_file()
+    assert {"TEACHING.html", "reference/index.html"} <= {link.split("#")[0] for link in Page(site / "index.html").links}
+
+
+def test_nothing_is_loaded_from_the_web(site):
+    found = [*pages(site), *site.rglob("*.css")]
+    assert {path.name: seen for path in found if (seen := loads_from_the_web(path))} == {}
+
+
+def test_links_lead_somewhere(site):
+    assert broken_links(site) == []
+
+
+def test_lessons_link_each_other(site):
+    (first,) = (site / "notebooks").glob("00_*.html")
+    assert {f"{path.stem}.html" for path in LESSONS[1:8]} <= set(Page(first).links)
+
+
+def test_every_picture_has_an_alternative_text(site):
+    counts = 0
+    for path in pages(site):
+        page = Page(path)
+        wanted = "Picture in “" if path.parent.name == "notebooks" else ""  # the module index has a "-" to fold
+        assert all(alt.strip() and alt.startswith(wanted) for alt in page.alts), path.name
+        counts += len(page.alts)
+    assert counts > 100
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_every_formula_is_mathml(site, lesson):
+    page = Page(site / "notebooks" / f"{lesson.stem}.html")
+    assert page.tags.count("math") >= len(formulas(lesson))  # headings stand in the table of contents as well
+    assert "script" in page.tags  # the theme's own, which are in the folder
+    assert not any("mathjax" in address.lower() for address in page.loaded)
+
+
+def test_docstrings_are_readable(site):
+    text = Page(site / "reference" / "gantutor.train.html").text
+    assert "(N, *shape)" in text
+    assert "<function" not in text.partition("R3GAN =")[0]
+    assert "penalty_every: int = 16" in text
+
+
+@needs_browser
+def test_on_a_phone_no_page_scrolls_sideways(site):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        view = browser.new_page(viewport={"width": 390, "height": 800})
+        for path in pages(site):
+            view.goto(path.as_uri())
+            width = view.evaluate("document.scrollingElement.scrollWidth")
+            assert width <= 390, f"{path.name} is {width} pixels wide"
+        browser.close()
