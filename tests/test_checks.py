@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from gantutor import checks
+from gantutor import checks, strokes
 from gantutor.checks.exercise import Exercise, Mistake, brief, number, on, same
 from gantutor.errors import BadInput
 
@@ -289,3 +289,101 @@ def test_lesson_01_is_right():
     assert circle[0] == pytest.approx(theta)
     assert circle[1] == pytest.approx(1 + 0.2 * theta / (1 + math.exp(theta)))
     assert circle[1] - pulled[1] == pytest.approx(0.2 * 0.5 * 1)
+
+
+def test_lesson_03_is_right():
+    for kernel, stride in ((4, 2), (3, 2), (7, 4), (5, 5)):
+        padding, output_padding = checks.find("03.1").right(kernel, stride)
+        assert kernel - 2 * padding + output_padding == stride
+        assert output_padding == (kernel - stride) % 2
+    line = np.ones(8)
+    for _ in range(2):
+        line = np.convolve(np.kron(line, [1, 0]), np.ones(3))
+    assert checks.find("03.2").expected() == pytest.approx((line[8:-8].max() / line[8:-8].min()) ** 2)
+    torch.manual_seed(0)
+    conv, norm, x = torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3, eps=0.3), torch.randn(4, 2, 9, 9)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    norm(conv(x))
+    folded = torch.nn.functional.conv2d(x, *checks.find("03.3").right(conv.weight, conv.bias, norm.eval()))
+    torch.testing.assert_close(folded, norm(conv(x)))
+    z, mean, variance = torch.randn(5, 3, 1, 1), norm.running_mean.clone(), norm.running_var.clone()
+    by_hand = (z[2, :, 0, 0] - mean) / (variance + norm.eps).sqrt() * norm.weight + norm.bias
+    for training in (True, False):
+        seen = checks.find("03.4").right(norm.train(training), z)
+        torch.testing.assert_close(seen[2, :, 0, 0], by_hand.detach())
+        assert norm.training is training
+        assert torch.equal(norm.running_mean, mean)
+        assert not seen.requires_grad
+    net = torch.nn.Sequential(*(torch.nn.Linear(833, 64) for _ in range(3)), torch.nn.BatchNorm2d(64))
+    torch.nn.init.normal_(net[0].weight, 0, 0.02)
+    torch.nn.init.normal_(net[1].weight, 0, 0.03)
+    assert checks.find("03.5").right(net) == ["1", "2"]
+    large = strokes.draw(100, 0).pixels / 255
+    small = torch.nn.functional.avg_pool2d(large, 2)
+    errors = [
+        (torch.nn.functional.interpolate(small, scale_factor=2, mode=mode) - large).square().mean().sqrt().item()
+        for mode in ("bilinear", "nearest")
+    ]
+    assert checks.find("03.6").expected()["error"] == pytest.approx(errors[0] / errors[1], rel=1e-3)
+
+
+def test_lesson_04_is_right():
+    torch.manual_seed(0)
+    W, z = torch.randn(6, 14), torch.randn(4)
+    weight, bias = checks.find("04.1").right(W, 4, 9)
+    torch.testing.assert_close(weight @ z + bias, W @ torch.cat([z, torch.eye(10)[9]]))
+    p, q = np.eye(10) / 10, np.full((10, 10), 1 / 100)  # class shown × label: real pairs, and those of a deaf G
+    d = p / (p + q)
+    loss = -p.diagonal() @ np.log(d.diagonal()) - (q * np.log(1 - d)).sum()
+    assert checks.find("04.2").expected() == pytest.approx(loss)
+    w, table, phi = torch.randn(4), torch.randn(3, 4), torch.randn(4)
+    new_w, new_table = checks.find("04.3").right(w, table)
+    torch.testing.assert_close(new_table.sum(0), torch.zeros(4), atol=1e-6, rtol=0)
+    torch.testing.assert_close((new_w + new_table) @ phi, (w + table) @ phi)
+    real, fake, y, wish = torch.rand(2, 1, 28, 28), torch.rand(2, 1, 28, 28), torch.tensor([3, 0]), torch.tensor([9, 3])
+    batch = checks.find("04.4").right(real, fake, y, wish, 10)
+    assert torch.equal(batch[:, 0], torch.cat([real, fake])[:, 0])
+    for image, label in zip(batch, (3, 0, 9, 3), strict=True):
+        assert [plane.unique().tolist() for plane in image[1:]] == [[float(c == label)] for c in range(10)]
+    made, errs = torch.rand(2, 4, 4, dtype=torch.float64) + torch.eye(4)
+    torch.testing.assert_close(checks.find("04.5").right(made @ errs, errs), made)
+    orders = torch.arange(2000) % 10
+    logits = torch.randn(2000, 10) + 3 * torch.eye(10)[orders]
+    places = checks.find("04.6").right(orders, logits)
+    assert orders[places].bincount().tolist() == [40] * 10
+    assert len(places.unique()) == 400
+    assert torch.equal(logits[places].argmax(1), orders[places])
+    assert checks.find("04.6").expected()["diversity"] == pytest.approx(1, abs=0.04)
+
+
+def test_lesson_07_is_right():
+    cross_entropy = torch.nn.functional.binary_cross_entropy_with_logits
+    torch.manual_seed(0)
+    real, fake = torch.randn(7), torch.randn(7)
+    by_torch = cross_entropy(real, torch.full((7,), 0.9)) + cross_entropy(fake, torch.zeros(7))
+    torch.testing.assert_close(checks.find("07.1").right(real, fake), by_torch)
+    D, x = checks.find("07.2").right(), torch.randn(5, 1, 28, 28)
+    learned = {tuple(p.shape): p for p in D.parameters()}
+    hidden = (x.flatten(1) @ learned[256, 784].T + learned[256,]).relu()
+    torch.testing.assert_close(D(x), hidden @ learned[1, 256][0] + learned[1,])
+    D(x).sum().backward()
+    assert all(p.grad.any() for p in learned.values())
+    penalty, x = checks.find("07.3").right, torch.full((8000, 1, 2, 2), 0.5)
+    for k in (0.0, 0.3, 3.0):
+        slope = torch.tensor([0.1, -0.7, 0.5, 0.5], requires_grad=True)  # of length 1
+        paid = penalty(lambda x, slope=slope, k=k: k * x.flatten(1) @ slope, x, -x)
+        paid.backward()
+        assert paid.item() == pytest.approx((k - 1) ** 2, abs=1e-4)
+        assert slope.grad.isfinite().all()
+    paid = penalty(lambda x: x.flatten(1).square().sum(1) / 2, 3 * x, x)  # slopes 1 + 2t
+    assert paid.item() == pytest.approx(4 / 3, abs=0.06)
+    curves = {letter: checks.lesson_07.curves(number) for letter, number in checks.find("07.4").expected().items()}
+    start, end = ({k: {n: v[at] for n, v in c.items()} for k, c in curves.items()} for at in (0, -1))
+    assert end["K"]["d_loss"] > start["K"]["d_loss"] + 0.5
+    assert start["L"]["d_loss"] == pytest.approx(math.log(2), abs=0.1)
+    assert end["M"]["d_loss"] == pytest.approx(math.log(2), abs=0.1)
+    assert end["N"]["g_loss"] == pytest.approx(math.log(1 + math.exp(-1)), abs=0.02)
+    for id, count in (("07.5", 5), ("07.6", 8)):
+        seen = checks.find(id).expected()
+        assert (len(seen["caught"]), seen["alarms"], seen["faults"]) == (count, [], {})

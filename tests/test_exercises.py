@@ -202,3 +202,12 @@ def run_cell(text: str, names: dict) -> object:
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     exec(compile(tree, "<cell>", "exec"), names)
     return eval(compile(ast.Expression(last.value), "<cell>", "eval"), names) if last else None
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_the_teachers_page_has_the_minutes_of_the_sheet(path):
+    title = exercise_sheets.source(load(path)["cells"][0])
+    minutes = [int(m) for m in re.findall(r"\| (\d+) \|$", title, re.MULTILINE)]
+    assert len(minutes) == len(asked(path))
+    (row,) = re.findall(rf"^\| {path.name[:2]} \|.*$", (NOTEBOOKS / "TEACHING.md").read_text("utf-8"), re.MULTILINE)
+    assert row.split("|")[6].strip() == str(sum(minutes))

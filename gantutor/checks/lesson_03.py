@@ -35,6 +35,19 @@ def size_out(kernel: int, stride: int, padding: int, output_padding: int) -> int
     return F.conv_transpose1d(x, w, None, stride, padding, output_padding).shape[-1]
 
 
+class whole_numbers(on):
+    """Observe a function of whole numbers: a float would go wrong in the layer only."""
+
+    def __call__(self, answer: Answer) -> tuple:
+        seen = super().__call__(answer)
+        for made in seen:
+            parts = made if isinstance(made, tuple | list) else (made,)
+            if any(isinstance(part, float | np.floating) for part in parts):
+                are = "these are" if len(parts) > 1 else "this is"
+                raise BadInput(f"{are} {' and '.join(map(str, parts))}: PyTorch wants whole numbers, use //.")
+        return seen
+
+
 def sizes_are_exact(seen: tuple) -> bool:
     def exact(layer: tuple[int, int], answer: object) -> bool:
         try:
@@ -54,7 +67,7 @@ ENLARGE = Exercise(
         "What is left is 2p − o = k − s. For which k − s is o = 0 possible?",
         "o is 0 where k − s is even, and 1 where it is odd. Then p = (k − s + o) / 2.",
     ),
-    observe=on(*LAYERS),
+    observe=whole_numbers(*LAYERS),
     right=least,
     mistakes=(
         Mistake(
@@ -174,7 +187,7 @@ def pairs(answer: Answer) -> tuple | None:
     """The new weight and bias of each case."""
     seen = FOLDED(answer)
     for pair in seen:
-        if pair is not None and not (isinstance(pair, tuple) and len(pair) == 2):
+        if pair is not None and not (isinstance(pair, tuple | list) and len(pair) == 2):
             raise BadInput(f"it gives {brief(pair)}: return two tensors, the new weight and the new bias.")
     return seen
 
@@ -299,12 +312,14 @@ PREVIEW = Exercise(
     mistakes=(
         Mistake(
             as_given,
-            "It draws in train mode: the images depend on their company, and each look writes into G.",
+            "It draws in train mode: batch norm takes its numbers from this batch (or from the one image), and each "
+            "look writes into G.",
             sign=lambda seen: seen["written, train"] or seen["written, eval"],
         ),
         Mistake(
             copy_in_train_mode,
-            "G itself stays as it was. But the images are made in train mode, so each one depends on its company.",
+            "G itself stays as it was. But the images are made in train mode, where batch norm takes its numbers from "
+            "this batch (or from the one image) and not the running ones.",
             sign=lambda seen: not (seen["by latent alone, train"] and seen["by latent alone, eval"]),
         ),
         Mistake(
@@ -512,7 +527,7 @@ WINDOW = Exercise(
         Mistake(
             window_of(1.0, 3.0, 3.0, 1.0),
             "No chequers. But a flat map of ones does not come out as ones: the picture is too bright or too dark.",
-            sign=lambda seen: abs(seen["bright"] - 1) > 0.2,
+            sign=lambda seen: abs(seen["bright"] - 1) > 0.05,
         ),
         Mistake(
             REPEATING,

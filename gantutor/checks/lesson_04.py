@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from gantutor import judge, metrics, strokes
-from gantutor.checks.exercise import Answer, Exercise, Mistake, array, brief, number, on
+from gantutor.checks.exercise import Answer, Exercise, Mistake, array, brief, number, on, same
 from gantutor.errors import BadInput
 from gantutor.labels import Join, one_hot, projected
 
@@ -132,8 +132,17 @@ def pairs(answer: Answer) -> tuple:
 
 
 def shapes(parts: object) -> list[tuple[int, ...] | None]:
-    parts = parts if isinstance(parts, tuple) else (parts,)
+    parts = parts if isinstance(parts, tuple | list) else (parts,)
     return [None if array(part) is None else array(part).shape for part in parts]
+
+
+def flat_along_the_features(seen: tuple) -> bool:
+    """The other mean was taken from the table, whatever the weight is."""
+    tables = [table for _, table in TABLES.cases]
+    return all(
+        made is not None and same(made[1], table - table.mean(1, keepdim=True), 1e-4)
+        for made, table in zip(seen, tables, strict=True)
+    )
 
 
 CENTRED = Exercise(
@@ -168,8 +177,9 @@ CENTRED = Exercise(
             "That is one number for all features. Take the mean of the rows: one number for each feature.",
         ),
         Mistake(
-            lambda w, e: (w + e.mean(1).mean(), e - e.mean(1, keepdim=True)),
+            lambda w, e: (w, e - e.mean(1, keepdim=True)),
             "Your rows have mean 0 along the features. The mean over the classes is asked for: the other dimension.",
+            sign=flat_along_the_features,
         ),
     ),
     otherwise="Not that. Test it: ⟨w, φ⟩ + ⟨e_y, φ⟩ must stay the same for each φ and y, and each column of the table "
@@ -200,8 +210,10 @@ def heard(answer: Answer) -> dict[str, object] | None:
     planes = batch[:, 1:]
     constant = torch.equal(planes, planes[:, :, :1, :1].expand_as(planes))
     code = planes[:, :, 0, 0] if constant else planes.flatten(1)[:, :CLASSES]  # (8, 10)
+    images = torch.cat([real, fake])
     return {
-        "images": torch.equal(batch[:, :1], torch.cat([real, fake])),
+        "images": torch.equal(batch[:, :1], images),
+        "same images": torch.equal(batch[:, 0].flatten(1).sort(0).values, images.flatten(1).sort(0).values),
         "constant": constant,
         "own": torch.equal(planes[0], others[0, 1:]),
         "one-hot": torch.equal(code, one_hot(code.argmax(1), CLASSES).to(code.dtype)),
@@ -220,12 +232,16 @@ REAL_FIRST, IN_PAIRS, ALL_REAL = [3, 0, 7, 1, 8, 5, 2, 6], [3, 8, 0, 5, 7, 2, 1,
 
 
 def repaired(
-    pairs: bool = False, planes: str = "constant", order: str = "y, wish", image_last: bool = False
+    pairs: bool = False,
+    planes: str = "constant",
+    order: str = "y, wish",
+    image_last: bool = False,
+    images_in_pairs: bool = False,
 ) -> Callable:
     """The function of the task with some of its bugs left in, or with others."""
 
     def batch(real: Tensor, fake: Tensor, y: Tensor, wish: Tensor, classes: int) -> Tensor:
-        x = torch.cat([real, fake])
+        x = torch.stack([real, fake], 1).flatten(0, 1) if images_in_pairs else torch.cat([real, fake])
         halves = {"y, wish": [y, wish], "y, y": [y, y], "wish, y": [wish, y]}[order]
         hot = one_hot(torch.stack(halves, 1).flatten() if pairs else torch.cat(halves), classes).float()
         maps = {
@@ -249,6 +265,12 @@ TOLD = Exercise(
     observe=heard,
     right=told_batch,
     mistakes=(
+        Mistake(
+            repaired(pairs=True, images_in_pairs=True),
+            "The images are in another order. First all real ones, then all fakes: change the list of labels, not the "
+            "batch.",
+            sign=lambda seen: seen["same images"] and not seen["images"],
+        ),
         Mistake(
             repaired(image_last=True),
             "The image is not where it was: it is channel 0, and the ten planes come after it.",
@@ -314,8 +336,8 @@ WHOSE = Exercise(
     hints=(
         "Two steps: from an order to what G makes (T), then from what is made to what the judge sees (C). Chances of "
         "two steps are added over what lies between.",
-        "Seen[y, c] = Σ_k T[y, k] C[k, c]. That is a product of matrices. Which of them do you want?",
-        "Seen = T C, so T is Seen times the inverse of C, in this order.",
+        "S[y, c] = Σ_k T[y, k] C[k, c]. That is a product of matrices. Which of them do you want?",
+        "S = T C, so T is S times the inverse of C, in this order.",
     ),
     observe=on((SWAPPING @ HALF_BLIND, HALF_BLIND), (LAZY @ DULL, DULL)),
     right=unmixed,
@@ -416,13 +438,16 @@ def whole_places(answer: object) -> Tensor:
         values = array(answer) if array(answer) is not None else array(torch.tensor(answer))
     except (TypeError, ValueError, RuntimeError):
         values = None
+    if values is not None and values.dtype.kind == "b":
+        raise BadInput("it gives a mask: return places, `mask.nonzero().flatten()`.")
     if values is None or values.ndim != 1 or (values != values.round()).any():
         raise BadInput(f"it gives {brief(answer)}: return places in the pool, a list or tensor of whole numbers.")
     if not len(values) or not 0 <= values.min() <= values.max() < POOL:
         raise BadInput(f"the places must lie between 0 and {POOL - 1}, and there must be some.")
     if len(values) != CLASSES * EACH or len(set(values)) < len(values):
         raise BadInput(
-            f"it gives {len(set(values))} different places, {len(values)} in all: {CLASSES * EACH} are asked for."
+            f"it gives {len(set(values))} different places, {len(values)} in all: {CLASSES * EACH} different ones are "
+            "asked for."
         )
     return torch.from_numpy(values).long()
 

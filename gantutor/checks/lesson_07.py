@@ -98,20 +98,27 @@ SMOOTHING = Exercise(
 
 # ---------------------------------------------------------------- 07.2
 
-MANY = 784 * 16  # weights: more than the last layer has, fewer than a hidden layer on images
+SIZE = 784 * 256 + 256 + 256 + 1  # numbers to be learned, of both layers with their biases
+MANY = 784 * 16  # of them: more than the last layer has, fewer than the hidden one
 
 
 def behaviour(answer: Answer) -> dict | None:
     """What a class of D's does: asked twice, asked with other images, and after one step of an optimizer."""
     if not callable(answer):
         raise BadInput(f"the answer is {brief(answer)}: hand in the class itself, without brackets.")
+    if isinstance(answer, nn.Module):
+        raise BadInput("that is one D: hand in the class itself, without brackets.")
     D, x = answer(), torch.rand(16, 1, 28, 28) * 2 - 1
     if blank(D):
         return None
     if not isinstance(D, nn.Module):
         raise BadInput(f"called, it gives {brief(D)}: hand in a class made from nn.Module.")
     known = list(D.parameters())  # an optimizer is made before the first batch, as in every run
-    optimizer = torch.optim.Adam(known, 1e-3)
+    if any(isinstance(p, nn.UninitializedParameter) for p in known):
+        raise BadInput(
+            "a lazy layer has no weights until the first call, and the optimizer is made before that: give both sizes."
+        )
+    optimizer = torch.optim.Adam(known or [torch.zeros(1)], 1e-3)
     before, stream = [p.detach().clone() for p in known], torch.get_rng_state()
     logits = D(x)
     if not isinstance(logits, Tensor):
@@ -126,14 +133,15 @@ def behaviour(answer: Answer) -> dict | None:
         "bounded": D(1e4 * x).detach().abs().max().item() <= 1,
         "stopped": museum.stops(museum.exhibit("10b").check, lambda seed: (None, D)),
         "drawn": drawn,
-        "known": sum(p.numel() for p in known) >= MANY,
+        "known": sum(p.numel() for p in known),
         "late": sum(p.numel() for p in D.parameters()) > sum(p.numel() for p in known),
         "moved": sum((old != p).sum().item() for old, p in zip(before, known, strict=True)) >= MANY,
     }
 
 
 def sound_d(seen: dict) -> bool:
-    return seen["numbers"] == 16 and seen["known"] and seen["moved"] and not (seen["stopped"] or seen["bounded"])
+    whole = seen["numbers"] == 16 and seen["known"] == SIZE
+    return whole and seen["moved"] and not (seen["stopped"] or seen["bounded"])
 
 
 class Seeded(room_plumbing.MadeAnew):
@@ -162,6 +170,17 @@ class Listed(room_plumbing.MadeAnew):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(torch.relu(self.layers[0](x.flatten(1)))).squeeze(1)
+
+
+class OneLayer(nn.Module):
+    """Without a hidden layer nothing is made anew."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(784, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(x.flatten(1)).squeeze(1)
 
 
 class Held(room_plumbing.MadeOnce):
@@ -215,7 +234,13 @@ LAYERS = Exercise(
         Mistake(
             Listed,
             "The layer stays the same, but D.parameters() does not find it. Where does nn.Module look for layers?",
-            sign=lambda seen: not seen["known"],
+            sign=lambda seen: seen["known"] < 784,  # even one hidden number has so many weights
+        ),
+        Mistake(
+            OneLayer,
+            "The D that the optimizer knows is not of the old size. Keep both layers, from 784 to 256 to 1, each with "
+            "its biases.",
+            sign=lambda seen: seen["known"] != SIZE,
         ),
         Mistake(
             Held,
@@ -234,8 +259,8 @@ LAYERS = Exercise(
 # ---------------------------------------------------------------- 07.3
 
 
-ON_PAPER = {"flat": 1.0, "gentle": 0.25, "steep": 4.0}
-
+ON_PAPER = {"flat": 1.0, "gentle": 0.25, "steep": 4.0, "mixed": 2.0}
+DRAWN = {"curved": 4 / 3}  # up to the chance of t: 4,000 draws scatter by 0.02
 
 CRITICS = {
     "flat": lambda x: 0 * x.flatten(1).sum(1),  # the slope is 0 everywhere: (0 − 1)²
@@ -243,6 +268,7 @@ CRITICS = {
     "steep": lambda x: x.flatten(1).sum(1) * 1.5,  # 3: (3 − 1)²
     "curved": lambda x: x.flatten(1).square().sum(1) / 2,  # ‖x‖ = 1 + 2t: E(2t)² = 4/3
 }
+LENGTHS = torch.tensor([0.5, 1.5] * 50)[:, None, None, None].expand(-1, 1, 2, 2)  # of "mixed": images of length 1 and 3
 
 
 class paid:
@@ -253,6 +279,7 @@ class paid:
             raise BadInput(f"the answer is {brief(answer)}: hand in the function itself, without brackets.")
         fake = torch.full((4000, 1, 2, 2), 0.5)  # of length 1, and the real ones of length 3
         given = {name: answer(critic, 3 * fake, fake.clone()) for name, critic in CRITICS.items()}
+        given["mixed"] = answer(CRITICS["curved"], LENGTHS.clone(), LENGTHS.clone())  # slopes 1 and 3: (0 + 4) / 2
         if blank(list(given.values())):
             return None
         stopped = museum.stops(museum.exhibit("26d").check, lambda *nets: as_loss(answer(*nets)))
@@ -290,7 +317,7 @@ ROOT = Exercise(
     ),
     observe=paid(),
     right=wgan_gp,
-    accepts=lambda seen: not seen["stopped"] and pays(seen, **ON_PAPER) and pays(seen, 0.1, curved=4 / 3),
+    accepts=lambda seen: not seen["stopped"] and pays(seen, **ON_PAPER) and pays(seen, 0.04, **DRAWN),
     mistakes=(
         Mistake(
             lambda D, real, fake: 0 * room_losses.slope_of_one(D, real),
@@ -325,6 +352,11 @@ ROOT = Exercise(
             sign=lambda seen: seen["stopped"] and pays(seen, **ON_PAPER),
         ),
         Mistake(
+            with_norm(lambda square: (square.mean() + 1e-12).sqrt()),
+            "Each image pays for its own slope: first the root and the square, then the mean.",
+            sign=lambda seen: pays(seen, flat=1, gentle=0.25, steep=4) and not pays(seen, mixed=2),
+        ),
+        Mistake(
             with_norm(lambda square: (square + 1e-12).sqrt(), t=0),
             "The root is mended. But the points are no longer drawn anywhere between real and fake, each for itself.",
             sign=lambda seen: not seen["stopped"] and pays(seen, **ON_PAPER),
@@ -335,14 +367,14 @@ ROOT = Exercise(
 
 # ---------------------------------------------------------------- 07.4
 
-PATIENTS = {"A": "11", "B": "12b", "C": "13a", "D": "9"}
+PATIENTS = {"K": "11", "L": "12b", "M": "13a", "N": "9"}
 WARD = ("1", "4", "6", "9", "10a", "11", "12a", "12b", "13a", "29")  # who may lie there
 CLUES = {
-    "A": "A: D's loss rises and D does not answer. Which player does not learn?",
-    "B": "B: at the start D's loss is near log 2 = 0.69, and not near log 4. How many terms does it have?",
-    "C": "C: in the end D's loss is near log 2, with D sure of the real images and at 0 for the fakes. Whom does that "
+    "K": "K: D's loss rises and D does not answer. Which player does not learn?",
+    "L": "L: at the start D's loss is near log 2 = 0.69, and not near log 4. How many terms does it have?",
+    "M": "M: in the end D's loss is near log 2, with D sure of the real images and at 0 for the fakes. Whom does that "
     "suit?",
-    "D": "D: D is right about everything, and G's loss comes to rest all the same, a little above 0.31. What is 0.313?",
+    "N": "N: D is right about everything, and G's loss comes to rest all the same, a little above 0.31. What is 0.313?",
 }
 
 
@@ -350,12 +382,23 @@ def tiny_pair(seed: int) -> tuple[nn.Module, nn.Module]:
     return models.mlp(latent_dim=16, g_hidden=(64,), d_hidden=(64,), seed=seed)
 
 
+def candidate(number: str) -> museum.Exhibit:
+    """The exhibit of the ward with that number (or id), in small or in capital letters.
+
+    Raises `BadInput` for any other.
+    """
+    for e in map(museum.exhibit, WARD):
+        if str(number).strip().lower() in (e.number, e.id):
+            return e
+    raise BadInput(f"'{number}' is not in the list: choose from {', '.join(WARD)}.")
+
+
 def curves(id: str, steps: int = 100) -> dict[str, list[float]]:
     """What the broken version of an exhibit does with small nets on drawn digits: one number for each step.
 
     The curves are "d_loss", "g_loss", and "d_real" and "d_fake", D's mean logits.
     """
-    drawn, e = strokes.draw(2000, 0), museum.exhibit(id)
+    drawn, e = strokes.draw(2000, 0), candidate(id)
     digits = Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
     history = play(replace(e.parts(e.broken, digits), nets=tiny_pair), steps, 0, e.broken, n=1).history
     return {name: history[name] for name in ("d_loss", "g_loss", "d_real", "d_fake")}
@@ -371,15 +414,12 @@ class named:
 
     def __call__(self, answer: Answer) -> dict[str, str] | None:
         if not (isinstance(answer, Mapping) and set(answer) <= set(PATIENTS)):
-            raise BadInput('hand in a dict with a number for each patient, such as {"A": "1", "B": "4", …}.')
+            raise BadInput('hand in a dict with a number for each patient, such as {"K": "1", "L": "4", …}.')
         if blank(list(answer.values())):
             return None
         if missing := [letter for letter in PATIENTS if blank(answer.get(letter))]:
             raise BadInput(f"you have said nothing about {', '.join(missing)}: name all four.")
-        numbers = {letter: museum.exhibit(answer[letter]).number for letter in PATIENTS}
-        if others := [number for number in numbers.values() if number not in WARD]:
-            raise BadInput(f"{', '.join(others)} is not in the list: choose from {', '.join(WARD)}.")
-        return numbers
+        return {letter: candidate(answer[letter]).number for letter in PATIENTS}
 
     def explain(self, seen: dict[str, str], expected: dict[str, str], tolerance: float) -> str:
         """The first wrong one, and where to look."""
@@ -403,22 +443,22 @@ DIAGNOSIS = Exercise(
     observe=named(),
     right=PATIENTS,
     mistakes=(
-        taken_for("A", "12a", "A: a D that is never shown fakes would be content, with a loss near 0. A's D loses."),
-        taken_for("A", "4", "A: a reversed D's loss falls below 0, without a floor. A's rises from the first step on."),
+        taken_for("K", "12a", "K: a D that is never shown fakes would be content, with a loss near 0. K's D loses."),
+        taken_for("K", "4", "K: a reversed D's loss falls below 0, without a floor. K's rises from the first step on."),
         taken_for(
-            "B", "10a", "B: the fakes fit. But that D is also shown real images, and would be sure of them. B's is not."
+            "L", "10a", "L: the fakes fit. But that D is also shown real images, and would be sure of them. L's is not."
         ),
-        taken_for("B", "12a", "B: one term it is. But a D that pays for real images only would raise their logits."),
+        taken_for("L", "12a", "L: one term it is. But a D that pays for real images only would raise their logits."),
         taken_for(
-            "C", "6", "C: with one common loss both would come to rest at 2 log 2 = 1.39. C's rest at half of that."
-        ),
-        taken_for(
-            "C", "12a", "C: a D that pays for real images only would be near 0 by now. C's pays for the fakes as well."
+            "M", "6", "M: with one common loss both would come to rest at 2 log 2 = 1.39. M's rest at half of that."
         ),
         taken_for(
-            "D", "29", "D: nearly. D is not asked in either, but a squared error of pixels has no reason to stop there."
+            "M", "12a", "M: a D that pays for real images only would be near 0 by now. M's pays for the fakes as well."
         ),
-        taken_for("D", "1", "D: with two sigmoids D's loss cannot fall below 1.006. Here it does."),
+        taken_for(
+            "N", "29", "N: nearly. D is not asked in either, but a squared error of pixels has no reason to stop there."
+        ),
+        taken_for("N", "1", "N: with two sigmoids D's loss cannot fall below 1.006. Here it does."),
     ),
     praise="Start values and resting places are arithmetic: they name a bug where the shape of a curve cannot.",
 )
@@ -565,7 +605,8 @@ CHECK_OF_NETS = Exercise(
     title="one check for a pair of nets",
     hints=(
         "Three questions: how many numbers does D give, does it say the same twice, and which pixels can G make?",
-        "D in eval mode, 16 images: its answer has the shape (16,). And push G to its extremes: 1e4 * torch.randn(…).",
+        "D in eval mode, 16 images: its answer has the shape (16,). And push G to its extremes: "
+        "1e4 * torch.randn(16, G.latent_dim).",
         "assert -1 <= images.min() < -0.99 and 0.99 < images.max() <= 1, beside the two asserts on D.",
     ),
     observe=NETS,
@@ -574,7 +615,8 @@ CHECK_OF_NETS = Exercise(
     mistakes=(
         Mistake(
             stops_everything,
-            "It stops every pair, the sound ones too: that is no check.",
+            "It stops every pair, the sound ones too: that is no check. What do you ask that a sound pair, not yet "
+            "trained, need not do?",
             sign=lambda seen: len(seen["alarms"]) == len(NETS.sound),
         ),
         Mistake(
@@ -585,7 +627,8 @@ CHECK_OF_NETS = Exercise(
         ),
         Mistake(
             in_train_mode,
-            "It stops sound pairs with batch norm. In train mode it divides by what you push in: ask in eval mode.",
+            "It stops lesson 03's pair, which is sound. Either you ask in train mode, where batch norm divides by the "
+            "batch, or you push too little: ask in eval mode, and push by 1e4.",
             sign=lambda seen: "lesson 03's pair" in seen["alarms"],
         ),
         Mistake(
@@ -685,7 +728,8 @@ CHECK_OF_A_RUN = Exercise(
         "Two groups. What are the players shown: batch, noise? And who moves whom: d_step, g_step?",
         "Take the weights before and after d_step: D's have moved, G's have not. And the same image as real and as "
         "fake gets the same logit.",
-        "For 9 and 29: set all weights of D to 0, and G's turn has nothing to go by. Does G move all the same?",
+        "For 9 and 29: after a d_step set all weights of D to 0. Then G's turn has nothing to go by. Does G move all "
+        "the same?",
     ),
     observe=RUNS,
     right=whole_check_of_a_run,
@@ -720,8 +764,8 @@ CHECK_OF_A_RUN = Exercise(
         ),
         Mistake(
             moves_after_steps,
-            "After whole steps both nets have moved in nearly every run. Take one turn at a time: whose weights may "
-            "d_step move? And look at what the players are shown.",
+            "It stops 11 alone: D did not move. Ask after one `d_step` whose weights may *not* move, and look at what "
+            "the players are shown.",
             sign=lambda seen: RUNS.passes(seen) == set(RUNS.broken) - {"11"},
         ),
     ),
