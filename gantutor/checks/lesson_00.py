@@ -67,7 +67,7 @@ def named_rows(answer: object) -> dict[str, str] | None:
         raise BadInput('hand in a dict such as {"A": 1, "B": 2, "C": 3, "D": 4}: a row for each picture.')
     if blank(list(answer.values())):
         return None
-    chosen = {name: number(value) for name, value in sorted(answer.items())}
+    chosen = {name: number(value, f"the row of {name}") for name, value in sorted(answer.items())}
     if sorted(chosen.values()) != [1, 2, 3, 4]:
         raise BadInput(f"the rows are {brief(list(chosen.values()))}: use each of 1, 2, 3 and 4 once.")
     return {name: ROWS[int(row) - 1] for name, row in chosen.items()}
@@ -116,6 +116,7 @@ PICTURES = Exercise(
 
 STORED = torch.arange(0, 256, 51, dtype=torch.uint8).reshape(1, 2, 3)  # 0, 51 … 255: -1, -0.6 … 1
 TWO = torch.tensor([[[0], [255]], [[128], [127]]], dtype=torch.uint8)  # two pictures, two rows of one pixel
+GREY = torch.tensor([[[51, 102]]], dtype=torch.uint8)  # neither black nor white
 
 PIXELS = Exercise(
     id="00.2",
@@ -125,7 +126,7 @@ PIXELS = Exercise(
         "pixels / 127.5 - 1 does it. (Begin with a division: whole numbers from 0 to 255 cannot hold a negative one.)",
         "Then the shape: the colour channel, of length 1, stands behind N. unsqueeze(1) or pixels[:, None] puts it in.",
     ),
-    observe=on((STORED,), (TWO,)),
+    observe=on((STORED,), (TWO,), (GREY,)),
     right=lambda pixels: torch.lerp(torch.tensor(-1.0), torch.tensor(1.0), pixels.unsqueeze(1) / 255),
     mistakes=(
         Mistake(
@@ -148,6 +149,15 @@ PIXELS = Exercise(
         Mistake(
             lambda pixels: ((pixels - 128) / 128)[:, None],
             "Small numbers came out large: uint8 cannot go below 0, so 0 - 128 becomes 128. Divide first.",
+        ),
+        Mistake(
+            lambda pixels: pixels[:, None] * 2 / 255 - 1,
+            "The light ones came out dark: uint8 cannot go above 255, so 2 · 153 becomes 50. Divide first.",
+        ),
+        Mistake(
+            lambda pixels: ((pixels - pixels.min()) / (pixels.max() - pixels.min()) * 2 - 1)[:, None],
+            "You stretch each batch from its own darkest to its own lightest value. 0 and 255 are black and white, "
+            "whether they occur or not.",
         ),
         Mistake(
             lambda pixels: (pixels / 128 - 1)[:, None],
@@ -203,6 +213,16 @@ FOOLED = Exercise(
     accepts=lambda seen: seen["distance"] < CLOSE and seen["clusters"] == 8 and seen["good"] == 1,
     mistakes=(
         Mistake(
+            [*on_circle(EIGHTHS), *[[0.0, 0.0]] * 4],
+            "Near on average and complete, but a few points are not good. Each of them must lie on a centre.",
+            sign=lambda seen: seen["clusters"] == 8 and seen["distance"] < CLOSE,
+        ),
+        Mistake(
+            on_circle(EIGHTHS, radius=0.985),
+            "Good and complete, but not near enough: put the points exactly on the centres.",
+            sign=lambda seen: seen["clusters"] == 8 and seen["good"] == 1,
+        ),
+        Mistake(
             RING.sample(2000, seed=0).tolist(),
             "As good as the real data, and no better: real points scatter round their centres. Yours need not.",
             sign=lambda seen: seen["clusters"] == 8 and seen["good"] > 0.95 and seen["places"] > 8,
@@ -240,8 +260,8 @@ FOOLED = Exercise(
         ),
     ),
     otherwise="Not yet. Print measure(my_points) and compare it with the three goals.",
-    praise="Perfect by all three, and still no sample of the ring: the same eight points again and again. A measure "
-    "sees only what it asks for.",
+    praise="Perfect by all three, and still no sample of the ring: nobody asked how the points spread. A measure sees "
+    "only what it asks for.",
 )
 
 EXERCISES = (PICTURES, PIXELS, FOOLED)

@@ -24,7 +24,7 @@ def distances(answer: object) -> dict[str, float] | None:
         return None
     if missing := [name for name, value in zip(CHANGES, answer, strict=True) if blank(value)]:
         raise BadInput(f"write a number for each of the three: {missing[0]} is still None.")
-    return dict(zip(CHANGES, map(number, answer), strict=True))
+    return {name: number(value, name) for name, value in zip(CHANGES, answer, strict=True)}
 
 
 def near(value: float, goal: float) -> bool:
@@ -82,7 +82,8 @@ FRECHET = Exercise(
     ),
     otherwise="shifted and mirrored are right. wider: put B = 4A into the formula. What is the root of A·4A?",
     tolerance=1e-2,
-    praise="Mean and covariance are all it looks at. A mirrored cloud gets 0, though no picture has features below 0.",
+    praise="Mean and covariance are all it looks at. The mirrored cloud gets 0, though it has features below 0, and no "
+    "picture has.",
 )
 
 # ---------------------------------------------------------------- 02.2
@@ -127,8 +128,8 @@ COLLAPSED = Exercise(
             "That is the root of it. The number that everybody reports is d².",
         ),
     ),
-    praise="The mean squared way from the real points to c. No single picture can get below the trace: that is the "
-    "price for having no variety.",
+    praise="But for M − 1 in the place of M, it is the mean squared way from the real points to c. No single picture "
+    "can get below the trace: that is the price for having no variety.",
 )
 
 # ---------------------------------------------------------------- 02.3
@@ -191,7 +192,7 @@ DOUBT = Exercise(
         ),
         Mistake(
             both(0.01, -50.0, errors=20),
-            "The loss is high, but D is wrong too often: at most 5 of each kind, and a logit of 0 is not right.",
+            "D is wrong too often: at most 5 of each kind, and a logit of 0 is not right.",
             sign=lambda seen: min(seen["real"], seen["fake"]) < SHARE,
         ),
         Mistake(
@@ -223,9 +224,14 @@ class Turns:
         sizes = {"latent_dim": 2, "g_hidden": (16,), "d_hidden": (16,)}
         G, D = models.mlp((2,), **sizes, batch_norm=False, output="linear", seed=0)
         optimizers = [torch.optim.SGD(net.parameters(), RATE) for net in (G, D)]
-        seen, start = {}, (weights(G), weights(D))
+        shown, seen, start = [], {"only its latents": True}, (weights(G), weights(D))
+        # whatever G is asked about with gradients: package_turn's look at the nets has none
+        G.register_forward_pre_hook(lambda net, latents: shown.extend(latents if torch.is_grad_enabled() else ()))
         for turn in range(1, TURNS + 1):
-            given = self.taken(answer, G, D, *optimizers)
+            real, z = 1 + torch.randn(32, 2), torch.randn(32, 2)
+            given = self.taken(answer, G, D, *optimizers, real, z.clone())
+            seen["only its latents"] &= all(same(latents, z, 0) for latents in shown)
+            shown.clear()
             if given is None and same((weights(G), weights(D)), start, 0):
                 return None
             d_loss, g_loss = self.two_losses(given)
@@ -233,10 +239,10 @@ class Turns:
             seen |= {f"G's loss in turn {turn} is": g_loss, f"G's weights after turn {turn} are": weights(G)}
         return seen
 
-    def taken(self, answer, G, D, opt_g, opt_d) -> object:
+    def taken(self, answer, G, D, opt_g, opt_d, real, z) -> object:
         """What a turn gives back. Two errors of torch are put into the words of the lesson."""
         try:
-            return answer(G, D, opt_g, opt_d, 1 + torch.randn(32, 2), torch.randn(32, 2))
+            return answer(G, D, opt_g, opt_d, real, z)
         except RuntimeError as error:
             if "a second time" in str(error):
                 raise BadInput(
@@ -253,7 +259,7 @@ class Turns:
     def two_losses(self, given: object) -> tuple[float, float]:
         if not isinstance(given, tuple | list) or len(given) != 2:
             raise BadInput(f"the turn gives back {brief(given)}: end it with `return d_loss, g_loss`.")
-        return number(given[0]), number(given[1])
+        return number(given[0], "D's loss"), number(given[1], "G's loss")
 
     def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
         """The first thing that differs, in the order in which it happens."""
@@ -302,14 +308,15 @@ def undetached(G, D, opt_g, opt_d, real, z):
     return d_loss, g_loss
 
 
-def detached(G, D, opt_g, opt_d, real, z, *, clear_d=True, g_learns=True):
-    """The right order with `detach`. D's gradients may be left from G's turn, and G may be cut off in its own."""
+def detached(G, D, opt_g, opt_d, real, z, *, clear_d=True, g_learns=True, fresh=False):
+    """The right order with `detach`. D may keep the gradients of G's turn, where G may be cut off or draw anew."""
     fake = G(z)
     d_loss = softplus(-D(real)).mean() + softplus(D(fake.detach())).mean()
     if clear_d:
         opt_d.zero_grad()
     d_loss.backward()
     opt_d.step()
+    fake = G(torch.randn_like(z)) if fresh else fake
     g_loss = softplus(-D(fake if g_learns else fake.detach())).mean()
     opt_g.zero_grad()
     g_loss.backward()
@@ -354,16 +361,23 @@ TURN = Exercise(
     right=package_turn,
     mistakes=(
         Mistake(
+            lambda *parts: detached(*parts, fresh=True),
+            "G's turn shows the same fakes: do not draw new ones.",
+            sign=lambda seen: not seen["only its latents"],
+        ),
+        Mistake(
+            lambda *parts: package_turn(*parts)[::-1],
+            "The two losses are right, but exchanged: return d_loss, g_loss.",
+        ),
+        Mistake(
             tangled,
             "It does what the broken one does: the two losses pull at the same weights and nearly cancel. Take the "
-            "rules "
-            "one after the other.",
+            "rules one after the other.",
         ),
         Mistake(
             undetached,
             "The order is right. But G also steps along D's loss, which pulls the other way: those gradients get into "
-            "G "
-            "through the fakes.",
+            "G through the fakes.",
         ),
         Mistake(
             lambda *parts: detached(*parts, clear_d=False),
@@ -425,6 +439,10 @@ def place(answer, start: Tensor, end: Tensor, t: float) -> Tensor | None:
     return z.detach().float()
 
 
+def usual_lengths(seen: dict[str, float]) -> bool:
+    return seen["shortest"] > 0.97 and seen["longest"] < 1.03
+
+
 def great_circle(z0: Tensor, z1: Tensor, t: float) -> Tensor:
     """Along the great circle (White 2016), the length going evenly from that of z0 to that of z1."""
     a, b = z0.norm(dim=1, keepdim=True), z1.norm(dim=1, keepdim=True)  # (B, 1)
@@ -450,10 +468,7 @@ WALK = Exercise(
     observe=walked,
     right=great_circle,
     accepts=lambda seen: (
-        max(seen["begins off"], seen["ends off"]) < 1e-3
-        and seen["shortest"] > 0.97
-        and seen["longest"] < 1.03
-        and seen["jump"] < 0.3
+        max(seen["begins off"], seen["ends off"]) < 1e-3 and usual_lengths(seen) and seen["jump"] < 0.3
     ),
     mistakes=(
         Mistake(
@@ -462,36 +477,53 @@ WALK = Exercise(
             sign=lambda seen: seen["turned round"],
         ),
         Mistake(
+            lambda z0, z1, t: 2**0.5 * torch.lerp(z0, z1, t),
+            "The middle is right now, but the ends are too long. The factor must depend on t.",
+            sign=lambda seen: min(seen["begins off"], seen["ends off"]) > 0.2 and 1.35 < seen["longest"] < 1.5,
+        ),
+        Mistake(
             torch.lerp,
             "That is the straight line: half-way its latents are only about 0.7 times as long as they should be.",
             sign=lambda seen: max(seen["begins off"], seen["ends off"]) < 1e-3 and 0.65 < seen["shortest"] < 0.75,
         ),
         Mistake(
             lambda z0, z1, t: ((1 - t) * z0 + t * z1) / ((1 - t) ** 2 + t**2),
-            "Now the latents are too long in the middle. A variance is made of squares: what do the "
-            "numbers themselves take?",
+            "Now the latents are too long in the middle. A variance is made of squares: what do the numbers "
+            "themselves take?",
             sign=lambda seen: max(seen["begins off"], seen["ends off"]) < 1e-3 and 1.35 < seen["longest"] < 1.5,
         ),
         Mistake(
             arc,
             "All your latents have length 1. G was trained on latents about 8 long.",
+            sign=lambda seen: seen["shortest"] > 0.11 and seen["longest"] < 0.14,
+        ),
+        Mistake(
+            lambda z0, z1, t: 8 * torch.lerp(z0, z1, t) / torch.lerp(z0, z1, t).norm(),
+            "Your latents are much too short. Does norm() look at each row alone (dim=1)?",
             sign=lambda seen: seen["longest"] < 0.3,
         ),
         Mistake(
             lambda z0, z1, t: 8 * arc(z0, z1, t),
             "The lengths are right on average, but the walk does not begin exactly at z0 and end exactly at z1: each "
             "latent has a length of its own.",
-            sign=lambda seen: 1e-3 <= max(seen["begins off"], seen["ends off"]) < 0.2 and seen["jump"] < 0.3,
+            sign=lambda seen: (
+                1e-3 <= max(seen["begins off"], seen["ends off"]) < 0.2 and seen["jump"] < 0.3 and usual_lengths(seen)
+            ),
+        ),
+        Mistake(
+            lambda z0, z1, t: t * z1,
+            "The walk does not begin at z0.",
+            sign=lambda seen: seen["begins off"] >= 1e-3,
+        ),
+        Mistake(
+            lambda z0, z1, t: z0 + t * z1,
+            "The walk does not end at z1: print walk(z0, z1, 1.0) - z1.",
+            sign=lambda seen: seen["ends off"] >= 1e-3,
         ),
         Mistake(
             lambda z0, z1, t: z0 if t < 0.5 else z1,
             "Every latent has the right length, but the walk jumps: there is nothing between the two.",
             sign=lambda seen: seen["jump"] >= 0.3,
-        ),
-        Mistake(
-            lambda z0, z1, t: z0 + t * z1,
-            "The walk does not end at z1. At t = 1 nothing of z0 may be left.",
-            sign=lambda seen: seen["ends off"] >= 0.2,
         ),
     ),
     otherwise="The ends are right, but somewhere on the way the latents are too short or too long. Look at the curve.",
@@ -567,7 +599,7 @@ SHORT = Exercise(
         Mistake(
             train.Recipe(lr_g=0.1, lr_d=0.1),
             "These steps are so large that the players overshoot. Try something between this and the lesson's recipe.",
-            sign=lambda seen: seen["G"] > 8e-3,
+            sign=lambda seen: seen["G"] > 5.5e-3,
         ),
         Mistake(
             train.Recipe(),
@@ -576,9 +608,8 @@ SHORT = Exercise(
             sign=lambda seen: seen["G"] < 3e-3,
         ),
     ),
-    otherwise="It does not get below the goal. Go back to the lesson's recipe and change one setting at a time: first "
-    "the "
-    "two learning rates.",
+    otherwise="Better than the lesson's recipe perhaps, but not below the goal. Look at the two rates again: how far "
+    "apart are they? Try D at about half of G's rate.",
     praise="A recipe belongs to a length of training: name it whenever you compare two.",
 )
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from gantutor import metrics, strokes
-from gantutor.checks.exercise import Exercise, Mistake, on
+from gantutor.checks.exercise import Exercise, Mistake, brief, on
 from gantutor.errors import BadInput
 
 
@@ -88,8 +88,24 @@ def scored(answer: object) -> dict[str, float]:
     table = answer if isinstance(answer, Tensor) else as_table(answer)
     if table.ndim != 2 or table.shape[1] != 10:
         raise BadInput(f"the table has shape {tuple(table.shape)}: give a row for each image, with ten probabilities.")
+    if (table < 0).any():
+        raise BadInput(f"the rows must be ≥ 0 and each add up to 1: one number is {brief(table.min())}.")
+    sums = table.double().sum(1)
+    if wrong := ((sums - 1).abs() > 1e-2).nonzero().flatten().tolist():
+        total = brief(sums[wrong[0]])
+        raise BadInput(f"the rows must be ≥ 0 and each add up to 1: table[{wrong[0]}] adds up to {total}.")
     score = metrics.inception_score(table)
     return {"score": score, "uneven": (table.double().mean(0) - 0.1).abs().max().item()}
+
+
+def told_score(table: object) -> str:
+    """The score of a table and its mean row, or what is wrong with it: for the sheet."""
+    try:
+        score = scored(table)["score"]
+    except BadInput as error:
+        return str(error)
+    mean = as_table(table).mean(0).tolist()
+    return f"inception score {score:.3f}\nthe mean row: {' '.join(f'{share:.2f}' for share in mean)}"
 
 
 def as_table(answer: object) -> Tensor:
@@ -172,7 +188,7 @@ SUPPORT = Exercise(
         "draws[:, None] == draws compares all with all: it finds each pair twice, and each draw with itself.",
     ),
     observe=on(
-        (torch.tensor([0, 1, 1, 2, 3, 3, 3]),),
+        (torch.tensor([0, 1, 1, 3, 3, 3]),),
         (torch.tensor([4, 8, 15, 16]),),
         (torch.randint(50, (60,), generator=fixed(0)),),
     ),
@@ -193,6 +209,10 @@ SUPPORT = Exercise(
         Mistake(
             lambda draws: torch.tensor(pairs(draws)) / (len(draws) - len(draws.unique())),
             "Right for twins, wrong for triplets: three equal draws are three pairs, and you count two.",
+        ),
+        Mistake(
+            lambda draws: 2 * pairs(draws) / ((ordered_twins(draws) - len(draws)) / 2),
+            "Twice too large: n(n − 1) counts each pair of draws in both orders.",
         ),
         Mistake(
             lambda draws: len(draws) ** 2 / ((ordered_twins(draws) - len(draws)) / 2),
@@ -268,7 +288,7 @@ def in_frame(images: Tensor) -> Tensor:
 KNOWN = in_frame(2 * torch.rand(4, 1, 4, 4, generator=fixed(3), dtype=torch.float64) - 1)
 NEW = in_frame(2 * torch.rand(1, 1, 4, 4, generator=fixed(4), dtype=torch.float64) - 1)
 MOVED = torch.cat([KNOWN[:1].roll((1, 1), (2, 3)), KNOWN[1:2].roll(1, 3), KNOWN[2:3].roll((-1, 1), (2, 3)),
-                   KNOWN[3:], KNOWN[1:2].roll(2, 3), NEW])  # fmt: skip
+                   KNOWN[:1].roll((-1, -1), (2, 3)), KNOWN[3:], KNOWN[1:2].roll(2, 3), NEW])  # fmt: skip
 
 
 def nearest_moved(fakes: Tensor, known: Tensor) -> Tensor:
@@ -303,7 +323,10 @@ MOVED_COPIES = Exercise(
     observe=on((MOVED, KNOWN), (NEW, KNOWN[:2])),
     right=nearest_moved,
     mistakes=(
-        Mistake(moving([(0, 0)]), "Only copies that did not move are found. Move the known images, then look again."),
+        Mistake(
+            moving([(0, 0)]),
+            "Only copies that did not move are found. Move the known images along their last two axes, (2, 3).",
+        ),
         Mistake(
             moving([move for move in ALL_MOVES if 0 in move]),
             "Up, down, left and right are there. A copy can also move down *and* to the right.",
@@ -311,6 +334,10 @@ MOVED_COPIES = Exercise(
         Mistake(
             moving([move for move in ALL_MOVES if -1 not in move]),
             "You move the images down and to the right only. Copies may go up and to the left as well.",
+        ),
+        Mistake(
+            moving([move for move in ALL_MOVES if 1 not in move]),
+            "You move up and to the left only. range(-1, 1) ends before 1.",
         ),
         Mistake(
             moving([move for move in ALL_MOVES if move != (0, 0)]),
@@ -332,7 +359,7 @@ ILLNESSES = {
     "E": "healthy",
     "F": "one style per class",
 }
-NARROWER = "few images", "a class missing", "blurred", "one style per class"
+NARROWER = "few images", "a class missing", "one style per class"
 IN_WARD, TRAINED_ON = 400, 1200
 
 
@@ -401,6 +428,11 @@ WARD = Exercise(
             sign=lambda seen: any(name == "healthy" for letter, name in seen.items() if ILLNESSES[letter] in NARROWER),
         ),
         Mistake(
+            exchanged("blurred", "healthy"),
+            "One that you call healthy makes worse images than real ones: look at precision and density.",
+            sign=taken_for("blurred", "healthy"),
+        ),
+        Mistake(
             exchanged("copies", "healthy"),
             "One that you call healthy has nearly everything as good as real images, and one number far too high. Most "
             "metrics like this illness.",
@@ -413,7 +445,8 @@ WARD = Exercise(
         ),
         Mistake(
             exchanged("a class missing", "one style per class"),
-            "Two patients have lost variety. Only for one of them does the histogram of the classes show it.",
+            "You have mixed up a lost class with a lost style. Only one of these two shows in the histogram of the "
+            "classes.",
             sign=lambda seen: (
                 taken_for("a class missing", "one style per class")(seen)
                 or taken_for("one style per class", "a class missing")(seen)

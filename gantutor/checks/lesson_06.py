@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gantutor import ensemble, losses, metrics, models, penalties, toy, train
-from gantutor.checks.exercise import Exercise, Mistake, array, blank, number, on
+from gantutor.checks.exercise import Exercise, Mistake, array, blank, number, on, same
 from gantutor.errors import BadInput
 
 
@@ -124,8 +124,13 @@ R1 = Exercise(
         Mistake(r1_with(size=lambda slope: slope.flatten(1).square().sum(1)), "Twice too large: R1 has a ½ in front."),
         Mistake(
             r1_with(size=lambda slope: slope.square().sum(1) / 2),
-            "Right for points. In an image the slope has channels, rows and columns, and all of them belong to its "
-            "length.",
+            "Right for points, not for images: which axes belong to one example?",
+            sign=lambda seen: same(seen[0], R1.expected()[0], R1.tolerance),
+        ),
+        Mistake(
+            r1_with(graph=False, size=lambda slope: slope.flatten(1).norm(dim=1) / 2),
+            "D learns nothing from it: the graph was not kept. And the value is not right yet.",
+            sign=lambda seen: any(part is not None and isinstance(part[1], str) for part in seen),
         ),
     ),
     otherwise="The value, or its slope in D's weights, is not that of R1. Try a D that is w·x: it gives ½‖w‖².",
@@ -162,17 +167,29 @@ def interleaved(h: Tensor, group: int) -> Tensor:
     return with_spread(h[order], group)[order.argsort()]
 
 
-def spread_seen(answer: Callable) -> tuple | None:
-    """What the layer gives, and whether its slope is finite for a group whose members are all the same."""
+def spread_seen(answer: Callable) -> dict[str, object] | None:
+    """What the layer gives, the slope of its last channel, and whether it is finite where all members are the same."""
     values = on((SHEETS, 4), (SHEETS, 2))(answer)
     if blank(values):
         return None
-    h = torch.ones(4, 3, 2, 2, requires_grad=True)
+    if any(not isinstance(out, Tensor) or out.shape != (8, 4, 2, 2) for out in values):
+        return {"shaped": False}
+    return {
+        "shaped": True,
+        "kept": all(same(out[:, :-1], SHEETS, 1e-4) for out in values),
+        "last": [out[:, -1] for out in values],
+        "slope": slope_of_last(answer, SHEETS),
+        "finite": bool(slope_of_last(answer, torch.ones(4, 3, 2, 2)).isfinite().all()),
+    }
+
+
+def slope_of_last(answer: Callable, h: Tensor) -> Tensor:
+    """The slope of the last channel in h (B, C, H, W), in groups of four; 0 where nothing flows."""
+    h = h.clone().requires_grad_()
     out = answer(h, 4)
     if not isinstance(out, Tensor) or not out.requires_grad:
         raise BadInput("give back a tensor that is computed from h: D learns through this layer.")
-    (slope,) = torch.autograd.grad(out.sum(), h)
-    return *values, bool(slope.isfinite().all())
+    return torch.autograd.grad(out[:, -1].sum(), h)[0]
 
 
 SPREAD = Exercise(
@@ -216,8 +233,24 @@ SPREAD = Exercise(
             spread_by(lambda part: (part.var(0, correction=0) + 1e-8).mean()),
             "That is the mean variance. Take the root of each before you average.",
         ),
+        Mistake(
+            spread_by(lambda part: std(part).mean().detach()),
+            "The values are right, but s is cut off from h: D and G cannot learn from it. Keep it a tensor; no "
+            "float(), item() or detach().",
+        ),
+        Mistake(
+            lambda h, group: with_spread(h, group)[:, -1:],
+            "The shape should be (B, C + 1, H, W), the last channel the same number for a whole group.",
+            sign=lambda seen: not seen["shaped"],
+        ),
+        Mistake(
+            lambda h, group: with_spread(h, group).roll(1, 1),
+            "The first C channels should be h as it was, and the new one comes behind them.",
+            sign=lambda seen: not seen["kept"],
+        ),
     ),
-    otherwise="Not that. The shape should be (B, C + 1, H, W), the last channel the same number for a whole group.",
+    otherwise="The shape is right, the number is not. First the deviation over the members, for each feature at each "
+    "place; then the mean of these.",
     praise="It is models.MinibatchStd, as it stands before the last layers of a convolutional D.",
 )
 
@@ -411,20 +444,21 @@ COVER = Exercise(
     accepts=lambda seen: seen["modes"] == len(RING) and seen["good"] >= GOOD,
     mistakes=(
         Mistake(
+            dataclasses.replace(QUICK, d_steps=5),
+            "The D steps go into pace or foresight, and few steps are left for G. A larger lr_d costs nothing.",
+            sign=lambda seen: price(seen["recipe"]) > 2,
+        ),
+        Mistake(
             SLOW,
             "D learns at less than half of G's rate: it comes too late. Section 7 has what makes up for it, but here "
             "the simplest is to let D keep pace.",
-            sign=lambda seen: seen["recipe"].lr_d < seen["recipe"].lr_g / 2,
+            sign=lambda seen: seen["recipe"].lr_d * seen["recipe"].d_steps < seen["recipe"].lr_g / 2,
         ),
         Mistake(
             dataclasses.replace(QUICK, betas=(0.5, 0.99)),
-            "Momentum is on, β₁ is above 0. In lesson 01 it threw the players outwards, and here it does so as well.",
+            "Momentum is still on (β₁ above 0). In lesson 01 it threw the players outwards: see what changes without "
+            "it. Or is D still too slow?",
             sign=lambda seen: seen["recipe"].betas[0] > 0,
-        ),
-        Mistake(
-            dataclasses.replace(QUICK, d_steps=5),
-            "D keeps pace, but the budget is gone before G has learned much: fewer D steps, or less looking ahead.",
-            sign=lambda seen: price(seen["recipe"]) > 2,
         ),
         Mistake(
             dataclasses.replace(QUICK, lr_g=3e-4, lr_d=3e-4),
