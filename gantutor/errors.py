@@ -14,6 +14,10 @@ class BadInput(GantutorError, ValueError):
     """A value, a file or a folder is not what was asked for."""
 
 
+class Damaged(BadInput):
+    """A file is not what was once written: cut short, or changed since."""
+
+
 class DataUnavailable(GantutorError):
     """A data set is not on this computer and could not be downloaded."""
 
@@ -24,6 +28,10 @@ class BadDataFolder(BadInput, DataUnavailable):
 
 class OutOfMemory(GantutorError):
     """The memory of the device did not suffice for a step."""
+
+
+class Diverged(GantutorError):
+    """NaN or infinity turned up in a training."""
 
 
 def reason(error: BaseException) -> str:

@@ -1,6 +1,10 @@
+import contextlib
 import dataclasses
+import io
 import os
 import pickle
+import random
+import zipfile
 
 import numpy as np
 import pytest
@@ -24,6 +28,24 @@ def trained(steps=4, recipe=RECIPE, data=POINTS):
         if step.index == steps:
             return run
     return run
+
+
+def rewrite(path, state):
+    """Put another state into a saved file, with a checksum that fits."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path.write_bytes(checkpoint.sealed(buffer.getvalue()))
+
+
+def parts(value, name="run"):
+    """Every tensor and plain value of a state, with its place: equal lists, equal states, bit for bit."""
+    if isinstance(value, dict):
+        return [part for key in value for part in parts(value[key], f"{name}.{key}")]
+    if isinstance(value, list | tuple):
+        return [part for i, each in enumerate(value) for part in parts(each, f"{name}[{i}]")]
+    if isinstance(value, torch.Tensor):
+        return [(name, value.dtype, tuple(value.shape), value.contiguous().numpy().tobytes())]
+    return [(name, value)]
 
 
 def test_a_loaded_run_goes_on_bit_for_bit(tmp_path):
@@ -96,8 +118,8 @@ def test_a_file_from_before_there_were_classes_is_loaded(tmp_path):
         assert config["classes"] == 0
         for new in {"classes", "label", "spectral"} & config.keys():
             del config[new]
-    del state["recipe"]["unroll"]
-    torch.save(state, path)
+    del state["recipe"]["unroll"], state["flags"], state["ensemble"]
+    torch.save(state | {"format": 1, "order": state["order"][0]}, path)  # and it had no checksum of the whole
     again = checkpoint.load(tmp_path, POINTS)
     for a, b in zip(run.steps(), again.steps(), strict=True):
         assert torch.equal(a.d_loss, b.d_loss)
@@ -109,7 +131,7 @@ def test_the_optimizers_of_another_device_lend_their_state_not_their_options(tmp
     state = torch.load(path, weights_only=True)
     for name in ("opt_g", "opt_d"):  # as a captured run on CUDA would have them, which Adam refuses on a CPU
         state[name]["param_groups"][0] |= {"lr": torch.tensor(9.0), "capturable": True, "betas": (0.5, 0.5)}
-    torch.save(state, path)
+    rewrite(path, state)
     again = checkpoint.load(tmp_path, POINTS)
     (group,) = again.opt_d.param_groups
     assert not group["capturable"]
@@ -182,7 +204,7 @@ def test_another_model_in_the_file_is_named(tmp_path):
     checkpoint.save(trained(), tmp_path)
     state = torch.load(tmp_path / checkpoint.FILE, weights_only=True)
     state["nets"]["G"]["config"]["hidden"] = [17]
-    torch.save(state, tmp_path / checkpoint.FILE)
+    rewrite(tmp_path / checkpoint.FILE, state)
     with pytest.raises(BadInput, match="weights of G .* do not fit MLPGenerator: size mismatch"):
         checkpoint.load_generator(tmp_path)
 
@@ -248,6 +270,13 @@ def test_a_flipped_byte_is_found_out(tmp_path):
         {"randomness": [torch.zeros(3)]},
         {"step": "x"},
         {"plan": 7},
+        {"plan": [1, 2, 3]},
+        {"order": []},
+        {"ensemble": True},
+        {"format": 99},
+        {"G": {}},
+        {"D": {"net.1.weight": torch.zeros(1)}},
+        {"opt_g": {"state": {0: {"step": "x"}}}},
         {"opt_d": {}},
         {"recipe": {"loss": "minimax"}},
         {"recipe": {"no such field": 1}},
@@ -255,7 +284,7 @@ def test_a_flipped_byte_is_found_out(tmp_path):
 )
 def test_a_well_formed_file_with_the_wrong_things_in_it_gives_one_sentence(tmp_path, change):
     path = checkpoint.save(trained(), tmp_path)
-    torch.save(torch.load(path, weights_only=True) | change, path)
+    rewrite(path, torch.load(path, weights_only=True) | change)
     with pytest.raises(BadInput) as caught:
         checkpoint.load(tmp_path, POINTS)
     assert "\n" not in str(caught.value)
@@ -263,8 +292,8 @@ def test_a_well_formed_file_with_the_wrong_things_in_it_gives_one_sentence(tmp_p
 
 def test_a_run_of_another_kind_of_device_is_loaded_and_trains_on(tmp_path):
     path = checkpoint.save(trained(), tmp_path)
-    elsewhere = {"device": "cuda", "order": torch.zeros(16, dtype=torch.uint8), "randomness": [torch.zeros(16)] * 2}
-    torch.save(torch.load(path, weights_only=True) | elsewhere, path)
+    elsewhere = {"device": "cuda", "order": [torch.zeros(16, dtype=torch.uint8)], "randomness": [torch.zeros(16)] * 2}
+    rewrite(path, torch.load(path, weights_only=True) | elsewhere)
     again = checkpoint.load(tmp_path, POINTS)
     assert [step.index for step in again.steps()] == [5, 6, 7, 8, 9, 10]
 
@@ -333,7 +362,7 @@ def test_means_in_the_memory_layout_of_another_device_go_to_their_weights(tmp_pa
                 if value.ndim == 4:
                     means[key] = value.to(memory_format=torch.channels_last)
                     turned += means[key].stride() != value.stride()
-    torch.save(state, path)
+    rewrite(path, state)
     assert turned > 0
     again = checkpoint.load(tmp_path, images)
     assert [s.g_loss.item() for s in again.steps(3)] == [s.g_loss.item() for s in run.steps(3)]
@@ -344,8 +373,8 @@ def test_a_mean_of_the_wrong_shape_is_damage(tmp_path):
     path = checkpoint.save(run, tmp_path)
     state = torch.load(path, weights_only=True)
     state["opt_g"]["state"][0]["exp_avg"] = torch.zeros(3)
-    torch.save(state, path)
-    with pytest.raises(BadInput, match="run.pt is damaged"):
+    rewrite(path, state)
+    with pytest.raises(BadInput, match="run.pt is damaged .*shape"):
         checkpoint.load(tmp_path, POINTS)
 
 
@@ -358,7 +387,169 @@ def test_an_unrolled_recipe_is_loaded_again_and_goes_on(tmp_path):
         assert torch.equal(a.g_loss, b.g_loss)
 
 
-def test_an_ensemble_is_refused(tmp_path):
-    nets = models.mlp(shape=(2,), latent_dim=3, g_hidden=(16,), d_hidden=(16,), output="linear")
-    with pytest.raises(BadInput, match="holds one run"):
-        checkpoint.save(ensemble.Ensemble([nets], POINTS, RECIPE, seeds=0), tmp_path)
+# --- ensembles -------------------------------------------------------------------------------------------------------
+
+
+def gathered(steps, recipe=RECIPE, **pair):
+    """An ensemble of three, of a training of eight steps broken off after some."""
+    sizes = {"shape": (2,), "latent_dim": 3, "g_hidden": (16,), "d_hidden": (16,), "output": "linear"}
+    pairs = [models.mlp(seed=s, **{**sizes, **pair}) for s in (0, 2, 4)]
+    run = ensemble.Ensemble(pairs, POINTS, recipe, seeds=[5, 6, 9], order_seeds=3)
+    for step in run.steps(8):
+        if step.index == steps:
+            break
+    return run
+
+
+@pytest.mark.parametrize("pair", [{}, {"batch_norm": False}, {"spectral": True}], ids=str)
+def test_a_loaded_ensemble_goes_on_bit_for_bit(tmp_path, pair):
+    unbroken, broken = gathered(8, **pair), gathered(3, **pair)
+    checkpoint.save(broken, tmp_path / "half")
+    again = checkpoint.load(tmp_path / "half", POINTS)
+    assert type(again) is ensemble.Ensemble
+    assert [step.index for step in again.steps()] == [4, 5, 6, 7, 8]
+    assert torch.equal(again.sample(7), unbroken.sample(7))
+    states = [checkpoint.read(checkpoint.save(run, tmp_path / "end").parent)[1] for run in (unbroken, again)]
+    assert parts(states[0]) == parts(states[1])
+    assert again.member(2)[0].config == unbroken.member(2)[0].config
+    assert parts(states[0]) != parts(checkpoint.read(checkpoint.save(gathered(7), tmp_path / "end").parent)[1])
+
+
+def test_of_an_ensemble_there_is_no_one_generator(tmp_path):
+    checkpoint.save(gathered(2), tmp_path)
+    with pytest.raises(BadInput, match="holds an ensemble: load it with checkpoint.load, and take one of its members"):
+        checkpoint.load_generator(tmp_path)
+    with pytest.raises(BadInput, match="holds an ensemble: leave out"):
+        checkpoint.load(tmp_path, POINTS, precision="bf16")
+
+
+def test_an_ensemble_of_other_nets_cannot_be_saved(tmp_path):
+    pairs = [(Own(), models.MLPDiscriminator((8,), (2,), seed=s)) for s in (0, 1)]
+    with pytest.raises(BadInput, match="an ensemble of Owns cannot be saved"):
+        checkpoint.save(ensemble.Ensemble(pairs, POINTS, RECIPE, seeds=0), tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+# --- broken and hostile files ----------------------------------------------------------------------------------------
+
+
+def outcome(folder) -> str:
+    """What becomes of the run in a folder: "sentence", or "loaded" with all that it holds."""
+    try:
+        return str(parts(checkpoint.read(folder)[1]))
+    except BadInput as error:
+        return "several lines" if "\n" in str(error) else "sentence"
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["format 2", "format 1"])
+def test_a_flipped_bit_anywhere_is_told_or_changes_nothing(tmp_path, old):
+    """In files of format 1 the directory of the archive has no checksum: there it is enough that no traceback comes."""
+    path = checkpoint.save(trained(), tmp_path)
+    if old:
+        state = torch.load(path, weights_only=True)
+        torch.save({**state, "format": 1, "order": state["order"][0]}, path)
+    raw, sound = path.read_bytes(), outcome(tmp_path)
+    assert sound != "sentence"
+    dice = random.Random(0)
+    places = dice.sample(range(len(raw)), 150) + list(range(len(raw) - 150, len(raw)))
+    told = 0
+    for place in places:
+        broken = bytearray(raw)
+        broken[place] ^= 1 << dice.randrange(8)
+        path.write_bytes(broken)
+        result = outcome(tmp_path)
+        told += result == "sentence"
+        assert old or result in ("sentence", sound), place
+    assert told > len(places) / 2
+
+
+def test_the_checksum_of_the_archive_alone_would_not_do(tmp_path):
+    """A flip in the archive's directory that its own checksums do not see, and ours does."""
+    path = checkpoint.save(trained(), tmp_path)
+    raw = path.read_bytes()
+    place = raw.rindex(b"byteorder")  # its name in the directory
+    broken = raw[:place] + b"x" + raw[place + 1 :]
+    path.write_bytes(broken)
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    assert any(name.endswith("xyteorder") for name in names)
+    with pytest.raises(BadInput, match="its SHA-256 is wrong"):
+        checkpoint.read(tmp_path)
+
+
+def test_a_file_cut_anywhere_is_told(tmp_path):
+    path = checkpoint.save(trained(), tmp_path)
+    raw = path.read_bytes()
+    for length in [*random.Random(1).sample(range(len(raw)), 100), *range(len(raw) - 80, len(raw))]:
+        path.write_bytes(raw[:length])
+        assert outcome(tmp_path) == "sentence", length
+
+
+def with_pickle(path, change):
+    """Write the file anew with another pickle in it, all checksums right: damage is no excuse."""
+    with zipfile.ZipFile(path) as archive:
+        contents = [(info.filename, archive.read(info)) for info in archive.infolist()]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in contents:
+            archive.writestr(name, change(content) if name.endswith("/data.pkl") else content)
+    path.write_bytes(checkpoint.sealed(buffer.getvalue()))
+
+
+def test_a_hostile_pickle_with_right_checksums_gives_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = checkpoint.save(trained(), tmp_path)
+    raw = path.read_bytes()
+    dice = random.Random(2)
+    changes = [lambda _, protocol=p: pickle.dumps(Hostile(), protocol) for p in (0, 2, 4)]
+    changes += [lambda content: b"cos\nsystem\n(S'echo owned > owned.txt'\ntR.", lambda content: b"", lambda _: b"N."]
+    changes += [lambda content: content[: dice.randrange(len(content))] for _ in range(30)]
+    for change in changes:
+        path.write_bytes(raw)
+        with_pickle(path, change)
+        assert outcome(tmp_path) == "sentence"
+    for _ in range(150):  # a changed byte may still make a pickle of plain values
+        path.write_bytes(raw)
+        place = dice.randrange(4000)
+        with_pickle(path, lambda content, at=place: content[:at] + bytes([dice.randrange(256)]) + content[at + 1 :])
+        with contextlib.suppress(BadInput):
+            checkpoint.load(tmp_path, POINTS)
+    assert not (tmp_path / "owned.txt").exists()
+
+
+def test_a_run_that_is_damaged_gives_way_to_the_one_before(tmp_path):
+    run = trained(3)
+    checkpoint.save(run, tmp_path)
+    next(run.steps())
+    path = checkpoint.save(run, tmp_path, keep_previous=True)
+    assert sorted(os.listdir(tmp_path)) == ["run.previous.pt", "run.pt"]
+    assert checkpoint.recover(tmp_path) == ""
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "the run before it has taken its place" in checkpoint.recover(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["run.damaged.pt", "run.pt"]
+    assert checkpoint.load(tmp_path, POINTS).step == 3
+    path.write_bytes(b"")
+    with pytest.raises(BadInput, match="damaged"):
+        checkpoint.recover(tmp_path)
+
+
+def test_where_only_the_run_before_is_left_it_is_the_run(tmp_path):
+    path = checkpoint.save(trained(3), tmp_path)
+    os.rename(path, path.with_name(checkpoint.PREVIOUS))
+    assert checkpoint.recover(tmp_path) == ""
+    assert checkpoint.load(tmp_path, POINTS).step == 3
+
+
+def test_flags_are_given_back(tmp_path):
+    checkpoint.save(trained(), tmp_path, flags={"model": "mlp", "seed": 3})
+    assert checkpoint.read(tmp_path)[1]["flags"] == {"model": "mlp", "seed": 3}
+
+
+def test_saving_leaves_no_trace_in_the_run(tmp_path):
+    quiet, saved = trained(1), trained(1)
+    for a, b in zip(quiet.steps(), saved.steps(), strict=True):
+        checkpoint.save(saved, tmp_path, keep_previous=True)
+        assert torch.equal(a.d_loss, b.d_loss)
+    paths = [checkpoint.save(run, tmp_path / name) for run, name in ((quiet, "quiet"), (saved, "saved"))]
+    states = [parts(checkpoint.read(path.parent)[1]) for path in paths]
+    assert states[0] == states[1]

@@ -43,3 +43,21 @@ def test_folders_made_for_a_file_that_was_not_written_are_removed(tmp_path, monk
 def test_an_input_that_is_missing_is_not_blamed_on_the_output(tmp_path):
     with pytest.raises(FileNotFoundError), files.replacing(tmp_path / "a.txt"):
         (tmp_path / "input.txt").read_text()
+
+
+def test_what_was_there_is_kept_if_asked_for(tmp_path):
+    path, previous = tmp_path / "a.txt", tmp_path / "old.txt"
+    for text in ("one", "two", "three"):
+        with files.replacing(path, previous) as temporary:
+            temporary.write_text(text)
+    assert (path.read_text(), previous.read_text()) == ("three", "two")
+    with pytest.raises(ZeroDivisionError), files.replacing(path, previous) as temporary:
+        temporary.write_text(str(1 / 0))
+    assert (path.read_text(), previous.read_text()) == ("three", "two")
+
+
+def test_sweeping_removes_what_a_killed_process_left_and_nothing_else(tmp_path):
+    for name in ("a.txt", ".a.txt.0badcafe.part", ".b.txt.0badcafe.part"):
+        (tmp_path / name).write_text("x")
+    files.sweep(tmp_path / "a.txt")
+    assert sorted(os.listdir(tmp_path)) == [".b.txt.0badcafe.part", "a.txt"]
