@@ -205,10 +205,14 @@ class Run:
     def _loop(self, plan: tuple[int, int] | None, seconds: float | None) -> Iterator[Step]:
         began = time.perf_counter()
         while (done := share(self.step, *plan) if plan else (time.perf_counter() - began) / seconds) < 1:
-            rate = decay(done, self.recipe.decay_from)
-            set_learning_rate(self.opt_g, self.recipe.lr_g * rate)
-            set_learning_rate(self.opt_d, self.recipe.lr_d * rate)
+            self.set_rates(done)
             yield self.take_step()
+
+    def set_rates(self, done: float) -> None:
+        """Give both optimizers the learning rates for when a share of the training is done, from 0 to 1."""
+        rate = decay(done, self.recipe.decay_from)
+        set_learning_rate(self.opt_g, self.recipe.lr_g * rate)
+        set_learning_rate(self.opt_d, self.recipe.lr_d * rate)
 
     def take_step(self) -> Step:
         """One turn of the game, and what it was like."""
