@@ -92,7 +92,7 @@ def load(
     if isinstance(data, Images) and state["data"] not in ("", data.name):
         raise BadInput(f"{path} was trained on {state['data']!r}, not on {data.name!r}: load that data set.")
     with _blaming(path):
-        seed = whole("step", state["step"])  # where the saved streams do not fit the device
+        seed = state["step"]  # where the saved streams do not fit the device
         if state["ensemble"]:
             if (G, D, precision, compile) != (None, None, "fp32", False):
                 raise BadInput("it holds an ensemble: leave out G, D, precision and compile.")
@@ -111,8 +111,7 @@ def load(
             for generator, saved in zip(run.generators(), state["order"], strict=True):
                 generator.set_state(saved)
             run.randomness.state = [torch.Generator(d).set_state(s).get_state() for d, s in _streams(run, state)]
-        run.plan = state["plan"] and _plan(state["plan"])
-        run.step = state["step"]
+        run.plan, run.step = state["plan"], state["step"]
     return run
 
 
@@ -148,7 +147,8 @@ def read(folder: str | PathLike) -> tuple[Path, dict[str, Any]]:
         raise _damaged(path, "the checksum of the whole is missing")
     if missing := (KEYS | LATER.keys()) - state.keys():
         raise _damaged(path, f"it lacks {', '.join(sorted(missing))}")
-    return path, state
+    with _blaming(path):
+        return path, {**state, "step": whole("step", state["step"]), "plan": _plan(state["plan"])}
 
 
 def find(folder: str | PathLike) -> Path | None:
@@ -277,7 +277,9 @@ def _lay_out(optimizer: torch.optim.Optimizer) -> None:
                 means[name] = torch.empty_like(weight).copy_(value.view(weight.shape))
 
 
-def _plan(plan: list[int]) -> tuple[int, int]:
+def _plan(plan: list[int] | None) -> tuple[int, int] | None:
+    if plan is None:
+        return None
     first, last = plan
     return whole("plan", first), whole("plan", last)
 

@@ -9,7 +9,6 @@ What a command imports, it imports when it runs, so that `gantutor --help` answe
 import argparse
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from gantutor import __version__, progress
-from gantutor.errors import BadInput, GantutorError, OutOfMemory, real, unknown, whole
+from gantutor.errors import BadInput, Diverged, GantutorError, OutOfMemory, real, unknown, whole
 
 MODELS = ("mlp", "dcgan", "cmlp", "cdcgan")  # functions of `models` that make the pair (G, D); with c, conditional
 MOST_IMAGES = 1_000_000  # in one file
@@ -91,20 +90,31 @@ def make_parser() -> Parser:
     command.add_argument("names", nargs="*", metavar="NAME", help="mnist, fashion-mnist; both if none is named")
 
     text = "train a GAN and save the run"
-    command = add("train", help=text, description=f"{capital(text)}. Ctrl-C ends early and saves what there is.")
+    command = add(
+        "train",
+        help=text,
+        description=f"{capital(text)}. Ctrl-C ends early and saves what there is. The last two saves are kept. "
+        "Whatever ended a training of --steps, the same command with --resume goes on with it, and its end is what it "
+        "would have been.",
+    )
     command.add_argument("model", metavar="MODEL", help=", ".join(MODELS))
-    command.add_argument("--data", metavar="NAME", default="mnist", help="strokes, mnist (default) or fashion-mnist")
+    command.add_argument("--data", metavar="NAME", help="strokes, mnist (default) or fashion-mnist")
     length = command.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, metavar="N", help="train for N steps")
     length.add_argument("--seconds", type=float, metavar="S", help="train for S seconds; loading does not count")
-    command.add_argument("--seed", type=seed, metavar="K", default=0, help="the same seed, the same run (default 0)")
+    command.add_argument("--seed", type=seed, metavar="K", help="the same seed, the same run (default 0)")
     command.add_argument("--batch-size", type=int, metavar="N", help="real images per step (default 64)")
     command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto (default) takes the best")
-    command.add_argument("--precision", default="fp32", help="fp32 (default), or bf16: 16-bit passes through the nets")
+    command.add_argument("--precision", help="fp32 (default), or bf16: 16-bit passes through the nets")
     command.add_argument("--compile", action="store_true", help="use torch.compile: the first steps take long")
     command.add_argument("--no-capture", action="store_const", const=False, dest="capture",
                          help="on CUDA, do not replay each step as one CUDA graph")  # fmt: skip
     command.add_argument("--out", metavar="DIR", type=Path, help="where the run is saved (default runs/MODEL-NAME)")
+    command.add_argument("--save-every", type=int, metavar="N",
+                         help="save after every N steps too; without it every two minutes and at the end")  # fmt: skip
+    command.add_argument("--resume", action="store_true",
+                         help="go on with the run in --out, to --steps in all (default: as many as it was for); where "
+                              "there is none, start. Flags left out are those of the run")  # fmt: skip
 
     text = "draw images from a saved run"
     command = add("sample", help=text, description=capital(text) + ", with its averaged generator.")
@@ -231,59 +241,134 @@ def fetch(args: argparse.Namespace) -> int:
 # --- train -----------------------------------------------------------------------------------------------------------
 
 
+FLAGS = {"model": None, "data": "mnist", "seed": 0, "batch_size": None, "precision": "fp32"}  # with their defaults
+"""They are saved with a run. One that is left out when it is resumed is what it was; another value is refused."""
+
+
 def train(args: argparse.Namespace) -> int:
     check_numbers(args)
     if args.model not in MODELS:
         raise unknown("model", args.model, MODELS)
-    out = args.out or Path("runs", f"{args.model}-{args.data}")
+    out = args.out or Path("runs", f"{args.model}-{args.data or FLAGS['data']}")
 
-    from gantutor import checkpoint, data
+    from gantutor import data, keeper
 
-    if args.data not in data.NAMES:
+    if args.data not in (None, *data.NAMES):
         raise unknown("data set", args.data, data.NAMES)
-    if os.path.exists(out / checkpoint.FILE):
-        raise BadInput(f"{out} already holds a run: choose another folder with --out, or delete that one.")
-    device = choose_device(args.device)
-    check_speed(args, device)
-    images = data.load(args.data, device=device)
-    run = make_run(args, images, device)
-    check_room(run, out)
-    how = [device, *["bf16"] * (args.precision == "bf16"), *["compiled"] * args.compile, *["CUDA graph"] * run.capture]
-    facts = f"{len(images):,} images, {', '.join(how)}"
-    note(f"Training {args.model} on {args.data} ({facts}). Ctrl-C ends early and saves.")
-    return learn(run, args.steps, args.seconds, out)
+    with keeper.held(out):
+        state = find_saved(args, out)
+        settle_flags(args, out, state["flags"] if state else {})
+        if args.steps is None and args.seconds is None:
+            raise BadInput(TOO_VAGUE)
+        if state and state["step"] >= args.steps:
+            print(f"The run in {out} is finished: it has {state['step']:,} steps, and {args.steps:,} were asked for.")
+            return 0
+        device = choose_device(args.device)
+        check_speed(args, device)
+        images = data.load(args.data, device=device)
+        run = go_on(args, images, device, out, state) if state else make_run(args, images, device)
+        keeper.check_room(run, out)
+        how = [device, *["bf16"] * (args.precision == "bf16"), *["compiled"] * args.compile,
+               *["CUDA graph"] * run.capture]  # fmt: skip
+        note(f"Training {args.model} on {args.data} ({len(images):,} images, {', '.join(how)}). "
+             "Ctrl-C ends early and saves.")  # fmt: skip
+        return learn(args, run, out)
 
 
-def learn(run, steps: int | None, seconds: float | None, out: Path) -> int:
-    """Train and save. A signal ends the training early, and so does a memory that runs out, which is an error."""
+def find_saved(args: argparse.Namespace, out: Path) -> dict | None:
+    """What the folder holds of the run that is to be resumed; None for a start from 0. Sets --steps if it was left out.
+
+    Raises:
+        BadInput: the folder holds a run, and --resume was not given; or it cannot be resumed.
+    """
     from gantutor import checkpoint
 
+    if checkpoint.find(out) is None:
+        return None
+    if not args.resume:
+        raise BadInput(f"{out} already holds a run: go on with it with --resume, or choose another folder with --out.")
+    if mended := checkpoint.recover(out):
+        note(mended)
+    path, state = checkpoint.read(out)
+    if not isinstance(state["flags"], dict) or state["flags"].keys() != FLAGS.keys():
+        raise BadInput(f"{path} was not saved by this version of gantutor train: go on with it in Python, with "
+                       "checkpoint.load.")  # fmt: skip
+    if args.steps is None and state["plan"]:
+        args.steps = state["plan"][1]
+    return state
+
+
+def settle_flags(args: argparse.Namespace, out: Path, saved: dict) -> None:
+    """Give each of `FLAGS` that was left out its saved value, or its default. Raises `BadInput` where one differs."""
+    for name, default in FLAGS.items():
+        given = getattr(args, name)
+        if given is None:
+            setattr(args, name, saved.get(name, default))
+        elif given != saved.get(name, given):
+            flag = "MODEL" if name == "model" else "--" + name.replace("_", "-")
+            raise BadInput(f"{flag} is {given}, but the run in {out} has {saved[name]!r}: it goes on with that alone.")
+
+
+def go_on(args: argparse.Namespace, images, device: str, out: Path, state: dict):
+    """The saved run, with the rest of --steps before it."""
+    from gantutor import checkpoint
+
+    run = checkpoint.load(out, images, device=device, precision=args.precision, compile=args.compile,
+                          capture=args.capture)  # fmt: skip
+    if run.plan is None or run.plan[1] != args.steps:
+        if run.plan:
+            note(f"It was planned for {run.plan[1]:,} steps: from here the learning rate follows the new total.")
+        run.plan = 0, args.steps
+    if state["device"] != run.device.type:
+        note(f"It was saved on {state['device']}: on {run.device.type} it goes on with other random numbers.")
+    note(f"Going on from step {run.step:,} of {args.steps:,}.")
+    return run
+
+
+def learn(args: argparse.Namespace, run, out: Path) -> int:
+    """Train and save. A signal ends the training early, and so does NaN or a lack of memory, which is an error."""
+    from gantutor import guard, keeper
+
+    flags = {**{name: getattr(args, name) for name in FLAGS}, "batch_size": run.recipe.batch_size}
     with stop_signals() as asked:
-        line = progress.Line(steps, seconds, run.recipe.batch_size)
+        line = progress.Line(args.steps, args.seconds, run.recipe.batch_size, before=run.step)
+        keep, watch = keeper.Keeper(run, out, flags, args.save_every, line.say), guard.Watch(run)
         try:
-            for step in run.steps(steps, seconds=seconds):
+            for step in watch.over(run.steps() if run.plan else run.steps(args.steps, seconds=args.seconds)):
                 line.show(step)
+                if keep.due():
+                    watch.look()
+                    keep.save()
                 if asked:
                     break
-        except OutOfMemory as error:
+            watch.look()
+        except (OutOfMemory, Diverged) as error:
             line.close()
-            kept = f" The {run.step:,} steps before are saved in {checkpoint.save(run, out)}." if run.step else ""
-            raise OutOfMemory(f"{error} The batch size is set with --batch-size.{kept}") from error
+            hint = " The batch size is set with --batch-size." if isinstance(error, OutOfMemory) else ""
+            kept = f" The first {steps:,} steps are saved in {keep.finish()}." if (steps := keep.newest()) else ""
+            raise type(error)(f"{error}{hint}{kept}") from error
         line.close()
-        path = checkpoint.save(run, out)
+        path = keep.finish()
         done = "Stopped early" if asked else "Done"
         print(f"{done}: {line.summary()}. The run is saved in {path}.")
+        if asked and args.steps:
+            print("Go on with it:  the same command with --resume")
         what = "--count 64" if run.labels is None else "--per-class 8"
         print(f"See what it draws:  {PROGRAM} sample {quoted(out)} {what} --out {quoted(out / 'images.png')}")
     return 0
 
 
+TOO_VAGUE = "say how long to train: --steps N or --seconds S."
+
+
 def check_numbers(args: argparse.Namespace) -> None:
-    if args.steps is None and args.seconds is None:
-        raise BadInput("say how long to train: --steps N or --seconds S.")
+    if args.steps is None and args.seconds is None and not args.resume:
+        raise BadInput(TOO_VAGUE)
     if args.seconds is not None:
         real("--seconds", args.seconds, above=0)
-    check_counts(args, "steps", "batch_size")
+        if args.resume:
+            raise BadInput("--seconds and --resume: a run goes on to a number of steps, give the total with --steps N.")
+    check_counts(args, "steps", "batch_size", "save_every")
 
 
 def check_counts(args: argparse.Namespace, *names: str) -> None:
@@ -341,26 +426,6 @@ def works(device: str) -> bool:
         return torch.ones(1, device=device).item() == 1
     except (RuntimeError, AssertionError):
         return False
-
-
-def check_room(run, out: Path) -> None:
-    """Save the untrained run next to where the trained one will lie, and remove it: better fail now than at the end."""
-    from gantutor import checkpoint
-
-    trial = out / f".trial-{os.getpid()}"
-    made = [folder for folder in (trial, out, *out.parents) if not os.path.exists(folder)]
-    try:
-        checkpoint.save(run, trial)
-    except BadInput as error:
-        reason = getattr(error.__cause__, "strerror", None) or error
-        raise BadInput(
-            f"--out {out}: no run can be saved there ({reason}). Choose another folder, or make room."
-        ) from error
-    finally:
-        shutil.rmtree(trial, ignore_errors=True)
-        for folder in made[1:]:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
 
 @contextlib.contextmanager

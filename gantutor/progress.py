@@ -9,10 +9,16 @@ class Line:
     """Step, speed, losses, time left: one line on stderr, rewritten in place on a terminal, now and then elsewhere.
 
     The losses are fetched from the device (`.item()`) only for a line that is printed.
+
+    Args:
+        steps: how many in all, or None.
+        seconds: how many in all, or None.
+        batch_size: of each step.
+        before: the steps of an earlier training that this one goes on with.
     """
 
-    def __init__(self, steps: int | None, seconds: float | None, batch_size: int):
-        self.steps, self.seconds, self.batch_size = steps, seconds, batch_size
+    def __init__(self, steps: int | None, seconds: float | None, batch_size: int, before: int = 0):
+        self.steps, self.seconds, self.batch_size, self.before = steps, seconds, batch_size, before
         self.terminal = sys.stderr.isatty()
         self.pause = 0.2 if self.terminal else 10.0  # seconds between lines
         self.began = self.printed = self.now = time.perf_counter()
@@ -30,6 +36,12 @@ class Line:
             line = "\r" + line[:room].ljust(room)
         print(line, end="" if self.terminal else "\n", file=sys.stderr, flush=True)
 
+    def say(self, text: str) -> None:
+        """Print a line of its own, which stays."""
+        if self.terminal and self.printed > self.began:
+            print(file=sys.stderr)
+        print(text, file=sys.stderr, flush=True)
+
     def close(self) -> None:
         if self.step is not None:
             self.step.d_loss.item()  # the device may still be at work: wait, then look at the clock
@@ -38,19 +50,26 @@ class Line:
             print(file=sys.stderr)
 
     def rate(self) -> float:
-        return self.step.index * self.batch_size / (self.now - self.began)
+        return self.taken() * self.batch_size / (self.now - self.began)
+
+    def taken(self) -> int:
+        return self.step.index - self.before
 
     def losses(self) -> str:
         return f"D {self.step.d_loss.item():.3f}  G {self.step.g_loss.item():.3f}"
 
     def left(self) -> float:
         elapsed = self.now - self.began
-        return elapsed * (self.steps / self.step.index - 1) if self.steps else max(self.seconds - elapsed, 0)
+        if not self.steps:
+            return max(self.seconds - elapsed, 0)
+        return elapsed * (self.steps - self.step.index) / self.taken()
 
     def summary(self) -> str:
         if self.step is None:
-            return "0 steps"
-        return f"{self.step.index:,} steps in {clock(self.now - self.began)}, {self.rate():,.0f} img/s, {self.losses()}"
+            return f"{self.before:,} steps"
+        last = f", the last {self.taken():,}" if self.before else ""
+        speed = f"{clock(self.now - self.began)}, {self.rate():,.0f} img/s"
+        return f"{self.step.index:,} steps{last} in {speed}, {self.losses()}"
 
 
 def clock(seconds: float) -> str:
