@@ -96,7 +96,7 @@ def load(
         if state["ensemble"]:
             if (G, D, precision, compile) != (None, None, "fp32", False):
                 raise BadInput("it holds an ensemble: leave out G, D, precision and compile.")
-            run = Ensemble(_pairs(state), data, _recipe(state), seeds=seed, device=device, capture=capture)
+            run = Ensemble(_pairs(path, state), data, _recipe(state), seeds=seed, device=device, capture=capture)
         else:
             G, D = _net(path, state, "G", G), _net(path, state, "D", D)
             run = Run(G, D, data, _recipe(state), seed=seed, device=device, precision=precision, compile=compile,
@@ -245,19 +245,29 @@ def _net(path: Path, state: dict, name: str, given: nn.Module | None) -> nn.Modu
     saved = state["nets"][name]
     if given is None and saved["class"] not in models.NETS:
         raise BadInput(f"{path} was trained with a net of your own, {saved['class']}: pass it in, as {name}=….")
-    return given if given is not None else models.NETS[saved["class"]](**saved["config"])
+    return given if given is not None else _made(path, name, saved["class"], saved["config"], state[name])
 
 
-def _pairs(state: dict) -> list[Pair]:
+def _pairs(path: Path, state: dict) -> list[Pair]:
     """The pairs of an ensemble, made again from their configs. They do not have the saved weights yet."""
-    made = [[models.NETS[saved["class"]](**config) for config in saved["config"]]
-            for saved in (state["nets"]["G"], state["nets"]["D"])]  # fmt: skip
+    made = []
+    for name in ("G", "D"):
+        saved, first = state["nets"][name], {key.removeprefix("net."): stack[0] for key, stack in state[name].items()}
+        made.append([_made(path, name, saved["class"], config, first) for config in saved["config"]])
     return list(zip(*made, strict=True))
 
 
-def _fill(path: Path, name: str, net: nn.Module, weights: dict[str, Tensor]) -> None:
+def _made(path: Path, name: str, kind: str, config: dict, weights: dict[str, Tensor]) -> nn.Module:
+    """A net of the package, once it is sure that the weights fit: a short file could ask for a net of any size."""
+    with torch.device("meta"):  # shapes without memory
+        shell = models.NETS[kind](**config)
+    _fill(path, name, shell, dict(weights), assign=True)  # a copy, for torch writes into it that they are assigned
+    return models.NETS[kind](**config)
+
+
+def _fill(path: Path, name: str, net: nn.Module, weights: dict[str, Tensor], assign: bool = False) -> None:
     try:
-        net.load_state_dict(weights)
+        net.load_state_dict(weights, assign=assign)
     except RuntimeError as error:
         detail = str(error).splitlines()[-1].strip()
         raise BadInput(f"the weights of {name} in {path} do not fit {type(net).__name__}: {detail}") from error

@@ -4,10 +4,12 @@ One NaN is in every weight of both nets a step or two later. So the watch keeps 
 something is wrong it goes back there, takes the same steps again, and looks after each.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from functools import partial
+from itertools import chain, islice
 
 import torch
 from torch import Tensor, nn
@@ -77,13 +79,15 @@ class Watch:
         run, last = self.run, self.run.step
         found, why = self.seen(), " It does not come back when these steps are taken again: something from outside?"
         self.sound.restore()
-        while run.step < last:
-            if run.plan:
-                run.set_rates(share(run.step, *run.plan))
-            step = run.take_step()
-            if facts := faults(run, step.d_loss, step.g_loss):
-                found, why = f"at step {step.index:,} {facts}", " Lower the learning rates, or look at the loss."
-                break
+        with outputs(run) as broken:
+            while run.step < last:
+                if run.plan:
+                    run.set_rates(share(run.step, *run.plan))
+                step = run.take_step()
+                if facts := [*broken[:1], *faults(run, step.d_loss, step.g_loss)]:
+                    found = f"at step {step.index:,} {' and '.join(facts)}"
+                    why = " Lower the learning rates, or look at the loss."
+                    break
         self.sound.restore()
         return Diverged(f"the training diverged: {found}.{why}")
 
@@ -91,8 +95,8 @@ class Watch:
         """What can be said without going back."""
         for index, d_loss, g_loss in self.losses:
             if not finite([d_loss, g_loss]):
-                return f"at step {index:,} {faults(self.run, d_loss, g_loss)}"
-        return f"by step {self.run.step:,} {faults(self.run)}"
+                return f"at step {index:,} {' and '.join(faults(self.run, d_loss, g_loss))}"
+        return f"by step {self.run.step:,} {' and '.join(faults(self.run))}"
 
 
 # --- what is looked at -----------------------------------------------------------------------------------------------
@@ -101,15 +105,18 @@ class Watch:
 def tensors(run: Run) -> Iterator[Tensor]:
     """All that has to be finite, but the losses."""
     for net, optimizer in ((run.D, run.opt_d), (run.G, run.opt_g)):
-        yield from (p for part in gradients(net, optimizer).values() for p in part)
+        yield from (t for part in gradients(net, optimizer).values() for t in part.values())
         yield from values(net).values()
     yield from values(run.G_average).values()
 
 
-def gradients(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, list[Tensor]]:
-    """By the names of the weights: the last gradient, and what Adam remembers of the ones before."""
-    remembered = ((name, p, optimizer.state.get(p, {}).get("exp_avg_sq")) for name, p in net.named_parameters())
-    return {name: [t for t in (p.grad, square) if t is not None] for name, p, square in remembered}
+def gradients(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
+    """By the names of the weights: the last gradient, and what Adam remembers of the ones before; each by its name."""
+    found = {}
+    for name, p in net.named_parameters():
+        part = {"gradient": p.grad, "mean squared gradient": optimizer.state.get(p, {}).get("exp_avg_sq")}
+        found[name] = {what: t for what, t in part.items() if t is not None}
+    return found
 
 
 def values(net: nn.Module) -> dict[str, Tensor]:
@@ -128,19 +135,43 @@ def finite(tensors: Iterable[Tensor]) -> bool:
 # --- what is wrong ---------------------------------------------------------------------------------------------------
 
 
-def faults(run: Run, d_loss: Tensor | None = None, g_loss: Tensor | None = None) -> str:
-    """What is not finite, in words; "" where all is. D comes first, for its step does; and of G only if D is sound."""
+@contextlib.contextmanager
+def outputs(run: Run) -> Iterator[list[str]]:
+    """Inside the block, what layers give that is not finite is written into the list, in words.
+
+    Ensembles, compiled nets and CUDA graphs do not go through their layers one by one: there the list stays empty.
+    """
+    found, handles = [], []
+    if type(run) is Run and not run.capture and run.pass_g is run.G:
+        for name, net in (("G", run.G), ("D", run.D)):
+            for place, part in net.named_modules():
+                if not list(part.children()):
+                    handles.append(part.register_forward_hook(partial(note, found, f"{name}'s {place}")))
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def note(found: list[str], where: str, part: nn.Module, inputs: tuple, output: Tensor) -> None:
+    if isinstance(output, Tensor) and not finite([output]):
+        found.append(f"{where} ({type(part).__name__}) gives {'NaN' if output.isnan().any() else 'infinity'}")
+
+
+def faults(run: Run, d_loss: Tensor | None = None, g_loss: Tensor | None = None) -> list[str]:
+    """What is not finite, in words. D comes first, for its step does; and of G only if D is sound."""
     for name, net, loss, optimizer in (("D", run.D, d_loss, run.opt_d), ("G", run.G, g_loss, run.opt_g)):
         found = [] if loss is None or finite([loss]) else [f"{name}'s loss is {kind(run, loss)}"]
-        slopes = [(weight, t) for weight, part in gradients(net, optimizer).items() for t in part if not finite([t])]
-        if slopes:  # they are computed from the last layer to the first: it is in the last that it began
-            found.append(f"the gradient of {name}'s {layer(net, slopes[-1][0])} is {kind(run, slopes[-1][1])}")
-        broken = [(weight, t) for weight, t in values(net).items() if not finite([t])]
-        if broken:
-            found.append(f"{name}'s {layer(net, broken[0][0])} is {kind(run, broken[0][1])}")
+        parts = reversed(gradients(net, optimizer).items())  # they come to be from the last layer to the first
+        slopes = ((f"the {what} of ", weight, t) for weight, part in parts for what, t in part.items())
+        weights = (("", weight, t) for weight, t in values(net).items())
+        for places in (slopes, weights):
+            broken = ((what, weight, t) for what, weight, t in places if not finite([t]))
+            found += [f"{what}{name}'s {layer(net, weight)} is {kind(run, t)}" for what, weight, t in islice(broken, 1)]
         if found:
-            return " and ".join(found)
-    return ""
+            return found
+    return []
 
 
 def layer(net: nn.Module, name: str) -> str:

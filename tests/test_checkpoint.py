@@ -517,6 +517,23 @@ def test_a_hostile_pickle_with_right_checksums_gives_a_sentence(tmp_path, monkey
     assert not (tmp_path / "owned.txt").exists()
 
 
+def test_a_net_too_large_for_its_weights_is_not_even_made(tmp_path, monkeypatch):
+    path = checkpoint.save(trained(), tmp_path)
+    state = torch.load(path, weights_only=True)
+    state["nets"]["G"]["config"]["hidden"] = [30_000, 30_000]  # 3.6 GB
+    rewrite(path, state)
+    made = models.MLPGenerator.__init__
+
+    def watched(self, *args, **kwargs):
+        assert torch.empty(0).device.type == "meta"
+        made(self, *args, **kwargs)
+
+    monkeypatch.setattr(models.MLPGenerator, "__init__", watched)
+    for read in (lambda: checkpoint.load(tmp_path, POINTS), lambda: checkpoint.load_generator(tmp_path)):
+        with pytest.raises(BadInput, match="weights of G .* do not fit MLPGenerator: size mismatch"):
+            read()
+
+
 def test_a_run_that_is_damaged_gives_way_to_the_one_before(tmp_path):
     run = trained(3)
     checkpoint.save(run, tmp_path)
