@@ -189,3 +189,21 @@ def test_every_is_a_number_of_steps():
     run = Run(*models.mlp(**SIZES), POINTS, RECIPE)
     with pytest.raises(BadInput, match="every is 0"):
         next(guard.watched(run, run.steps(1), every=0))
+
+
+def test_the_steps_that_are_taken_again_are_the_same_steps():
+    """With learning rates that fall from the first step on."""
+    run, seen = Run(*models.mlp(**SIZES), POINTS, Recipe(batch_size=8, decay_from=0.0)), []
+
+    def take_step():
+        step = Run.take_step(run)
+        seen.append((step.index, step.d_loss.item(), step.g_loss.item()))
+        if len(seen) == 9:  # the first time, and not the second
+            run.D.net[1].weight.data[0].fill_(float("nan"))
+        return step
+
+    run.take_step = take_step
+    with pytest.raises(Diverged, match="by step 9"):
+        take(run, 20, every=9)
+    assert len(seen) == 18
+    assert seen[:9] == seen[9:]
