@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,9 @@ def drawn() -> data.Images:
 
 @pytest.fixture
 def few(drawn, monkeypatch, tmp_path) -> data.Images:
-    """200 images instead of 60,000, and an empty folder to work in."""
+    """200 images instead of 60,000, small nets, and an empty folder to work in."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(models, "mlp", partial(models.mlp, g_hidden=(32,), d_hidden=(32,)))
     monkeypatch.setattr(data, "load", lambda *args, **kwargs: drawn)
     return drawn
 
