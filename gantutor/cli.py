@@ -241,6 +241,7 @@ def fetch(args: argparse.Namespace) -> int:
 # --- train -----------------------------------------------------------------------------------------------------------
 
 
+TOO_VAGUE = "say how long to train: --steps N or --seconds S."
 FLAGS = {"model": None, "data": "mnist", "seed": 0, "batch_size": None, "precision": "fp32"}  # with their defaults
 """They are saved with a run. One that is left out when it is resumed is what it was; another value is refused."""
 
@@ -345,20 +346,16 @@ def learn(args: argparse.Namespace, run, out: Path) -> int:
         except (OutOfMemory, Diverged) as error:
             line.close()
             hint = " The batch size is set with --batch-size." if isinstance(error, OutOfMemory) else ""
-            kept = f" The first {steps:,} steps are saved in {keep.finish()}." if (steps := keep.newest()) else ""
-            raise type(error)(f"{error}{hint}{kept}") from error
+            raise type(error)(f"{error}{hint}{keep.rescue()}") from error
         line.close()
         path = keep.finish()
-        done = "Stopped early" if asked else "Done"
-        print(f"{done}: {line.summary()}. The run is saved in {path}.")
-        if asked and args.steps:
-            print("Go on with it:  the same command with --resume")
-        what = "--count 64" if run.labels is None else "--per-class 8"
-        print(f"See what it draws:  {PROGRAM} sample {quoted(out)} {what} --out {quoted(out / 'images.png')}")
+    done = "Stopped early" if asked else "Done"
+    print(f"{done}: {line.summary()}. The run is saved in {path}.")
+    if asked and args.steps:
+        print("Go on with it:  the same command with --resume")
+    what = "--count 64" if run.labels is None else "--per-class 8"
+    print(f"See what it draws:  {PROGRAM} sample {quoted(out)} {what} --out {quoted(out / 'images.png')}")
     return 0
-
-
-TOO_VAGUE = "say how long to train: --steps N or --seconds S."
 
 
 def check_numbers(args: argparse.Namespace) -> None:

@@ -72,9 +72,18 @@ class Keeper:
         self.saved = self.run.step
         return path
 
-    def newest(self) -> int:
-        """The step that `finish` leaves saved: a run that diverged was put back, and what is saved may be later."""
-        return max(self.saved, self.run.step)
+    def rescue(self) -> str:
+        """After an error: save what there is, and say in words what is saved; "" where there is nothing yet.
+
+        A run that diverged was put back, so what is saved may be later than what it is at.
+        """
+        if not max(self.saved, self.run.step):
+            return ""
+        try:
+            path = self.finish()
+        except BadInput as error:
+            return f" {error}"
+        return f" The first {self.saved:,} steps are saved in {path}."
 
     def finish(self) -> Path:
         """Save for the last time, unless that step or a later one is saved already. Returns the path.
@@ -83,17 +92,14 @@ class Keeper:
             BadInput: it cannot be saved in its folder. The error names the other place where it is saved.
         """
         path = self.folder / checkpoint.FILE
-        if self.saved >= self.run.step and path.is_file():
-            return path
         try:
-            return self.write()
+            return path if self.saved >= self.run.step and path.is_file() else self.write()
         except (BadInput, OSError) as error:
             why = reason(error)
-        spare = Path(tempfile.mkdtemp(prefix="gantutor-"))
         try:
-            path = checkpoint.save(self.run, spare, flags=self.flags)
+            path = checkpoint.save(self.run, tempfile.mkdtemp(prefix="gantutor-"), flags=self.flags)
         except (BadInput, OSError) as error:
-            raise BadInput(f"{why}. Nor can the run be saved in {spare}: {reason(error)}. It is lost.") from error
+            raise BadInput(f"{why}. Nor can it be saved in a temporary folder: {reason(error)}. It is lost.") from error
         raise BadInput(f"{why}. The run is saved in {path} instead: move it.")
 
 

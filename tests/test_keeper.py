@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gantutor import checkpoint, cli, data, files, keeper, models, strokes
+from gantutor import checkpoint, cli, data, files, guard, keeper, models, strokes
 from gantutor.errors import BadInput
 from gantutor.train import Run
 
@@ -293,6 +293,22 @@ def test_a_training_that_diverges_stops_and_keeps_the_last_sound_save(few, monke
     assert_same(checkpoint.load("here", few), unbroken(few, 30, of=60))
     assert train("60 --resume") == 0  # the cause is gone
     assert_same(checkpoint.load("here", few), unbroken(few, 60))
+
+
+def test_a_training_that_diverges_on_a_full_disk_tells_both(few, monkeypatch, tmp_path, capsys):
+    def poison(run):
+        run.G.net[0].weight.data[0, 0] = float("nan")
+        monkeypatch.setattr(files.os, "fsync", full)
+
+    monkeypatch.setattr(guard, "PAUSE", 0.0)
+    monkeypatch.setattr(guard, "SHARE", float("inf"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    at_step(monkeypatch, 138, poison, "turn")
+    assert train("200") == 2
+    sentence = capsys.readouterr().err.splitlines()[-1]
+    assert "diverged: at step 138" in sentence
+    assert "No space left on device" in sentence
+    assert "It is lost" in sentence
 
 
 def test_a_broken_state_is_not_saved_though_nobody_has_looked_at_it_yet(few, monkeypatch, capsys):
