@@ -26,6 +26,7 @@ if METHOD == "forkserver":
     SLOW_IMPORTS = "pytest", "torch._dynamo", "gantutor.keeper", "gantutor.guard"  # once for all processes
     CONTEXT.set_forkserver_preload([*SLOW_IMPORTS])
 
+TOO_LONG = (pytest.mark.slow, pytest.mark.hours)  # for every change
 SMALL = {
     "mlp": partial(models.mlp, g_hidden=(32,), d_hidden=(32,)),
     "dcgan": partial(models.dcgan, g_width=2, d_width=2, hidden=8),
@@ -165,9 +166,9 @@ POINTS = [("write", 3), ("fsync", 3), ("replace", 3)]
         ("mlp --steps 240", 3),
         ("cmlp --steps 90 --batch-size 16", 1),
         pytest.param("mlp --steps 900", 20, marks=pytest.mark.slow),
-        pytest.param("cmlp --steps 900 --seed 4", 20, marks=pytest.mark.slow),
-        pytest.param("cdcgan --steps 600 --batch-size 16", 20, marks=pytest.mark.slow),
-        pytest.param("mlp --steps 600 --precision bf16", 20, marks=pytest.mark.slow),
+        pytest.param("cmlp --steps 900 --seed 4", 20, marks=TOO_LONG),
+        pytest.param("cdcgan --steps 600 --batch-size 16", 20, marks=TOO_LONG),
+        pytest.param("mlp --steps 600 --precision bf16", 20, marks=TOO_LONG),
     ],
 )
 def test_killed_and_resumed_it_ends_where_it_would_have_ended(tmp_path, options, kills):
@@ -188,7 +189,7 @@ def test_killed_and_resumed_it_ends_where_it_would_have_ended(tmp_path, options,
     assert_same_end(tmp_path)
 
 
-@pytest.mark.parametrize(("steps", "kills"), [(60, 1), pytest.param(700, 20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("steps", "kills"), [(60, 1), pytest.param(700, 20, marks=TOO_LONG)])
 def test_a_killed_ensemble_ends_where_it_would_have_ended(tmp_path, steps, kills):
     dice = random.Random(steps)
     finish(run_ensemble, tmp_path, "whole", steps, None)
