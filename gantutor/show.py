@@ -20,7 +20,7 @@ import torch
 from matplotlib import figure
 from torch import Tensor, nn
 
-from gantutor import train
+from gantutor import errors, train
 from gantutor.errors import BadInput
 
 if TYPE_CHECKING:
@@ -124,9 +124,11 @@ def game(real: Tensor | None, fake: Tensor | None, belief: np.ndarray | None = N
             out.
         limit: the picture shows [-limit, limit] on both axes.
         size: width and height in pixels.
+    Raises `BadInput` for a limit of 0 or less, and where not as many arrows end as begin.
     """
     from PIL import Image, ImageDraw
 
+    limit = errors.real("limit", limit, above=0)
     image = Image.new("RGB", (2 * size, 2 * size), "white")  # drawn twice as large, then reduced: smooth edges
     if belief is not None:
         image = Image.fromarray(heat(belief)).resize(image.size, Image.Resampling.BILINEAR)
@@ -140,6 +142,8 @@ def game(real: Tensor | None, fake: Tensor | None, belief: np.ndarray | None = N
             draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour, outline="white")
     if moves is not None:
         begin, end = (_numbers("the moves", part) for part in moves)
+        if begin.shape != end.shape:
+            raise BadInput(f"the moves begin at {begin.shape} and end at {end.shape}: give (A, 2) twice.")
         sound = np.isfinite(begin).all(1) & np.isfinite(end).all(1)
         arrows = zip(pixels(begin[sound]), pixels(end[sound]), strict=True) if sound.any() else ()
         for start, stop in arrows:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import shades
 import torch
+from ipywidgets.widgets import widget
 from PIL import Image
 
 from gantutor import live, losses, metrics, models, nearest, show, train
@@ -39,7 +40,7 @@ def test_a_panel_leaves_its_picture_beside_the_widget():
 
 def test_a_click_on_the_pad_tells_where():
     seen = []
-    pad = live.Pad(100, 5, lambda x, y: seen.append((x, y)))
+    pad = live.Pad(100, 50, 5, lambda x, y: seen.append((x, y)))
     assert len(pad.buttons.children) == 25
     pad.buttons.children[0].click()  # top left
     pad.buttons.children[12].click()  # the middle
@@ -50,6 +51,34 @@ def test_a_click_on_the_pad_tells_where():
         pad.press(*place)
     np.testing.assert_allclose(seen, [(-0.8, 0.8), (0, 0), (0.4, -0.8), (0.8, 0.8)], atol=1e-12)
     assert len({cell.layout for cell in pad.buttons.children} | {cell.style for cell in pad.buttons.children}) == 2
+
+
+def test_a_pad_may_be_wider_than_high():
+    pad = live.Pad(100, 50, 5, lambda x, y: None)
+    for part in (pad, pad.picture, pad.buttons):
+        assert (part.layout.width, part.layout.height) == ("100px", "50px")
+    assert pad.buttons.layout.grid_template_columns == "repeat(5, 20.000000px)"
+    assert pad.buttons.layout.grid_template_rows == "repeat(5, 10.000000px)"
+
+
+def test_a_closed_panel_leaves_no_widget_behind():
+    blank = Image.new("L", (8, 8))
+    finding = Finding("blurred", "mild", (Evidence("sharpness", 0.5, "1"),))
+    learners = live.lab("ring")
+    before = set(widget._instances)
+    for make in (
+        lambda: live.lab("ring"),
+        lambda: live.latent(small(classes=3), nearest=torch.zeros(9, 1, 8, 8)),
+        lambda: live.explore(lambda **k: blank, n=(0, 9, 1, 3), kind=["a", "b"], size=[1, 2], on=True),
+        lambda: live.spot("", blank, ["a", "b"], "a", ""),
+        lambda: live.findings(Diagnosis((finding,), "digits", "a judge")),
+    ):
+        panel = make()
+        assert len(set(widget._instances) - before) > 5
+        panel.close()
+        assert set(widget._instances) == before
+    learners.g_step()  # closed nothing of the learner's
+    assert learners.comm is not None
 
 
 # --- what plays by itself --------------------------------------------------------------------------------------------
@@ -130,6 +159,72 @@ def test_what_another_thread_asks_for_is_done_on_the_loop():
     asyncio.run(scene())
 
 
+def test_what_waits_on_the_loop_is_not_asked_for_twice():
+    async def scene():
+        home, done = parts.Home(), []
+        ask = threading.Thread(
+            target=lambda: [home.do(done.clear), home.do(done.clear), home.do(lambda: done.append(1))]
+        )
+        ask.start()
+        ask.join()
+        assert len(home.waiting) == 2
+        await asyncio.sleep(0.01)
+        assert (done, home.waiting) == ([1], set())
+
+    asyncio.run(scene())
+
+
+def test_a_slider_moved_on_another_thread_draws_once_and_on_the_loop():
+    async def scene():
+        drawn = []
+
+        def draw(n):
+            drawn.append((n, threading.get_ident()))
+            return Image.new("L", (8, 8), n)
+
+        box = live.explore(draw, n=(0, 99, 1, 0))
+        latent = live.latent(small())
+        latent_map = latent.map_without_mark
+        drawn.clear()
+
+        def drag():
+            for n in range(1, 20):
+                box.controls["n"].value = n
+                latent.controls["way"].value = n / 20
+
+        dragging = threading.Thread(target=drag)
+        dragging.start()
+        dragging.join()
+        assert drawn == []
+        assert latent.map_without_mark is latent_map
+        await asyncio.sleep(0.5)
+        assert drawn == [(19, threading.get_ident())]
+        torch.testing.assert_close(latent.z, explorer.between(latent.G, 0, 1, torch.tensor([0.95]))[0])
+
+    asyncio.run(asyncio.wait_for(scene(), 30))
+
+
+def test_a_watched_training_pauses_what_plays_and_the_laboratory_takes_its_own_rates(capsys):
+    async def scene():
+        lab = live.lab("ring")
+        lab.buttons["Play"].click()
+        await asyncio.sleep(0.05)
+        assert lab.player.on
+        before = lab.run.step
+        await live.train(lab.run, 30)
+        assert not lab.player.on
+        assert lab.run.step == before + 30
+        return lab
+
+    lab = asyncio.run(asyncio.wait_for(scene(), 30))
+    assert lab.run.opt_g.param_groups[0]["lr"] < 1e-3  # fell
+    for act in (lab.d_step, lab.g_step, lambda: lab.play_for(2)):
+        lab.run.set_rates(0.9)
+        act()
+        for optimizer, lr in ((lab.run.opt_g, train.PLANE.lr_g), (lab.run.opt_d, train.PLANE.lr_d)):
+            assert optimizer.param_groups[0]["lr"] == lr
+
+
 def test_a_turn_that_fails_ends_the_playing_and_says_why():
     async def scene():
         game = Game()
@@ -149,7 +244,13 @@ def test_a_turn_that_fails_ends_the_playing_and_says_why():
 def test_playing_takes_a_loop():
     game = Game()
     game.player.toggle()
-    assert (game.player.on, game.told) == (False, ["Playing takes a running notebook; in plain Python call play_for."])
+    assert (game.player.on, game.told) == (False, ["This takes a running notebook."])
+    lab = live.lab("ring")
+    lab.buttons["Play"].click()
+    assert lab.message.value == "This takes a running notebook. In plain Python call play_for."
+    box = live.latent(small())
+    box.walk.click()
+    assert box.message.value == "This takes a running notebook."
 
 
 # --- sliders ---------------------------------------------------------------------------------------------------------
@@ -185,6 +286,21 @@ def test_explore_explains_a_value_that_cannot_be_drawn_and_recovers():
     box.controls["n"].value = 4
     assert box.message.value == ""
     assert box.picture.value != before
+
+
+def test_any_error_while_redrawing_is_said():
+    def draw(n):
+        return Image.new("L", (8, 8), 100 // n)
+
+    box = live.explore(draw, n=(0, 5, 1, 2))
+    before = box.picture.value
+    box.controls["n"].value = 0
+    assert box.message.value.startswith("ZeroDivisionError: ")
+    assert box.picture.value == before
+    box.controls["n"].value = 4
+    assert box.message.value == ""
+    with pytest.raises(ZeroDivisionError):  # at once, where somebody reads it
+        live.explore(draw, n=(0, 5, 1, 0))
 
 
 @pytest.mark.parametrize("spec", [(0, 1), (0, 1, 0.1, 7), "text", [], 3, (0.0, 1.0, 0.0, 0.5)])
@@ -350,6 +466,89 @@ def test_the_latent_explorer_refuses_what_is_no_image():
         live.latent(small(), nearest=torch.zeros(3, 1, 9, 9))
 
 
+def test_the_latent_explorer_wants_two_directions_and_leaves_nothing_where_it_has_not():
+    before = set(widget._instances)
+    narrow = models.mlp((1, 8, 8), latent_dim=1, g_hidden=(16,), d_hidden=(16,))[0]
+    nameless = torch.nn.Linear(2, 64)
+    for G in (narrow, nameless):
+        with pytest.raises(BadInput, match="^G has no latent_dim of 2 or more: there is no direction to turn to.$"):
+            live.latent(G)
+    with pytest.raises(BadInput):
+        live.latent(models.plane()[0])
+    assert set(widget._instances) == before
+
+
+def test_the_latent_explorer_says_an_error_and_draws_anew_when_it_is_over(monkeypatch):
+    box = live.latent(small())
+    first = box.map_without_mark.tobytes()
+
+    def fail():
+        raise RuntimeError("no memory.\nlong tale")
+
+    monkeypatch.setattr(box, "draw_map", fail)
+    box.controls["way"].value = 0.5
+    assert box.message.value == "RuntimeError: no memory."
+    box.pad.press(0.5, 0.5)
+    assert box.message.value == "RuntimeError: no memory."
+    monkeypatch.undo()
+    box.home.click()
+    assert box.message.value == ""
+    assert box.map_without_mark.tobytes() != first
+    box.controls["way"].value = 0.0
+    assert box.map_without_mark.tobytes() == first
+
+
+def test_the_map_follows_a_run_that_learns_on():
+    G, D = models.mlp((1, 8, 8), g_hidden=(16,), d_hidden=(16,))
+    run = train.Run(G, D, torch.rand(100, 1, 8, 8) * 2 - 1)
+    box = live.latent(run)
+    before = box.map_without_mark
+    box.controls["direction_1"].value = 0.5
+    assert box.map_without_mark is before  # kept while it holds
+    for _ in run.steps(30):
+        pass
+    box.controls["direction_1"].value = 0.0
+    z, axes = box.frame
+    middle = explorer.turned(z, axes, torch.zeros(1, 4))
+    expected = np.asarray(show.grid(explorer.drawn(run.G_average, middle, None), scale=3, gap=0)).astype(int)
+    shown = np.asarray(box.map_without_mark)[4 * 25 + 1 : 5 * 25, 4 * 25 + 1 : 5 * 25].astype(int)
+    assert np.abs(shown - expected).max() <= 1
+    assert box.map_without_mark.tobytes() != before.tobytes()
+
+
+def test_the_latent_explorer_shows_a_generator_that_diverged():
+    G = small()
+    box = live.latent(G)
+    with torch.no_grad():
+        next(G.parameters()).fill_(float("nan"))
+    box.controls["way"].value = 0.5
+    assert box.message.value == ""
+    assert abs(opened(box.picture.value).getpixel((9, 9)) - 128) <= 1
+    live.latent(G)
+
+
+def test_images_that_are_not_square_have_a_map_of_their_shape():
+    G = models.mlp((1, 8, 14), latent_dim=6, g_hidden=(16,), d_hidden=(16,))[0]
+    box = live.latent(G)
+    assert box.zoom == 2
+    width, height = 9 * 29 + 1, 9 * 17 + 1
+    assert box.map.size == (width, height)
+    assert (box.pad.layout.width, box.pad.layout.height) == (f"{width}px", f"{height}px")
+    box.controls["direction_1"].value, box.controls["direction_2"].value = 0.75, -0.75  # right of and below the middle
+    orange = np.argwhere((np.asarray(box.map) == (213, 94, 0)).all(2))
+    np.testing.assert_allclose(orange.mean(0), (0.75 * height, 0.75 * width), atol=2)
+    np.testing.assert_allclose(np.ptp(orange, axis=0), (height / 9, width / 9), atol=2)
+
+
+def test_large_images_are_reduced_on_the_map():
+    G = models.mlp((1, 56, 28), latent_dim=6, g_hidden=(16,), d_hidden=(16,))[0]
+    box = live.latent(G)
+    assert box.map.size == (9 * 15 + 1, 9 * 29 + 1)
+    middle = np.asarray(box.map_without_mark)[4 * 29 + 1 : 5 * 29, 4 * 15 + 1 : 5 * 15].astype(float)
+    image = explorer.drawn(G, box.z[None], None)[0, 0].reshape(28, 2, 14, 2).mean((1, 3))
+    np.testing.assert_allclose(middle, (image + 1) * 127.5, atol=1)
+
+
 def test_the_random_walk_goes_from_seed_to_seed_without_a_jump():
     box = live.latent(small())
     seeds, places = [], [box.z]
@@ -479,6 +678,8 @@ def test_a_d_step_moves_only_d_and_a_g_step_only_g():
         lab.buttons[name].click()
         assert not torch.equal(weights(getattr(lab.run, moved)), before[moved])
         assert torch.equal(weights(getattr(lab.run, still)), before[still])
+        expected = before["G"].lerp(weights(lab.run.G), 0.9)  # at step 0 the average follows by 1 - 1/10
+        torch.testing.assert_close(weights(lab.run.G_average), expected)
         assert lab.picture.value == lab.pad.picture.value != picture
     assert lab.readout["step"] == 1
     before, after = lab.moves
@@ -534,7 +735,7 @@ def test_a_click_draws_a_mode_and_the_game_goes_on():
         lab.play_for(1)
     lab.pad.press(0.5, -0.5)
     assert lab.message.value == ""
-    torch.testing.assert_close(lab.mixture.means, torch.tensor([[0.55, -0.45]]) * 2.5)
+    torch.testing.assert_close(lab.mixture.means, torch.tensor([[0.5, -0.5]]) * 2.5)
     run = lab.run
     lab.play_for(5)
     lab.pad.press(-0.5, 0.5)
@@ -556,6 +757,65 @@ def test_modes_are_added_from_code_and_only_where_they_are_asked_for():
         lab.add(3, 0)
     with pytest.raises(BadInput, match="did you mean 'ring'"):
         live.lab("rng")
+
+
+def test_a_mode_added_to_other_data_begins_anew_and_one_to_drawn_data_does_not():
+    lab = live.lab("ring")
+    lab.play_for(3)
+    lab.add(1, 2)
+    assert (lab.run.step, len(lab.mixture)) == (0, 1)
+    lab.play_for(2)
+    lab.add(-1, 2)
+    assert (lab.run.step, len(lab.mixture)) == (2, 2)
+
+
+def test_the_line_below_says_what_to_do_next(monkeypatch):
+    lab = live.lab("ring")
+    assert "Arrows" not in lab.text.value
+    lab.pad.press(0, 0)
+    lab.controls["data"].value = "drawn"
+    assert lab.message.value == "Click on the picture to draw a mode."
+    lab.controls["momentum"].value = 0.3
+    assert lab.message.value == "Click on the picture to draw a mode."
+    lab.pad.press(0, 0)
+    assert lab.message.value == ""
+    lab.buttons["G step"].click()
+    assert "Arrows: G's last step, " in lab.text.value
+
+    def fail(*args):
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(lab.run, "g_step", fail)
+    lab.buttons["G step"].click()
+    assert lab.message.value == "RuntimeError: out of luck."
+
+
+def test_the_surface_of_a_loss_without_a_zero_is_centred():
+    lab = live.lab("ring")
+    with torch.no_grad():
+        list(lab.D.parameters())[-1].add_(5)  # the bias of the logit
+    assert lab.judged() is lab.D
+    lab.controls["loss"].value = "wasserstein"
+    centred, (real, fake) = lab.judged(), (lab.run.examples[:500], lab.fakes(500))
+    assert (lab.D(real).mean() + lab.D(fake).mean()).item() > 8
+    assert (centred(real).mean() + centred(fake).mean()).item() == pytest.approx(0, abs=1e-4)
+    torch.testing.assert_close(centred(real) - centred(real)[0], lab.D(real) - lab.D(real)[0])
+
+
+def test_the_data_is_blue_and_the_generator_orange(monkeypatch):
+    lab = live.lab("ring")
+    lab.run.examples = torch.tensor([[2.0, 2.0]]).expand(600, 2)
+    monkeypatch.setattr(lab, "fakes", lambda count=1000: torch.tensor([[-2.0, -2.0]]).expand(count, 2))
+    picture = lab.portrait()
+    assert picture.getpixel((360, 40)) == (0, 114, 178)
+    assert picture.getpixel((40, 360)) == (213, 94, 0)
+
+
+def test_a_game_that_cannot_be_drawn_is_refused():
+    with pytest.raises(BadInput, match=r"the moves begin at \(3, 2\) and end at \(4, 2\)"):
+        show.game(None, None, moves=(torch.zeros(3, 2), torch.zeros(4, 2)))
+    with pytest.raises(BadInput, match="limit is 0: give a finite number and > 0"):
+        show.game(None, None, limit=0)
 
 
 def test_weights_that_are_lost_are_said_and_restart_helps():

@@ -2,21 +2,24 @@
 
 import random
 import warnings
+from functools import partial
 
 import torch
 from PIL import ImageDraw
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gantutor import models, nearest, show
 from gantutor import train as training
 from gantutor.data import Images
 from gantutor.errors import BadInput
 from gantutor.labels import classes_of, told
-from gantutor.live.parts import Pad, Panel, Player, button, control, row
+from gantutor.live.parts import Pad, Panel, Player, button, control, row, visible
 
 DIRECTIONS = 4
 REACH = 1.5  # how far the pad and the sliders go, as an angle; at π/2 nothing of the old latent is left
 CELLS = 9  # pictures along a side of the map
+THUMB = 28  # pixels of a picture on the map, at most; larger ones are reduced
 NEAREST = 5
 STRIDE = 0.04  # of the way between two seeds, for each picture of the random walk
 SEEDS = 50
@@ -35,11 +38,29 @@ def latent(run: training.Run | nn.Module, *, nearest: Images | Tensor | None = N
             by name for a run on `Images`.
         nearest: the images among which the tick box looks for the five nearest, by the distance of pixels: float
             (N, C, H, W) or `Images`. By default those that the run trains on; a generator alone has none.
+    Raises `BadInput` for a G that makes no images, or whose `latent_dim` is missing or below 2.
     """
+    G, names = run, ()
     if isinstance(run, training.Run):
-        data = run.data if nearest is None else nearest
-        return LatentExplorer(run.G_average, data, run.data.classes if isinstance(run.data, Images) else ())
-    return LatentExplorer(run, nearest, ())
+        G, names = run.G_average, run.data.classes if isinstance(run.data, Images) else ()
+        nearest = run.data if nearest is None else nearest
+    images = nearest.pixels if isinstance(nearest, Images) else nearest
+    return LatentExplorer(G, checked(G, images), images, names)
+
+
+def checked(G: nn.Module, images: Tensor | None) -> tuple[int, int, int]:
+    """The shape (C, H, W) of what G makes. Raises `BadInput` where there is nothing to explore or to compare."""
+    if getattr(G, "latent_dim", 0) < 2:
+        raise BadInput("G has no latent_dim of 2 or more: there is no direction to turn to.")
+    shape = tuple(drawn(G, training.latents(G, 1, 0), 0 if classes_of(G) else None).shape[1:])
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise BadInput(f"G makes examples of shape {shape}: the explorer is for images (C, H, W).")
+    if images is not None and tuple(images.shape[1:]) != shape:
+        raise BadInput(
+            f"the images to compare with have shape {tuple(images.shape[1:])}, those of G {shape}: "
+            f"give images of one shape."
+        )
+    return shape
 
 
 def walk(G: nn.Module, start: int, end: int, way: Tensor, label: int | None = None) -> Tensor:
@@ -87,7 +108,8 @@ def directions(G: nn.Module, z: Tensor, label: int | None = None, count: int = D
     with models.evaluating(G), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, about itself, at the first such derivative
         jacobian = torch.func.jacfwd(lambda v: G_told(v[None])[0].flatten())(z.to(weight).detach())  # (pixels, d)
-    jacobian, unit = jacobian.detach().double().cpu(), (z / z.norm()).double()
+    jacobian, unit = jacobian.detach().cpu().double(), (z / z.norm()).cpu().double()
+    jacobian.nan_to_num_(0, 0, 0)  # of a net that diverged: no direction is better than another
     jacobian -= jacobian @ unit[:, None] * unit  # what is left of it at right angles to z
     gram = jacobian.T @ jacobian  # (d, d)
     gram -= (gram.diagonal().sum() + 1) * unit[:, None] * unit  # z itself comes last
@@ -104,6 +126,11 @@ def turned(z: Tensor, axes: Tensor, angles: Tensor) -> Tensor:
     r = angles.norm(dim=1, keepdim=True)  # (T, 1)
     u = angles @ axes / r.clamp(min=1e-12)  # (T, d)
     return r.cos() * z + r.sin() * z.norm() * u
+
+
+def weights_of(G: nn.Module) -> tuple[float, ...]:
+    """Tells whether G has learned on: the sum of each weight, for a captured step leaves no other trace."""
+    return tuple(torch.stack([p.detach().sum().float() for p in G.parameters()]).tolist())
 
 
 # ---------------------------------------------------------------- nearest training images
@@ -134,17 +161,16 @@ class Album:
 class LatentExplorer(Panel):
     """What `latent` returns: `.pad` is the map; `.player` walks; `.z` (latent_dim,) is the latent that is shown."""
 
-    def __init__(self, G: nn.Module, data: Images | Tensor | None, names: tuple[str, ...]):
+    def __init__(self, G: nn.Module, shape: tuple[int, int, int], images: Tensor | None, names: tuple[str, ...]):
         self.G, self.classes = G, classes_of(G)
-        images = data.pixels if isinstance(data, Images) else data
         self.images, self.album = images, None
-        self.base = self.frame = None  # settings of the map, and (z, axes) there
+        self.base = self.frame = None  # of the map: what it was drawn for, and (z, axes) there
         super().__init__(self.make_controls(names or tuple(map(str, range(self.classes)))))
-        self.shape = drawn(G, training.latents(G, 1, 0), 0 if self.classes else None).shape[1:]
-        self.check()
-        self.zoom = max(1, 252 // (CELLS * self.shape[-1]))
-        side = CELLS * (self.shape[-1] * self.zoom + 1) + 1
-        self.pad = Pad(side, CELLS, self.go)
+        reduced = min(1.0, THUMB / max(shape[1:]))
+        self.tile = tuple(max(1, round(length * reduced)) for length in shape[1:])  # height and width on the map
+        self.zoom = max(1, THUMB // max(self.tile))
+        height, width = (CELLS * (length * self.zoom + 1) + 1 for length in self.tile)
+        self.pad = Pad(width, height, CELLS, self.go)
         self.dice = random.Random(0)
         self.player = Player(self.stroll, self.tell, pause=0.1)
         self.walk = button("Walk", self.player.toggle, "play", "From seed to seed, along great circles")
@@ -154,15 +180,6 @@ class LatentExplorer(Panel):
             widget.observe(self.moved, names="value")
         self.quiet = False  # whether several controls are being set
         self.redraw()
-
-    def check(self) -> None:
-        if len(self.shape) != 3 or self.shape[0] not in (1, 3):
-            raise BadInput(f"G makes examples of shape {tuple(self.shape)}: the explorer is for images (C, H, W).")
-        if self.images is not None and self.images.shape[1:] != self.shape:
-            raise BadInput(
-                f"the images to compare with have shape {tuple(self.images.shape[1:])}, those of G "
-                f"{tuple(self.shape)}: give images of one shape."
-            )
 
     def make_controls(self, names: tuple[str, ...]) -> dict:
         specs = {"start": (0, SEEDS, 1, 0), "end": (0, SEEDS, 1, 1), "way": (0.0, 1.0, 0.02, 0.0)}
@@ -192,20 +209,27 @@ class LatentExplorer(Panel):
 
     def moved(self, change: object) -> None:
         if not self.quiet:
-            self.player.do(self.redraw)
+            self.player.do(self.follow)
+
+    def follow(self) -> None:
+        """Draw for the values that the controls show now, or say why they cannot be drawn."""
+        self.attempt(self.redraw)
 
     def redraw(self) -> None:
-        """The image for what the controls say, and where the base point is another one, its map."""
-        base = tuple(self.value(name) for name in ("start", "end", "way", "label"))
+        """The image for what the controls say, and where the base point or G is another one, its map."""
+        place = tuple(self.value(name) for name in ("start", "end", "way", "label"))
+        base = place, weights_of(self.G)
         if base != self.base:
-            z = between(self.G, base[0], base[1], torch.tensor([base[2]]))[0]
-            self.frame, self.base = (z, directions(self.G, z, self.value("label"))), base
-            self.map_without_mark = self.draw_map()
+            self.base = None  # until the new map is there
+            z = between(self.G, place[0], place[1], torch.tensor([place[2]]))[0]
+            self.frame = z, directions(self.G, z, self.value("label"))
+            self.map_without_mark, self.base = self.draw_map(), base
         angles = self.angles()
         self.z = turned(*self.frame, angles[None])[0]  # (latent_dim,)
         image = drawn(self.G, self.z[None], self.value("label"))
         self.map, self.portrait = self.marked(angles), self.beside(image)
         self.pad.picture.value, self.picture.value = show.png(self.map), show.png(self.portrait)
+        self.message.value = ""
 
     def angles(self) -> Tensor:
         return torch.tensor([w.value for name, w in self.controls.items() if name.startswith("direction")])
@@ -219,7 +243,9 @@ class LatentExplorer(Panel):
         angles[:, 0] = x.flatten()
         if len(axes) > 1:
             angles[:, 1] = y.flatten()
-        images = drawn(self.G, turned(z, axes, angles), self.value("label"))
+        images = visible(drawn(self.G, turned(z, axes, angles), self.value("label")))
+        if images.shape[2:] != self.tile:
+            images = F.interpolate(images, self.tile, mode="area")
         return show.grid(images, CELLS, scale=self.zoom, gap=1)
 
     def marked(self, angles: Tensor) -> show.Picture:
@@ -227,20 +253,21 @@ class LatentExplorer(Panel):
         picture = self.map_without_mark.convert("RGB")
         x, y = (angles[:2] / REACH).tolist() if len(angles) > 1 else (angles[0].item() / REACH, 0.0)
         if not angles[2:].any():
-            column, line = ((v + 1) / 2 * picture.width for v in (x, -y))
-            r = picture.width / CELLS / 2
-            ImageDraw.Draw(picture).rectangle((column - r, line - r, column + r, line + r), outline=show.FAKE, width=2)
+            column, line = (x + 1) / 2 * picture.width, (1 - y) / 2 * picture.height
+            r, s = picture.width / CELLS / 2, picture.height / CELLS / 2
+            ImageDraw.Draw(picture).rectangle((column - r, line - s, column + r, line + s), outline=show.FAKE, width=2)
         return picture
 
     def beside(self, image: Tensor) -> show.Picture:
         """The image, large; where it is ticked, the nearest training images below it with their distances."""
-        large = show.grid(image, scale=max(1, 224 // image.shape[-1]), gap=0)
+        side = max(image.shape[2:])
+        large = show.grid(visible(image), scale=max(1, 224 // side), gap=0)
         if not self.value("nearest_training_images"):
             return large
         if self.album is None:
             self.album = Album(self.images)
         found, distances = self.album.near(image[0])
-        near = [show.grid(one[None], scale=max(1, 56 // image.shape[-1]), gap=0) for one in found]
+        near = [show.grid(one[None], scale=max(1, 56 // side), gap=0) for one in found]
         return show.stack([large, show.strip(near, [f"{d:.2f}" for d in distances.tolist()])])
 
     # what moves it
@@ -248,15 +275,18 @@ class LatentExplorer(Panel):
     def set(self, **values: float) -> None:
         """Several controls at once, one picture."""
         self.quiet = True
-        for name, value in values.items():
-            if name in self.controls:
-                self.controls[name].value = value
-        self.quiet = False
+        try:
+            for name, value in values.items():
+                if name in self.controls:
+                    self.controls[name].value = value
+        finally:
+            self.quiet = False
         self.redraw()
 
     def go(self, x: float, y: float) -> None:
         """To a place on the map."""
-        self.player.do(lambda: self.set(direction_1=x * REACH, direction_2=y * REACH, direction_3=0, direction_4=0))
+        there = partial(self.set, direction_1=x * REACH, direction_2=y * REACH, direction_3=0, direction_4=0)
+        self.player.do(partial(self.attempt, there))
 
     def stroll(self) -> None:
         """One stride of the random walk: on the way from seed to seed, at its end another seed."""

@@ -17,7 +17,7 @@ from gantutor.live.parts import EVERY, SLICE, Pad, Panel, Player, button, contro
 
 LIMIT = 2.5  # the picture shows [-LIMIT, LIMIT] on both axes
 SIZE = 400  # pixels
-CELLS = 20  # of the pad along a side
+CELLS = 14  # of the pad along a side
 DRAWN_STD = 0.1  # of a mode that was drawn
 POINTS = 2000  # examples to train on
 MOVING = 60  # generated points whose moves are shown
@@ -31,8 +31,8 @@ def lab(data: str = "ring", *, seed: int = 0) -> "Lab":
     """A game in the plane to play with: watch D's surface, the points and G's moves, step by step or in flow.
 
     Blue is what D takes for real, orange what it takes for fake. The arrows show how G's last step moved 60 of its
-    points, enlarged. Play, or press "D step" and "G step" one at a time. Every control acts at once on the running
-    game; "Restart" begins it anew, with the same seed.
+    points, enlarged. Play, or press "D step" and "G step" one at a time. Every control but the menu of the data acts at
+    once on the running game; other data and "Restart" begin it anew, with the same seed.
 
     Args:
         data: "ring" (8 modes), "grid" (5 × 5), "line" (5), or "drawn": there each click on the picture adds a mode.
@@ -50,16 +50,17 @@ class Lab(Panel):
     """What `lab` returns."""
 
     def __init__(self, data: str, seed: int):
-        super().__init__(settings(data))
+        self.pad = Pad(SIZE, SIZE, CELLS, lambda x, y: self.asked(partial(self.click, x, y)))
+        super().__init__(settings(data), self.pad.picture)
         self.seed, self.drawn = seed, []  # the middles of the modes that were clicked
         self.text = widgets.HTML()
-        self.pad = Pad(SIZE, CELLS, lambda x, y: self.asked(partial(self.click, x, y)))
-        self.player, self.due = Player(self.turn, self.tell), 0.0  # when the next picture is due
+        self.player = Player(self.turn, self.tell, instead="In plain Python call play_for.")
+        self.due = 0.0  # when the next picture is due
         self.buttons = self.make_buttons()
         self.lay_out()
         for name, widget in self.controls.items():
-            act = self.restart if name == "data" else self.tune
-            widget.observe(lambda change, act=act: self.asked(act), names="value")
+            act = partial(self.attempt, self.restart if name == "data" else self.tune)
+            widget.observe(lambda change, act=act: self.player.do(act), names="value")
         self.restart()
 
     def make_buttons(self) -> dict[str, widgets.Button]:
@@ -81,6 +82,7 @@ class Lab(Panel):
         self.G, self.D = models.plane(self.seed)
         self.moves, self.losses, self.run, self.mixture = None, (math.nan, math.nan), None, None
         self.begin()
+        self.message.value = self.hint()
         self.refresh()
 
     def begin(self) -> None:
@@ -97,7 +99,6 @@ class Lab(Panel):
         examples = self.mixture.sample(POINTS, self.seed)
         if self.run is None:
             self.run = train.Run(self.G, self.D, examples, self.recipe(), seed=self.seed, device="cpu")
-            self.tune()
         else:
             self.run.data = self.run.examples = examples
 
@@ -112,20 +113,27 @@ class Lab(Panel):
 
     def tune(self) -> None:
         """Let the controls act on the game as it runs."""
-        self.message.value = advice(self.recipe())
+        self.message.value = self.hint()
         if self.run is None:
             return
         self.run.recipe = recipe = self.recipe()
-        for optimizer, lr in ((self.run.opt_g, recipe.lr_g), (self.run.opt_d, recipe.lr_d)):
-            train.set_learning_rate(optimizer, lr)
-            for group in optimizer.param_groups:
-                group["betas"] = recipe.betas
+        self.run.set_rates(0)
+        for group in (*self.run.opt_g.param_groups, *self.run.opt_d.param_groups):
+            group["betas"] = recipe.betas
+
+    def hint(self) -> str:
+        """What to do next, or what is known to go wrong; mostly empty."""
+        if self.run is None:
+            return "Click on the picture to draw a mode."
+        return advice(self.recipe())
 
     def playable(self) -> train.Run:
+        """The run, at the rates that the controls say: where it was trained elsewhere they may have fallen."""
         if self.run is None:
             raise BadInput("There is no data yet: click on the picture to draw a mode.")
         if not all(p.isfinite().all() for p in self.G.parameters()):
             raise BadInput("G's weights are no longer finite numbers: lower the learning rates, then press Restart.")
+        self.run.set_rates(0)
         return self.run
 
     def d_step(self) -> None:
@@ -143,6 +151,7 @@ class Lab(Panel):
         with run.randomness:
             real, y = run.batch()
             loss = run.g_step(real, run.generate(y), y)
+        train.update_average(run.G_average, run.G, 1 - min(run.recipe.average, train.ramp(run.step)))
         run.step += 1
         self.losses, self.moves = (self.losses[0], loss.item()), (before, self.fakes(MOVING))
         self.refresh()
@@ -179,14 +188,14 @@ class Lab(Panel):
         self.add(x * LIMIT, y * LIMIT)
 
     def add(self, x: float, y: float) -> None:
-        """A further mode at (x, y), both in [-2.5, 2.5]; the data becomes "drawn", and the game goes on."""
+        """A further mode at (x, y), both in [-2.5, 2.5]. A game on drawn data goes on, any other begins anew."""
         if not (abs(x) <= LIMIT and abs(y) <= LIMIT):
             raise BadInput(f"the mode ({x:g}, {y:g}) lies outside the picture: give numbers from -2.5 to 2.5.")
         if self.controls["data"].value != "drawn":
             self.controls["data"].value = "drawn"
         self.drawn.append((float(x), float(y)))
         self.begin()
-        self.message.value = ""
+        self.message.value = self.hint()
         self.refresh()
 
     def clear(self) -> None:
@@ -229,26 +238,19 @@ class Lab(Panel):
 
     def refresh(self) -> None:
         """Picture and numbers, for the game as it stands."""
-        self.pad.picture.value = self.picture.value = show.png(self.portrait())
+        self.picture.value = show.png(self.portrait())
         self.text.value = written(self.readout, self.moves)
 
     def tell(self, why: str) -> None:
         play = self.buttons["Play"]
         play.description, play.icon = ("Pause", "pause") if self.player.on else ("Play", "play")
-        self.message.value = why or advice(self.recipe())
+        self.message.value = why or self.hint()
         if not self.player.on:
             self.refresh()
 
     def asked(self, act: Callable[[], None]) -> None:
-        """Do what was asked for on the page, or say there why it cannot be done."""
+        """A button was pressed: each press counts, on any thread."""
         self.player.do(lambda: self.attempt(act))
-
-    def attempt(self, act: Callable[[], None]) -> None:
-        """Do what was asked for, or say why it cannot be done."""
-        try:
-            act()
-        except BadInput as error:
-            self.message.value = str(error)
 
     def close(self) -> None:
         self.player.stop()
@@ -309,6 +311,8 @@ def written(numbers: dict[str, float], moves: tuple[Tensor, Tensor] | None) -> s
     table = f"<table style='line-height:1.5'>{''.join(cells)}</table>".replace("nan", "–")
     points = f"<b style='color:{show.REAL}'>●</b> data &emsp; <b style='color:{show.FAKE}'>●</b> generator"
     surface = "Blue ground: D takes it for real. Orange: for fake."
-    times = 1.0 if moves is None else enlarged(*moves)[2]
-    arrows = f"Arrows: G's last step, {'in true length' if times == 1 else f'{times:,.0f} times as long'}."
-    return f"{table}<div style='line-height:1.5'>{points}<br>{surface}<br>{arrows}</div>"
+    arrows = ""
+    if moves is not None:
+        times = enlarged(*moves)[2]
+        arrows = f"<br>Arrows: G's last step, {'in true length' if times == 1 else f'{times:,.0f} times as long'}."
+    return f"{table}<div style='line-height:1.5'>{points}<br>{surface}{arrows}</div>"

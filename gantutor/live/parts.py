@@ -2,7 +2,7 @@
 
 Callbacks may come on another thread than the one that runs the cells: JupyterLab delivers them on a subshell where it
 can. So what a training loop looks at is a plain attribute, and what must not run beside it is handed to the kernel's
-loop (`Player.do`).
+loop (`Home.do`).
 """
 
 import asyncio
@@ -10,14 +10,15 @@ import base64
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import ipywidgets as widgets
 from IPython import get_ipython
 from IPython.display import display
+from torch import Tensor
 
 from gantutor import show
-from gantutor.errors import BadInput, GantutorError, reason, whole
+from gantutor.errors import BadInput, GantutorError, real, reason, whole
 
 SHARE = 0.025  # the part of the training time that displaying may take; the loop's own looks come on top
 NAP = 0.02  # seconds between two looks at whether somebody pressed a button
@@ -57,9 +58,8 @@ class Clock:
     """When to do something next: after `every` seconds, later where doing it would take over `part` of the time."""
 
     def __init__(self, every: float, part: float = SHARE):
-        if not every >= 0:
-            raise BadInput(f"every is {every!r}: give the seconds between two pictures, 0 or more.")
-        self.every, self.part, self.next = every, part, time.perf_counter() + min(every, 0.1)
+        self.every, self.part = real("every", every, least=0), part
+        self.next = time.perf_counter() + min(self.every, 0.1)
 
     def tick(self, began: float) -> None:
         now = time.perf_counter()
@@ -73,14 +73,14 @@ class Screen:
     """
 
     def __init__(self):
-        self.handle, self.paper = None, not in_notebook()
+        self.handle, self.plain = None, not in_notebook()
         self.began = self.next = time.perf_counter()
 
     def show(self, content: object) -> None:
         now = time.perf_counter()
-        if not self.paper and self.handle is None:
+        if not self.plain and self.handle is None:
             self.handle = display(content, display_id=True)
-        elif not self.paper:
+        elif not self.plain:
             self.handle.update(content)
         elif now >= self.next:
             print(content, flush=True)
@@ -92,6 +92,35 @@ def in_notebook() -> bool:
     return getattr(get_ipython(), "kernel", None) is not None
 
 
+# ---------------------------------------------------------------- one thread
+
+
+class Home:
+    """Where it was made: a thread, and the loop that runs there. In plain Python there is no loop."""
+
+    def __init__(self):
+        self.thread, self.waiting = threading.get_ident(), set()  # what was asked for and is not done yet
+        try:
+            self.loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.loop = None
+
+    def do(self, action: Callable[[], None]) -> None:
+        """Do it now, or on the loop where this is another thread: never beside a step of training.
+
+        What waits already is not asked for twice: so a slider that is dragged draws as often as there is time.
+        """
+        if self.loop is None or threading.get_ident() == self.thread:
+            action()
+        elif action not in self.waiting:
+            self.waiting.add(action)
+            self.loop.call_soon_threadsafe(self.now, action)
+
+    def now(self, action: Callable[[], None]) -> None:
+        self.waiting.discard(action)
+        action()
+
+
 # ---------------------------------------------------------------- the panel
 
 
@@ -101,9 +130,9 @@ class Panel(widgets.VBox):
     Where widgets are not shown, in a saved notebook or on a forge, the picture stands in for the panel.
     """
 
-    def __init__(self, controls: dict[str, widgets.Widget] | None = None):
+    def __init__(self, controls: dict[str, widgets.Widget] | None = None, picture: widgets.Image | None = None):
         self.controls = controls or {}
-        self.picture, self.message = image(), widgets.Label()
+        self.picture, self.message = image() if picture is None else picture, widgets.Label()
         super().__init__()
 
     def still(self) -> bytes:
@@ -115,6 +144,40 @@ class Panel(widgets.VBox):
         if picture := self.still():
             bundle["image/png"] = base64.b64encode(picture).decode()
         return bundle
+
+    def attempt(self, act: Callable[[], None]) -> None:
+        """Do what was asked for on the page, or say there why it cannot be done: nobody would see the error."""
+        try:
+            act()
+        except Exception as error:
+            own = isinstance(error, GantutorError)
+            self.message.value = str(error) if own else f"{type(error).__name__}: {reason(error)}."
+
+    def close(self) -> None:
+        """Take the panel and all its parts off the kernel's list of widgets."""
+        for part in (self.picture, self.message, *self.controls.values()):
+            close_parts(part)
+            part.close()
+        close_parts(self)
+        super().close()
+
+
+def close_parts(widget: widgets.Widget) -> None:
+    """Close what a widget holds: its children with all they hold, its layout and its style."""
+    for part in list(inside(widget)):
+        part.close()
+
+
+def inside(widget: widgets.Widget) -> Iterator[widgets.Widget]:
+    for child in getattr(widget, "children", ()):
+        yield from inside(child)
+        yield child
+    yield from (getattr(widget, name) for name in ("layout", "style") if name in widget.keys)
+
+
+def visible(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) that can be shown, whatever a net that diverges makes: in [-1, 1], NaN in the middle."""
+    return images.nan_to_num(0).clamp(-1, 1)
 
 
 def image() -> widgets.Image:
@@ -146,6 +209,8 @@ def explore(draw: Callable, **controls: object) -> "Explorer":
             for a slider over these numbers, name=["a", "b"] or name={"text": value, …} for a menu, name=True or False
             for a tick box, or a widget. Lists and menus start at the first entry. Underscores are shown as spaces.
     Returns: the box to show; `box.controls[name].value = …` moves a slider from code.
+
+    What `draw` raises for the first values is raised; later it is said under the picture.
     """
     box = Explorer(draw, {name: control(name.replace("_", " "), spec) for name, spec in controls.items()})
     box.redraw()
@@ -157,18 +222,18 @@ class Explorer(Panel):
 
     def __init__(self, draw: Callable, controls: dict[str, widgets.Widget]):
         super().__init__(controls)
-        self.draw = draw
+        self.draw, self.home = draw, Home()
         self.children = [row(*controls.values()), self.picture, self.message]
         for widget in controls.values():
-            widget.observe(self.redraw, names="value")
+            widget.observe(lambda change: self.home.do(self.follow), names="value")
 
-    def redraw(self, change: object = None) -> None:
-        """Draw for the values that the controls show now; say under the picture why a value cannot be drawn."""
-        try:
-            picture = self.draw(**{name: widget.value for name, widget in self.controls.items()})
-            self.picture.value, self.message.value = show.png(picture), ""
-        except BadInput as error:
-            self.message.value = str(error)
+    def follow(self) -> None:
+        """Draw for the values that the controls show now, or say why they cannot be drawn."""
+        self.attempt(self.redraw)
+
+    def redraw(self) -> None:
+        picture = self.draw(**{name: widget.value for name, widget in self.controls.items()})
+        self.picture.value, self.message.value = show.png(picture), ""
 
 
 def control(name: str, spec: object) -> widgets.Widget:
@@ -192,6 +257,20 @@ def control(name: str, spec: object) -> widgets.Widget:
     raise BadInput(f"the control {name!r} is {spec!r}: give (low, high, step, start), a list, True or False.")
 
 
+def menu(name: str, options: Sequence | dict, start: object) -> widgets.Dropdown:
+    """A menu with its name in front that begins at `start`."""
+    return widgets.Dropdown(
+        options=options, value=start, description=name, style={"description_width": "initial"}, layout={"width": "auto"}
+    )
+
+
+def scale(name: str, values: Sequence[float], start: float) -> widgets.SelectionSlider:
+    """A slider over these numbers that begins at `start`."""
+    made = control(name, list(values))
+    made.value = start
+    return made
+
+
 # ---------------------------------------------------------------- the pad
 
 
@@ -199,24 +278,25 @@ class Pad(widgets.GridBox):
     """A picture that can be clicked: a grid of transparent buttons laid over it.
 
     Args:
-        size: width and height in pixels.
+        width, height: in pixels.
         cells: buttons in a row and in a column.
         click: called with the place (x, y) of a click, both in [-1, 1], y upwards: the middle of a cell.
 
     `.picture` is the picture below the buttons; it should have this size. `.press(x, y)` clicks from code.
     """
 
-    def __init__(self, size: int, cells: int, click: Callable[[float, float], None]):
+    def __init__(self, width: int, height: int, cells: int, click: Callable[[float, float], None]):
         self.cells, self.click = whole("cells", cells, least=1), click
-        place = {"grid_area": "all", "width": f"{size}px", "height": f"{size}px", "margin": "0"}
+        size = {"width": f"{width}px", "height": f"{height}px"}
+        place = {**size, "grid_area": "all", "margin": "0"}
         self.picture = widgets.Image(format="png", layout=place)
-        tracks = f"repeat({cells}, {size / cells:.6f}px)"
+        across, down = (f"repeat({cells}, {length / cells:.6f}px)" for length in (width, height))
         self.buttons = widgets.GridBox(
             self._buttons(),
-            layout={**place, "grid_template_columns": tracks, "grid_template_rows": tracks, "grid_gap": "0"},
+            layout={**place, "grid_template_columns": across, "grid_template_rows": down, "grid_gap": "0"},
         )
-        layout = {"grid_template_areas": "'all'", "width": f"{size}px", "height": f"{size}px", "flex": "0 0 auto"}
-        super().__init__([self.picture, self.buttons], layout={**layout, "overflow": "hidden"})
+        layout = {**size, "grid_template_areas": "'all'", "flex": "0 0 auto", "overflow": "hidden"}
+        super().__init__([self.picture, self.buttons], layout=layout)
 
     def _buttons(self) -> list[widgets.Button]:
         """Row by row from the top. All share one layout and one style, so that they are light."""
@@ -245,13 +325,14 @@ class Pad(widgets.GridBox):
 # ---------------------------------------------------------------- what plays by itself
 
 
-class Player:
+class Player(Home):
     """Plays in the background of the kernel: short turns on its loop, so that other cells keep working.
 
     Args:
         turn: called again and again while it plays; should take about `SLICE` seconds.
         changed: called whenever playing begins or ends, with a sentence where it ended by itself, else "".
         pause: seconds between two turns.
+        instead: what to do in plain Python, where nothing plays.
 
     In a kernel at most one plays: who starts, or is made, pauses the one before. A player that nobody touches pauses
     after `PATIENCE` seconds, for a page that was closed cannot say so.
@@ -259,13 +340,12 @@ class Player:
 
     playing: "weakref.ref[Player] | None" = None
 
-    def __init__(self, turn: Callable[[], None], changed: Callable[[str], None], pause: float = REST):
-        self.turn, self.changed, self.rest = turn, changed, pause
-        self.task, self.touched, self.thread = None, time.perf_counter(), threading.get_ident()
-        try:
-            self.loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self.loop = None  # plain Python
+    def __init__(
+        self, turn: Callable[[], None], changed: Callable[[str], None], pause: float = REST, instead: str = ""
+    ):
+        super().__init__()
+        self.turn, self.changed, self.rest, self.instead = turn, changed, pause, instead
+        self.task, self.touched = None, time.perf_counter()
         pause_others(None)
 
     @property
@@ -273,12 +353,8 @@ class Player:
         return self.task is not None
 
     def do(self, action: Callable[[], None]) -> None:
-        """Do it now, or on the kernel's loop where this is another thread: never beside a step of training."""
         self.touched = time.perf_counter()
-        if self.loop is None or threading.get_ident() == self.thread:
-            action()
-        else:
-            self.loop.call_soon_threadsafe(action)
+        super().do(action)
 
     def toggle(self) -> None:
         if self.on:
@@ -288,7 +364,7 @@ class Player:
 
     def start(self) -> None:
         if self.loop is None:
-            self.changed("Playing takes a running notebook; in plain Python call play_for.")
+            self.changed(f"This takes a running notebook. {self.instead}".rstrip())
         elif not self.on:
             pause_others(self)
             Player.playing, self.touched = weakref.ref(self), time.perf_counter()
@@ -330,20 +406,7 @@ def current_task() -> asyncio.Task | None:
 
 
 def pause_others(me: Player | None) -> None:
+    """Pause what plays, unless that is `me`."""
     other = Player.playing and Player.playing()
     if other is not None and other is not me:
         other.stop()
-
-
-def menu(name: str, options: Sequence | dict, start: object) -> widgets.Dropdown:
-    """A menu with its name in front that begins at `start`."""
-    return widgets.Dropdown(
-        options=options, value=start, description=name, style={"description_width": "initial"}, layout={"width": "auto"}
-    )
-
-
-def scale(name: str, values: Sequence[float], start: float) -> widgets.SelectionSlider:
-    """A slider over these numbers that begins at `start`."""
-    made = control(name, list(values))
-    made.value = start
-    return made
