@@ -6,7 +6,7 @@ import io
 import os
 import pickle
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -78,12 +78,14 @@ def load(
     precision: str = "fp32",
     compile: bool = False,
     capture: bool | None = None,
+    make: Callable[..., Run] = Run,
 ) -> Run:
     """The run as it was saved, ready for more `steps`. Nets that are not the package's own are passed in as G and D.
 
     On the kind of device it was saved on, it goes on bit for bit; on another, with random numbers of its own. How the
     steps are computed is not part of the file: `device`, `precision`, `compile` and `capture` are those of `Run`. What
-    was an `Ensemble` is one again, and takes `device` and `capture` only.
+    was an `Ensemble` is one again, and takes `device` and `capture` only. Anything else is made by `make`, a function
+    with the arguments of `Run`, such as ``partial(distributed.Shared, ranks=ranks)``.
 
     Raises:
         BadInput: there is no run, the file is damaged or holds code, or it belongs to other nets or other data.
@@ -94,13 +96,13 @@ def load(
     with _blaming(path):
         seed = state["step"]  # where the saved streams do not fit the device
         if state["ensemble"]:
-            if (G, D, precision, compile) != (None, None, "fp32", False):
-                raise BadInput("it holds an ensemble: leave out G, D, precision and compile.")
+            if (G, D, precision, compile, make) != (None, None, "fp32", False, Run):
+                raise BadInput("it holds an ensemble: leave out G, D, precision, compile and make.")
             run = Ensemble(_pairs(path, state), data, _recipe(state), seeds=seed, device=device, capture=capture)
         else:
             G, D = _net(path, state, "G", G), _net(path, state, "D", D)
-            run = Run(G, D, data, _recipe(state), seed=seed, device=device, precision=precision, compile=compile,
-                      capture=capture)  # fmt: skip
+            run = make(G, D, data, _recipe(state), seed=seed, device=device, precision=precision, compile=compile,
+                       capture=capture)  # fmt: skip
         for name, net in (("G", run.G), ("D", run.D), ("G_average", run.G_average)):
             _fill(path, name, net, state[name])
         for name, optimizer in (("opt_g", run.opt_g), ("opt_d", run.opt_d)):

@@ -12,14 +12,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
 from gantutor import __version__, progress
-from gantutor.errors import BadInput, Diverged, GantutorError, OutOfMemory, real, unknown, whole
+from gantutor.errors import BadInput, Diverged, GantutorError, OutOfMemory, RankLost, real, unknown, whole
 
 MODELS = ("mlp", "dcgan", "cmlp", "cdcgan")  # functions of `models` that make the pair (G, D); with c, conditional
 MOST_IMAGES = 1_000_000  # in one file
@@ -36,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run_command(argv)
     except GantutorError as error:
-        return fail(str(error))
+        return fail(f"rank {os.environ['RANK']}: {error}" if one_of_several() else str(error))
     except ModuleNotFoundError as error:
         if (error.name or "gantutor").startswith("gantutor"):
             raise
@@ -65,8 +67,13 @@ def run_command(argv: list[str]) -> int:
 
 
 def fail(sentence: str) -> int:
-    print(f"gantutor: {sentence}", file=sys.stderr)
+    print(f"gantutor: {sentence}", file=sys.stderr, flush=True)
     return 2
+
+
+def one_of_several() -> bool:
+    """Whether torchrun, or what does its work, has started this process and others to train together: the ranks."""
+    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 class Parser(argparse.ArgumentParser):
@@ -95,7 +102,7 @@ def make_parser() -> Parser:
         help=text,
         description=f"{capital(text)}. Ctrl-C ends early and saves what there is. The last two saves are kept. "
         "Whatever ended a training of --steps, the same command with --resume goes on with it, and its end is what it "
-        "would have been.",
+        "would have been. On several GPUs or CPUs: torchrun --nproc-per-node=N -m gantutor train …",
     )
     command.add_argument("model", metavar="MODEL", help=", ".join(MODELS))
     command.add_argument("--data", metavar="NAME", help="strokes, mnist (default) or fashion-mnist")
@@ -103,7 +110,9 @@ def make_parser() -> Parser:
     length.add_argument("--steps", type=int, metavar="N", help="train for N steps")
     length.add_argument("--seconds", type=float, metavar="S", help="train for S seconds; loading does not count")
     command.add_argument("--seed", type=seed, metavar="K", help="the same seed, the same run (default 0)")
-    command.add_argument("--batch-size", type=int, metavar="N", help="real images per step (default 64)")
+    command.add_argument(
+        "--batch-size", type=int, metavar="N", help="real images per step, in all ranks together (default 64)"
+    )
     command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto (default) takes the best")
     command.add_argument("--precision", help="fp32 (default), or bf16: 16-bit passes through the nets")
     command.add_argument("--compile", action="store_true", help="use torch.compile: the first steps take long")
@@ -247,33 +256,78 @@ FLAGS = {"model": None, "data": "mnist", "seed": 0, "batch_size": None, "precisi
 
 
 def train(args: argparse.Namespace) -> int:
-    check_numbers(args)
-    if args.model not in MODELS:
-        raise unknown("model", args.model, MODELS)
-    out = args.out or Path("runs", f"{args.model}-{args.data or FLAGS['data']}")
+    """Train alone, or as one of several ranks. What all of these have to say, rank 0 says."""
+    if not one_of_several():
+        check_flags(args)  # before torch is loaded, which takes a while
 
-    from gantutor import data, keeper
+    from gantutor import distributed
+
+    if not one_of_several():
+        return train_as(args, distributed.Ranks())
+    with distributed.joined() as ranks:
+        try:
+            ranks.together(partial(check_flags, args))
+            return train_as(args, ranks)
+        except (distributed.SharedError, Diverged) as error:
+            if ranks.rank == 0:
+                fail(str(error))
+            ranks.meet()  # torchrun ends all as soon as one has ended
+            return 2
+
+
+def train_as(args: argparse.Namespace, ranks) -> int:
+    """What every rank does. Only rank 0 has the folder; the others see a copy of its run."""
+    with contextlib.ExitStack() as stack:
+        out, content = ranks.together(partial(claim, args, ranks, stack))
+        state = ranks.together(partial(take_up, args, out, ranks.first(content)))
+        if state and state["step"] >= args.steps:
+            if ranks.rank == 0:
+                print(f"The run in {out} is finished: it has {state['step']:,} steps, and {args.steps:,} were asked "
+                      "for.")  # fmt: skip
+            return 0
+        images = None
+        for turn in (ranks.local == 0, ranks.local > 0):  # the first on each machine may have to download them
+            images = ranks.together(partial(load_images, args, ranks) if turn else lambda images=images: images)
+        run = ranks.together(partial(make_run, args, images, ranks, out, state))
+        how = [args.device, *["bf16"] * (args.precision == "bf16"), *["compiled"] * args.compile,
+               *["CUDA graph"] * run.capture, *[f"{ranks.size} ranks"] * (ranks.size > 1)]  # fmt: skip
+        note(f"Training {args.model} on {args.data} ({len(images):,} images, {', '.join(how)}). "
+             "Ctrl-C ends early and saves.")  # fmt: skip
+        return learn(args, run, out) if ranks.rank == 0 else follow(args, run)
+
+
+def claim(args: argparse.Namespace, ranks, stack: contextlib.ExitStack) -> tuple[Path, bytes]:
+    """The folder that is this process's own until the stack is left, and the file of the run in it, or b""."""
+    from gantutor import checkpoint, data, keeper
 
     if args.data not in (None, *data.NAMES):
         raise unknown("data set", args.data, data.NAMES)
-    with keeper.held(out):
-        state = find_saved(args, out)
-        settle_flags(args, out, state["flags"] if state else {})
-        if args.steps is None and args.seconds is None:
-            raise BadInput(TOO_VAGUE)
-        if state and state["step"] >= args.steps:
-            print(f"The run in {out} is finished: it has {state['step']:,} steps, and {args.steps:,} were asked for.")
-            return 0
-        device = choose_device(args.device)
-        check_speed(args, device)
-        images = data.load(args.data, device=device)
-        run = go_on(args, images, device, out, state) if state else make_run(args, images, device)
-        keeper.check_room(run, out)
-        how = [device, *["bf16"] * (args.precision == "bf16"), *["compiled"] * args.compile,
-               *["CUDA graph"] * run.capture]  # fmt: skip
-        note(f"Training {args.model} on {args.data} ({len(images):,} images, {', '.join(how)}). "
-             "Ctrl-C ends early and saves.")  # fmt: skip
-        return learn(args, run, out)
+    if ranks.rank > 0:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory())), b""
+    out = args.out or Path("runs", f"{args.model}-{args.data or FLAGS['data']}")
+    stack.enter_context(keeper.held(out))
+    return out, checkpoint.find(out).read_bytes() if find_saved(args, out) else b""
+
+
+def take_up(args: argparse.Namespace, out: Path, content: bytes) -> dict | None:
+    """What the run holds that is to be resumed; None for a start from 0. Flags that were left out get their values."""
+    from gantutor import checkpoint
+
+    if content and checkpoint.find(out) is None:
+        (out / checkpoint.FILE).write_bytes(content)
+    state = find_saved(args, out)
+    settle_flags(args, out, state["flags"] if state else {})
+    if args.steps is None and args.seconds is None:
+        raise BadInput(TOO_VAGUE)
+    return state
+
+
+def load_images(args: argparse.Namespace, ranks):
+    from gantutor import data
+
+    args.device = choose_device(args.device) if ranks.size == 1 else choose_rank_device(args.device, ranks)
+    check_speed(args, args.device)
+    return data.load(args.data, device=args.device)
 
 
 def find_saved(args: argparse.Namespace, out: Path) -> dict | None:
@@ -310,12 +364,36 @@ def settle_flags(args: argparse.Namespace, out: Path, saved: dict) -> None:
             raise BadInput(f"{flag} is {given}, but the run in {out} has {saved[name]!r}: it goes on with that alone.")
 
 
-def go_on(args: argparse.Namespace, images, device: str, out: Path, state: dict):
+def make_run(args: argparse.Namespace, images, ranks, out: Path, state: dict | None):
+    """The saved run, or a new one. A folder that it could not be saved in is told now."""
+    from gantutor import distributed, keeper
+    from gantutor.train import Run
+
+    make = Run if ranks.size == 1 else partial(distributed.SharedRun, ranks=ranks)
+    run = go_on(args, images, make, out, state) if state else begin(args, images, make)
+    if ranks.rank == 0:
+        keeper.check_room(run, out)
+    return run
+
+
+def begin(args: argparse.Namespace, images, make):
+    from gantutor import models
+    from gantutor.train import Recipe
+
+    make_nets = getattr(models, args.model.removeprefix("c"))
+    classes = len(images.classes) if args.model.startswith("c") else 0
+    G, D = make_nets(shape=tuple(images.pixels.shape[1:]), seed=args.seed, classes=classes)
+    recipe = Recipe() if args.batch_size is None else Recipe(batch_size=args.batch_size)
+    return make(G, D, images, recipe, seed=args.seed, device=args.device, precision=args.precision,
+                compile=args.compile, capture=args.capture)  # fmt: skip
+
+
+def go_on(args: argparse.Namespace, images, make, out: Path, state: dict):
     """The saved run, with the rest of --steps before it."""
     from gantutor import checkpoint
 
-    run = checkpoint.load(out, images, device=device, precision=args.precision, compile=args.compile,
-                          capture=args.capture)  # fmt: skip
+    run = checkpoint.load(out, images, device=args.device, precision=args.precision, compile=args.compile,
+                          capture=args.capture, make=make)  # fmt: skip
     if run.plan is None or run.plan[1] != args.steps:
         if run.plan:
             note(f"It was planned for {run.plan[1]:,} steps: from here the learning rate follows the new total.")
@@ -326,6 +404,9 @@ def go_on(args: argparse.Namespace, images, device: str, out: Path, state: dict)
     return run
 
 
+SAVE, STOP = 1, 2  # what a process may wish for after a step; several ranks do what the greatest wish is
+
+
 def learn(args: argparse.Namespace, run, out: Path) -> int:
     """Train and save. A signal ends the training early, and so does NaN or a lack of memory, which is an error."""
     from gantutor import guard, keeper
@@ -333,29 +414,68 @@ def learn(args: argparse.Namespace, run, out: Path) -> int:
     flags = {**{name: getattr(args, name) for name in FLAGS}, "batch_size": run.recipe.batch_size}
     with stop_signals() as asked:
         line = progress.Line(args.steps, args.seconds, run.recipe.batch_size, before=run.step)
-        keep, watch = keeper.Keeper(run, out, flags, args.save_every, line.say), guard.Watch(run)
+        keep, watch, wish = keeper.Keeper(run, out, flags, args.save_every, line.say), guard.Watch(run), 0
         try:
-            for step in watch.over(run.steps() if run.plan else run.steps(args.steps, seconds=args.seconds)):
+            for step in watch.over(remaining(args, run)):
                 line.show(step)
-                if keep.due():
+                wish = run.agreed(STOP if asked else SAVE if keep.due() else 0)
+                if wish == SAVE:
                     watch.look()
                     keep.save()
-                if asked:
+                if wish == STOP:
                     break
             watch.look()
         except (OutOfMemory, Diverged) as error:
             line.close()
             hint = " The batch size is set with --batch-size." if isinstance(error, OutOfMemory) else ""
             raise type(error)(f"{error}{hint}{keep.rescue()}") from error
+        except RankLost as error:
+            return fail(f"at step {run.step + 1:,} {error}{salvage(keep, watch)}")  # here, where no signal ends it
         line.close()
         path = keep.finish()
-    done = "Stopped early" if asked else "Done"
-    print(f"{done}: {line.summary()}. The run is saved in {path}.")
-    if asked and args.steps:
+    print(f"{'Stopped early' if wish == STOP else 'Done'}: {line.summary()}. The run is saved in {path}.")
+    if wish == STOP and args.steps:
         print("Go on with it:  the same command with --resume")
     what = "--count 64" if run.labels is None else "--per-class 8"
     print(f"See what it draws:  {PROGRAM} sample {quoted(out)} {what} --out {quoted(out / 'images.png')}")
     return 0
+
+
+def follow(args: argparse.Namespace, run) -> int:
+    """What the other ranks do while rank 0 learns: the same steps and looks, in the same order."""
+    from gantutor import guard
+
+    with stop_signals() as asked:
+        watch = guard.Watch(run)
+        for _ in watch.over(remaining(args, run)):
+            wish = run.agreed(STOP if asked else 0)
+            if wish == SAVE:
+                watch.look()
+            if wish == STOP:
+                break
+        watch.look()
+    return 0
+
+
+def remaining(args: argparse.Namespace, run) -> Iterable:
+    return run.steps() if run.plan else run.steps(args.steps, seconds=args.seconds)
+
+
+def salvage(keep, watch) -> str:
+    """After a rank was lost in the middle of a step: save the last sound copy, and say what is saved.
+
+    A GPU may be waiting for the lost rank for good, so there the last save has to do.
+    """
+    if keep.run.device.type == "cpu":
+        watch.sound.restore()
+        return keep.rescue()
+    return f" The first {keep.saved:,} steps are saved in {keep.folder}." if keep.saved else " Nothing is saved yet."
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    check_numbers(args)
+    if args.model not in MODELS:
+        raise unknown("model", args.model, MODELS)
 
 
 def check_numbers(args: argparse.Namespace) -> None:
@@ -385,18 +505,6 @@ def check_speed(args: argparse.Namespace, device: str) -> None:
         fast.check_compile(torch.device(device))
 
 
-def make_run(args: argparse.Namespace, images, device: str):
-    from gantutor import models
-    from gantutor.train import Recipe, Run
-
-    make = getattr(models, args.model.removeprefix("c"))
-    classes = len(images.classes) if args.model.startswith("c") else 0
-    G, D = make(shape=tuple(images.pixels.shape[1:]), seed=args.seed, classes=classes)
-    recipe = Recipe() if args.batch_size is None else Recipe(batch_size=args.batch_size)
-    return Run(G, D, images, recipe, seed=args.seed, device=device, precision=args.precision, compile=args.compile,
-               capture=args.capture)  # fmt: skip
-
-
 def choose_device(name: str) -> str:
     """For "auto" the best device that works on this computer; otherwise `name`, if it works."""
     kinds = ("cuda", "mps", "cpu")
@@ -413,6 +521,20 @@ def choose_device(name: str) -> str:
             f"It can use: {usable}."
         )
     return name
+
+
+def choose_rank_device(name: str, ranks) -> str:
+    """The device of one of several ranks: each has a GPU of its own, or all are on CPUs."""
+    if name not in ("auto", "cuda", "cpu"):
+        raise BadInput(f"--device is {name}, but each of several ranks has one of its own: give cuda, cpu or auto.")
+    if (name if name != "auto" else choose_device(name)) != "cuda":
+        return "cpu"
+    if not works(f"cuda:{ranks.local}"):
+        raise BadInput(
+            f"--device cuda: there is no GPU for process {ranks.local} of this machine: start one process for each GPU "
+            "with torchrun --nproc-per-node, or give --device cpu."
+        )
+    return f"cuda:{ranks.local}"
 
 
 def works(device: str) -> bool:
@@ -447,7 +569,8 @@ def quoted(path: Path) -> str:
 
 
 def note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    if not one_of_several() or os.environ["RANK"] == "0":
+        print(text, file=sys.stderr, flush=True)
 
 
 # --- sample ----------------------------------------------------------------------------------------------------------

@@ -233,6 +233,8 @@ OTHERS = {
 class OwnStreams(TorchFunctionMode):
     """Inside the block, each member's rows of what `torch.rand` and `randn` give come from the member's own stream."""
 
+    where = "in an ensemble"
+
     def __init__(self, streams: Sequence[torch.Generator]):
         super().__init__()
         self.streams = streams
@@ -245,18 +247,26 @@ class OwnStreams(TorchFunctionMode):
             kwargs = {"device": like.device, "dtype": like.dtype, **kwargs}
         if function in OTHERS:
             raise BadInput(
-                f"the penalty draws with {function.__name__}: in an ensemble use torch.rand or torch.randn, which take "
-                "each member's numbers from its own stream."
+                f"the penalty draws with {function.__name__}: {self.where} use torch.rand or torch.randn, "
+                "whose numbers are divided row by row."
             )
         if function not in LIKE.values():
             return function(*args, **kwargs)
         size = kwargs.pop("size", args[0] if len(args) == 1 and isinstance(args[0], Sequence) else args)
-        if not size or size[0] % len(self.streams) or not size[0]:
-            raise BadInput(
-                f"the penalty draws numbers of shape {tuple(size)}: in an ensemble draw a row for each example or pack."
-            )
+        if not size or not size[0]:
+            raise self.refused(size)
+        return self.rows(function, size, kwargs)
+
+    def rows(self, function: Callable[..., Tensor], size: Sequence[int], options: dict) -> Tensor:
+        if size[0] % len(self.streams):
+            raise self.refused(size)
         shape = size[0] // len(self.streams), *size[1:]
-        return torch.cat([function(shape, **{"generator": stream, **kwargs}) for stream in self.streams])
+        return torch.cat([function(shape, **{"generator": stream, **options}) for stream in self.streams])
+
+    def refused(self, size: Sequence[int]) -> BadInput:
+        return BadInput(
+            f"the penalty draws numbers of shape {tuple(size)}: {self.where} draw a row for each example or pack."
+        )
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------

@@ -34,6 +34,10 @@ class Diverged(GantutorError):
     """NaN or infinity turned up in a training."""
 
 
+class RankLost(GantutorError):
+    """Of several processes that train together another one is gone."""
+
+
 def reason(error: BaseException) -> str:
     """The first line of an error, without its full stop; its type where it says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -98,6 +98,26 @@ def check_batch(G: nn.Module, D: nn.Module, batch_size: int, conditional: bool) 
             layer.size(batch_size // pack)
 
 
+def check_parts(G: nn.Module, D: nn.Module, batch_size: int, parts: int, what: str, conditional: bool) -> None:
+    """Raise `BadInput` unless a batch can be cut into so many equal parts that no pack and no group is cut.
+
+    `what` says what the parts are: "2 ranks".
+    """
+    if batch_size % parts:
+        raise BadInput(f"batch_size is {batch_size}, and {what} cannot share it evenly: choose a multiple of {parts}.")
+    part, pack = batch_size // parts, pack_of(D)
+    try:
+        check_batch(G, D, part, conditional)
+    except BadInput as error:
+        raise BadInput(f"with {what} of a batch of {batch_size}, {error}") from error
+    for layer in D.modules():
+        if isinstance(layer, MinibatchStd) and (part // pack) % (group := layer.size(batch_size // pack)):
+            raise BadInput(
+                f"minibatch_std compares groups of {group}, and {what} cut them in a batch of {batch_size}: "
+                f"choose a multiple of {parts * pack * group}."
+            )
+
+
 def _try(name: str, net: Callable[[Tensor], Tensor], argument: Tensor) -> Tensor:
     try:
         return net(argument)

@@ -65,11 +65,11 @@ class Watch:
     def look(self) -> None:
         """Raise `Diverged` unless all is finite. This waits for the device."""
         losses = [loss.flatten() for _, *pair in self.losses for loss in pair]
-        if not finite([*tensors(self.run), *([torch.cat(losses)] if losses else [])]):
+        if self.run.agreed(not finite([*tensors(self.run), *([torch.cat(losses)] if losses else [])])):
             raise self.search()
         self.losses.clear()
         now = time.perf_counter()
-        if now > self.copied + self.pause:
+        if self.run.agreed(now > self.copied + self.pause):
             self.sound.take()
             self.copied = time.perf_counter()
             self.pause = max(PAUSE, (self.copied - now) / SHARE)

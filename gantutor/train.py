@@ -204,9 +204,13 @@ class Run:
 
     def _loop(self, plan: tuple[int, int] | None, seconds: float | None) -> Iterator[Step]:
         began = time.perf_counter()
-        while (done := share(self.step, *plan) if plan else (time.perf_counter() - began) / seconds) < 1:
+        while (done := share(self.step, *plan) if plan else self.agreed((time.perf_counter() - began) / seconds)) < 1:
             self.set_rates(done)
             yield self.take_step()
+
+    def agreed(self, wish: float) -> float:
+        """What to go by where a clock or a signal decides. (Several processes that train together must agree on it.)"""
+        return wish
 
     def set_rates(self, done: float) -> None:
         """Give both optimizers the learning rates for when a share of the training is done, from 0 to 1."""
