@@ -118,6 +118,8 @@ def make_parser() -> Parser:
     command.add_argument("--compile", action="store_true", help="use torch.compile: the first steps take long")
     command.add_argument("--no-capture", action="store_const", const=False, dest="capture",
                          help="on CUDA, do not replay each step as one CUDA graph")  # fmt: skip
+    command.add_argument("--accumulate", type=int, metavar="K",
+                         help="work through each batch in K parts, for want of memory (default 1)")  # fmt: skip
     command.add_argument("--out", metavar="DIR", type=Path, help="where the run is saved (default runs/MODEL-NAME)")
     command.add_argument("--save-every", type=int, metavar="N",
                          help="save after every N steps too; without it every two minutes and at the end")  # fmt: skip
@@ -290,7 +292,8 @@ def train_as(args: argparse.Namespace, ranks) -> int:
             images = ranks.together(partial(load_images, args, ranks) if turn else lambda images=images: images)
         run = ranks.together(partial(make_run, args, images, ranks, out, state))
         how = [args.device, *["bf16"] * (args.precision == "bf16"), *["compiled"] * args.compile,
-               *["CUDA graph"] * run.capture, *[f"{ranks.size} ranks"] * (ranks.size > 1)]  # fmt: skip
+               *["CUDA graph"] * run.capture, *[f"{ranks.size} ranks"] * (ranks.size > 1),
+               *[f"batches in {args.accumulate} parts"] * (run.accumulate > 1)]  # fmt: skip
         note(f"Training {args.model} on {args.data} ({len(images):,} images, {', '.join(how)}). "
              "Ctrl-C ends early and saves.")  # fmt: skip
         return learn(args, run, out) if ranks.rank == 0 else follow(args, run)
@@ -370,6 +373,7 @@ def make_run(args: argparse.Namespace, images, ranks, out: Path, state: dict | N
     from gantutor.train import Run
 
     make = Run if ranks.size == 1 else partial(distributed.SharedRun, ranks=ranks)
+    make = partial(make, accumulate=args.accumulate or 1)
     run = go_on(args, images, make, out, state) if state else begin(args, images, make)
     if ranks.rank == 0:
         keeper.check_room(run, out)
@@ -427,7 +431,8 @@ def learn(args: argparse.Namespace, run, out: Path) -> int:
             watch.look()
         except (OutOfMemory, Diverged) as error:
             line.close()
-            hint = " The batch size is set with --batch-size." if isinstance(error, OutOfMemory) else ""
+            hint = " The batch size is set with --batch-size; --accumulate 2 keeps it, in half the memory."
+            hint = hint if isinstance(error, OutOfMemory) else ""
             raise type(error)(f"{error}{hint}{keep.rescue()}") from error
         except RankLost as error:
             return fail(f"at step {run.step + 1:,} {error}{salvage(keep, watch)}")  # here, where no signal ends it
@@ -485,7 +490,7 @@ def check_numbers(args: argparse.Namespace) -> None:
         real("--seconds", args.seconds, above=0)
         if args.resume:
             raise BadInput("--seconds and --resume: a run goes on to a number of steps, give the total with --steps N.")
-    check_counts(args, "steps", "batch_size", "save_every")
+    check_counts(args, "steps", "batch_size", "save_every", "accumulate")
 
 
 def check_counts(args: argparse.Namespace, *names: str) -> None:

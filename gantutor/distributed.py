@@ -159,6 +159,7 @@ class SharedRun(Run):
         ranks: from `joined`.
         device: the rank's own.
         capture: None or False.
+        accumulate: into so many parts each rank divides its own.
         Everything else is as for `Run`, and the same on all ranks.
 
     Raises:
@@ -181,12 +182,13 @@ class SharedRun(Run):
         precision: str = "fp32",
         compile: bool = False,
         capture: bool | None = None,
+        accumulate: int = 1,
     ):
         if capture:
             raise BadInput("capture is True: what several ranks do is not recorded as a CUDA graph; leave it out.")
         self.ranks = ranks
         super().__init__(G, D, data, recipe, seed=seed, order_seed=order_seed, noise_seed=noise_seed, device=device,
-                         precision=precision, compile=compile)  # fmt: skip
+                         precision=precision, compile=compile, accumulate=accumulate)  # fmt: skip
         self.opt_d.register_step_pre_hook(lambda *_: ranks.average(gradients(self.D)))
         self.opt_g.register_step_pre_hook(lambda *_: ranks.average([*gradients(self.G), *self.statistics()]))
         self.own = Randomness((seed + 1 + ranks.rank) % 2**63, self.device)
@@ -197,13 +199,10 @@ class SharedRun(Run):
 
     # --- where it differs from a run ---
 
-    def settle(self, G: nn.Module, D: nn.Module) -> tuple[nn.Module, nn.Module]:
-        G, D = super().settle(G, D)
-        recipe, what = self.recipe, f"{self.ranks.size} ranks"
-        fitting.check_parts(G, D, recipe.batch_size, self.ranks.size, what, conditional=self.labels is not None)
-        if recipe.unroll and self.ranks.size > 1:
-            raise BadInput(f"unroll is {recipe.unroll}: D's further steps need the whole batch in one process; set 0.")
-        return G, D
+    def check_parts(self) -> None:
+        ranks, each = self.ranks.size, self.accumulate
+        what = f"{ranks} ranks" if each == 1 else f"{ranks} ranks with {each} parts each"
+        fitting.check_parts(self.G, self.D, self.recipe, ranks * each, what, self.labels)
 
     def batch(self) -> tuple[Tensor, Tensor | None]:
         """This rank's rows of the batch of all: examples (batch_size / ranks, *shape), and their labels or None."""

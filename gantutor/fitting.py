@@ -98,24 +98,26 @@ def check_batch(G: nn.Module, D: nn.Module, batch_size: int, conditional: bool) 
             layer.size(batch_size // pack)
 
 
-def check_parts(G: nn.Module, D: nn.Module, batch_size: int, parts: int, what: str, conditional: bool) -> None:
-    """Raise `BadInput` unless a batch can be cut into so many equal parts that no pack and no group is cut.
+def check_parts(G: nn.Module, D: nn.Module, recipe, parts: int, what: str, labels: Tensor | None) -> None:
+    """Raise `BadInput` unless the batches of a `Recipe` can be cut into so many equal parts, none cutting a group.
 
     `what` says what the parts are: "2 ranks".
     """
-    if batch_size % parts:
-        raise BadInput(f"batch_size is {batch_size}, and {what} cannot share it evenly: choose a multiple of {parts}.")
-    part, pack = batch_size // parts, pack_of(D)
+    if parts == 1:
+        return
+    B, pack = recipe.batch_size, pack_of(D)
+    if recipe.unroll:
+        raise BadInput(f"unroll is {recipe.unroll}, and D's further steps need the whole batch: no {what} then.")
+    if B % parts:
+        raise BadInput(f"batch_size is {B}, which is not divisible into {what}: choose a multiple of {parts}.")
     try:
-        check_batch(G, D, part, conditional)
+        check_batch(G, D, B // parts, labels is not None)
     except BadInput as error:
-        raise BadInput(f"with {what} of a batch of {batch_size}, {error}") from error
+        raise BadInput(f"in each of {what}, {error}") from error
     for layer in D.modules():
-        if isinstance(layer, MinibatchStd) and (part // pack) % (group := layer.size(batch_size // pack)):
-            raise BadInput(
-                f"minibatch_std compares groups of {group}, and {what} cut them in a batch of {batch_size}: "
-                f"choose a multiple of {parts * pack * group}."
-            )
+        if isinstance(layer, MinibatchStd) and B // parts // pack % (group := layer.size(B // pack)):
+            raise BadInput(f"minibatch_std compares groups of {group}, and {what} of a batch of {B} would cut them: "
+                           f"choose a multiple of {parts * pack * group}.")  # fmt: skip
 
 
 def _try(name: str, net: Callable[[Tensor], Tensor], argument: Tensor) -> Tensor:

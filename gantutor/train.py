@@ -126,6 +126,11 @@ class Run:
         capture: record the whole step as a CUDA graph and replay it. None does so on CUDA where nets, loss and penalty
             are the package's own: yours must not wait for the device (`.item()`), nor decide or count anything in
             Python. A captured run keeps its recipe, and its nets and optimizers must stay where they are.
+        accumulate: work through each batch in so many equal parts, and add up their gradients: a large batch with the
+            memory of a small one. The result is that of the whole batch where the loss and the penalty are means over
+            examples and the nets look at each example by itself. G makes its fakes twice, once for each player. Batch
+            norm sees one part at a time, and counts G's parts twice in its running statistics; spectral norm takes a
+            step of its iteration for each part, so it is nearer to the truth.
 
     Raises `BadInput` when the data, the nets and the recipe do not fit together or this computer cannot do it.
     """
@@ -144,8 +149,10 @@ class Run:
         precision: str = "fp32",
         compile: bool = False,
         capture: bool | None = None,
+        accumulate: int = 1,
     ):
         self.recipe = recipe or Recipe()
+        self.accumulate = whole("accumulate", accumulate, least=1)
         self.data = data
         examples = data.pixels if isinstance(data, Images) else data
         fitting.check_examples(examples, self.recipe.batch_size)
@@ -154,9 +161,15 @@ class Run:
         self.labels = fitting.check_labelled(G, D, data, self.device)  # (N,), or None
         with fast.telling_memory(self.device, self.recipe.batch_size):
             self.G, self.D = self.settle(G, D)
+        self.check_parts()
         self.precision = precision
         fast.check_precision(precision, self.device)
-        self.capture = fitting.choose_capture(capture, self.device, self.recipe.all_ours() and self.ours(G, D))
+        ours = self.recipe.all_ours() and self.ours(G, D) and self.accumulate == 1
+        self.capture = fitting.choose_capture(capture, self.device, ours)
+        if self.capture and self.accumulate > 1:
+            raise BadInput(
+                f"accumulate is {accumulate}: such steps are not recorded as a CUDA graph; leave capture out."
+            )
 
         self.G_average = copy.deepcopy(self.G).eval().requires_grad_(False)
         self.pass_g, self.pass_d = self.G, self.D  # what the batches go through
@@ -181,6 +194,13 @@ class Run:
         if self.device.type == "cuda" and self.examples.ndim == 4:  # tensor cores read channels-last
             G, D = (net.to(memory_format=torch.channels_last) for net in (G, D))
         return G, D
+
+    def check_parts(self) -> None:
+        """Raise `BadInput` unless the batches can be worked through in parts as asked for."""
+        for name in ("turn", "d_step", "g_step", "generate"):
+            if self.accumulate > 1 and getattr(type(self), name) is not getattr(Run, name):
+                raise BadInput(f"accumulate is {self.accumulate}, but this run has a {name} of its own: leave it out.")
+        fitting.check_parts(self.G, self.D, self.recipe, self.accumulate, f"{self.accumulate} parts", self.labels)
 
     def ours(self, G: nn.Module, D: nn.Module) -> bool:
         """Whether the run and its nets are the package's own."""
@@ -224,7 +244,8 @@ class Run:
         recent = 1 - min(self.recipe.average, ramp(self.step))
         self.recent = self.recent.fill_(recent) if self.capture else recent
         with self.randomness, fast.telling_memory(self.device, self.recipe.batch_size):
-            result = self.replay(penalise) if self.capture else self.turn(penalise)
+            turn = self.replay if self.capture else self.turn if self.accumulate == 1 else self.turn_in_parts
+            result = turn(penalise)
         self.step += 1
         return Step(self.step, *result)
 
@@ -244,28 +265,60 @@ class Run:
         self, real: Tensor, fake: Tensor, y: Tensor | None = None, penalise: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Lower D's loss on one batch of each kind. Returns the loss and the logits, detached."""
+        self.opt_d.zero_grad()
+        result = self.d_backward(real, fake, y, penalise)
+        self.opt_d.step()
+        return result
+
+    def d_backward(self, real: Tensor, fake: Tensor, y: Tensor | None, penalise: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Add the slopes of D's loss on a batch, or a part of one, to the gradients. Returns what `d_step` does."""
         recipe = self.recipe
         real_logits, fake_logits = self.both_logits(real, fake, y)  # (B,), (B,)
         loss = total = self.loss.d(real_logits, fake_logits)
         if penalise:  # by D itself: torch.compile has no second derivative
             total = loss + recipe.gamma * recipe.penalty_every * self.penalty(told(self.D, y), real, fake)
-        self.opt_d.zero_grad()
-        total.sum().backward()  # one number already, but in an ensemble one for each member
-        self.opt_d.step()
+        (total.sum() / self.accumulate).backward()  # one number already, but in an ensemble one for each member
         return loss.detach(), real_logits.detach(), fake_logits.detach()
 
     def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
         """Lower G's loss on the batch it made, D held fixed. Returns the loss, detached."""
+        self.opt_g.zero_grad()
+        loss = self.g_backward(real, fake, y)
+        self.opt_g.step()
+        return loss
+
+    def g_backward(self, real: Tensor, fake: Tensor, y: Tensor | None) -> Tensor:
+        """Add the slopes of G's loss on a batch, or a part of one, to the gradients. Returns the loss, detached."""
         through = self.unrolled(real, fake, y) if self.recipe.unroll else self.pass_d
         with frozen(self.D):
             fake_logits = self.logits(fake, y, through)  # (B,)
             unseen = torch.full_like(fake_logits, float("nan"))  # shows at once if a loss forgot to say it is paired
             real_logits = self.logits(real, y, through) if self.loss.paired else unseen
             loss = self.loss.g(real_logits, fake_logits)
-            self.opt_g.zero_grad()
-            loss.sum().backward()
-        self.opt_g.step()
+            (loss.sum() / self.accumulate).backward()
         return loss.detach()
+
+    def turn_in_parts(self, penalise: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What `turn` does, with the memory for one part of a batch at a time: the gradients of the parts add up."""
+        self.G.train()
+        self.D.train()
+        for _ in range(self.recipe.d_steps):
+            (real, y), z = self.batch(), self.noise()
+            parts = list(zip(*(self.parts(whole) for whole in (real, z, y)), strict=True))
+            self.opt_d.zero_grad()
+            seen = [self.d_backward(real, self.make(z, y).detach(), y, penalise) for real, z, y in parts]
+            self.opt_d.step()
+        self.opt_g.zero_grad()
+        g_losses = [self.g_backward(real, self.make(z, y), y) for real, z, y in parts]
+        self.opt_g.step()
+        update_average(self.G_average, self.G, self.recent)
+        d_losses, real_logits, fake_logits = zip(*seen, strict=True)
+        mean = [torch.stack(losses).mean(0) for losses in (d_losses, g_losses)]
+        return *mean, torch.cat(real_logits), torch.cat(fake_logits)
+
+    def parts(self, whole: Tensor | None) -> Sequence[Tensor | None]:
+        """A whole batch (B, …) in `accumulate` parts, (B / accumulate, …) each."""
+        return [None] * self.accumulate if whole is None else whole.chunk(self.accumulate)
 
     def unrolled(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Callable[..., Tensor]:
         """D as it would be after `recipe.unroll` further steps on this batch, differentiable in the fakes.
@@ -308,7 +361,10 @@ class Run:
 
     def generate(self, y: Tensor | None) -> Tensor:
         """What G makes of new noise: (batch_size, *shape)."""
-        z = self.noise()
+        return self.make(self.noise(), y)
+
+    def make(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """What G makes of latents: (B, latent_dim) -> (B, *shape)."""
         with fast.autocast(self.precision, self.device):
             return told(self.pass_g, y)(z).to(z.dtype)
 

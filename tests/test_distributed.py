@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from alike import ALIKE, BASE, POINTS, batch_norm, dropout, furthest, outcome, plane
 from torch import nn
 
-from gantutor import checkpoint, cli, data, distributed, losses, models, penalties, strokes, toy
+from gantutor import checkpoint, cli, data, distributed, models, strokes
 from gantutor.data import Images
 from gantutor.distributed import Ranks, SharedRun
 from gantutor.errors import BadInput, GantutorError
@@ -28,61 +29,6 @@ CONTEXT = multiprocessing.get_context(METHOD)
 if METHOD == "forkserver":
     SLOW_IMPORTS = "pytest", "torch._dynamo", "gantutor.distributed", "gantutor.keeper", "gantutor.guard"
     CONTEXT.set_forkserver_preload([*SLOW_IMPORTS])  # once for all processes
-STEPS = 20
-POINTS = toy.ring().sample(200, seed=0).double()
-
-
-# --- what is trained -------------------------------------------------------------------------------------------------
-
-
-class Doubles(Images):
-    """Images with float64 pixels."""
-
-    def __post_init__(self):
-        pass
-
-
-def pictures() -> Images:
-    drawn = strokes.draw(100, seed=0)
-    return Doubles("strokes", drawn.pixels.double() / 127.5 - 1, drawn.digit, tuple("0123456789"))
-
-
-def plane(batch_norm: bool = False, **options) -> tuple[nn.Module, nn.Module]:
-    nets = models.mlp((2,), 3, (16, 16), (16, 16), batch_norm, "linear", **options)
-    return tuple(net.double() for net in nets)
-
-
-def conditional() -> tuple[nn.Module, nn.Module]:
-    return tuple(net.double() for net in models.mlp(batch_norm=False, classes=10, g_hidden=(8,), d_hidden=(8,)))
-
-
-def convolutions() -> tuple[nn.Module, nn.Module]:
-    G = models.DCGANGenerator(8, 2, norm="none", seed=0)
-    return G.double(), models.DCGANDiscriminator(2, spectral=True, seed=1).double()
-
-
-BASE = Recipe(batch_size=16, gamma=0.5, penalty_every=3, average=0.9, decay_from=0.5)
-WGAN_GP = Recipe(batch_size=16, loss=losses.WASSERSTEIN, penalty=penalties.wgan_gp, penalty_every=1, d_steps=2)
-PAIRED = Recipe(batch_size=16, loss=losses.RELATIVISTIC, penalty=penalties.r1_r2, penalty_every=1)
-ALIKE = {  # nets that look at each example, pack or group by itself
-    "r1 now and then": lambda: (*plane(), POINTS, BASE),
-    "r1 and r2, paired": lambda: (*plane(), POINTS, PAIRED),
-    "random points": lambda: (*plane(), POINTS, WGAN_GP),
-    "random points of packs": lambda: (*plane(pack=2), POINTS, WGAN_GP),
-    "groups and packs": lambda: (*plane(pack=2, minibatch_std=4), POINTS, BASE),
-    "with classes": lambda: (*conditional(), pictures(), BASE),
-    "convolutions": lambda: (*convolutions(), pictures(), BASE),
-}
-
-
-def batch_norm():
-    return *plane(batch_norm=True), POINTS, Recipe(batch_size=64, penalty=None)
-
-
-def dropout():
-    """All examples are the same, so that different logits come from different random numbers."""
-    D = nn.Sequential(nn.Linear(2, 64), nn.Dropout(0.5), nn.LeakyReLU(0.2), nn.Linear(64, 1))
-    return plane()[0], D.double(), torch.ones(64, 2, dtype=torch.float64), BASE
 
 
 # --- on a rank -------------------------------------------------------------------------------------------------------
@@ -93,13 +39,6 @@ def rank(number: int, size: int, port: int, work: Callable, *args) -> None:
     os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": str(size)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     work(*args)
-
-
-def outcome(run: Run, steps: int = STEPS) -> dict:
-    """What a training leads to, in plain tensors."""
-    curve = [torch.stack([step.d_loss, step.g_loss]) for step in run.steps(steps)]
-    nets = {name: getattr(run, name).state_dict() for name in ("G", "D", "G_average")}
-    return {"curve": torch.stack(curve), **{f"{n}.{k}": t.clone() for n, s in nets.items() for k, t in s.items()}}
 
 
 def small(shape: tuple = (1, 28, 28), seed: int = 0, classes: int = 0) -> tuple[nn.Module, nn.Module]:
@@ -179,6 +118,7 @@ def train_all(folder: Path) -> None:
     with distributed.joined() as ranks:
         make = partial(SharedRun, ranks=ranks, seed=3)
         found = {name: outcome(make(*parts())) for name, parts in ALIKE.items()}
+        found["in parts too"] = outcome(make(*ALIKE["r1 now and then"](), accumulate=4))
         found["batch norm"] = outcome(make(*batch_norm()))
         found["batch norm, one step"] = outcome(make(*batch_norm()), 1)
         found["other first weights"] = outcome(make(*plane(seed=ranks.rank), POINTS, BASE))
@@ -243,11 +183,6 @@ def say(size: int, *args) -> list[tuple[int, str, str]]:
     return [(process.exitcode, *text) for process, text in zip(processes, texts, strict=True)]
 
 
-def furthest(a: dict, b: dict) -> float:
-    assert a.keys() == b.keys()
-    return max((a[name].double() - b[name].double()).abs().max().item() for name in a)
-
-
 @pytest.mark.parametrize("name", ALIKE)
 def test_two_ranks_train_what_one_process_trains_at_the_combined_batch(trained, name):
     G, D, *rest = ALIKE[name]()
@@ -258,7 +193,12 @@ def test_two_ranks_train_what_one_process_trains_at_the_combined_batch(trained, 
     assert furthest(trained[1][name], alone) < 1e-9
 
 
-@pytest.mark.parametrize("name", [*ALIKE, "batch norm", "other first weights", "dropout"])
+def test_two_ranks_of_four_parts_each_train_that_too(trained):
+    alone = outcome(Run(*ALIKE["r1 now and then"](), seed=3))
+    assert furthest(trained[0]["in parts too"], alone) < 1e-9
+
+
+@pytest.mark.parametrize("name", [*ALIKE, "in parts too", "batch norm", "other first weights", "dropout"])
 def test_all_ranks_hold_the_same_nets_and_averages_bit_for_bit(trained, name):
     assert furthest(trained[0][name], trained[1][name]) == 0
 
@@ -299,7 +239,7 @@ def test_an_error_on_one_rank_is_one_on_all_and_says_where(trained):
     for found in trained:
         assert found["one fails"] == "rank 1: there is no cake here: bake one."
         assert found["all fail"] == "there is no cake: bake one."
-        assert "minibatch_std compares groups of 4, and 2 ranks cut them in a batch of 4" in found["cut groups"]
+        assert "minibatch_std compares groups of 4, and 2 ranks of a batch of 4 would cut them" in found["cut groups"]
 
 
 def test_what_rank_0_has_and_what_is_most(trained):
@@ -318,10 +258,14 @@ def test_alone_it_is_a_run():
 @pytest.mark.parametrize(
     ("ranks", "change", "said"),
     [
-        (3, {}, "batch_size is 16, and 3 ranks cannot share it evenly: choose a multiple of 3."),
-        (16, dict(batch_norm=True), "with 16 ranks of a batch of 16, batch_size is 1, and batch norm needs"),
-        (16, dict(pack=2), "with 16 ranks of a batch of 16, batch_size is 1, but D judges packs of 2"),
-        (8, dict(minibatch_std=4), "groups of 4, and 8 ranks cut them in a batch of 16: choose a multiple of 32."),
+        (3, {}, "batch_size is 16, which is not divisible into 3 ranks: choose a multiple of 3."),
+        (16, dict(batch_norm=True), "in each of 16 ranks, batch_size is 1, and batch norm needs"),
+        (16, dict(pack=2), "in each of 16 ranks, batch_size is 1, but D judges packs of 2"),
+        (
+            8,
+            dict(minibatch_std=4),
+            "8 ranks of a batch of 16 would cut them: choose a multiple of 32.",
+        ),
     ],
 )
 def test_a_batch_that_cannot_be_shared_is_refused(ranks, change, said):
@@ -423,7 +367,7 @@ def test_seconds_are_those_of_the_ranks_together(tmp_path):
     ("line", "said"),
     [
         ("train mpl --steps 3", "gantutor: unknown model 'mpl': did you mean 'mlp'?"),
-        ("train mlp --steps 3 --batch-size 33 --device cpu", "batch_size is 33, and 2 ranks cannot share it evenly"),
+        ("train mlp --steps 3 --batch-size 33 --device cpu", "batch_size is 33, which is not divisible into 2 ranks"),
         ("train mlp --steps 3 --device cuda:1", "--device is cuda:1, but each of several ranks has one of its own"),
         ("train mlp --steps 3 --out taken/run", "gantutor: rank 0: --out taken"),
     ],
