@@ -193,7 +193,8 @@ class SharedRun(Run):
         self.opt_g.register_step_pre_hook(lambda *_: ranks.average([*gradients(self.G), *self.statistics()]))
         self.own = Randomness((seed + 1 + ranks.rank) % 2**63, self.device)
         with self.own:  # a look, which leaves no trace in the stream of all
-            (real, y), z = self.rows(torch.arange(self.recipe.batch_size, device=self.device)), self.noise()
+            index = torch.arange(self.recipe.batch_size, device=self.device)
+            (real, y), z = self.pick(ranks.part(index)), self.noise()
         self.pass_g = self.apart(self.pass_g) if self.draws(self.G, z, y) else self.pass_g
         self.pass_d = self.apart(self.pass_d) if self.draws(self.D, real, y) else self.pass_d
 
@@ -207,11 +208,8 @@ class SharedRun(Run):
     def batch(self) -> tuple[Tensor, Tensor | None]:
         """This rank's rows of the batch of all: examples (batch_size / ranks, *shape), and their labels or None."""
         size = (self.recipe.batch_size,)
-        return self.rows(torch.randint(len(self.examples), size, generator=self.order, device=self.device))
-
-    def rows(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
-        index = self.ranks.part(index)
-        return self.examples[index], None if self.labels is None else self.labels[index]
+        index = torch.randint(len(self.examples), size, generator=self.order, device=self.device)
+        return self.pick(self.ranks.part(index))
 
     def noise(self) -> Tensor:
         return self.ranks.part(super().noise())  # (batch_size / ranks, latent_dim)

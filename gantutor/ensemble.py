@@ -162,7 +162,7 @@ class Ensemble(Run):
     def sample(self, n: int, *, seed: int = 0, averaged: bool = True) -> Tensor:
         """`n` examples of each member, (S, n, *shape), all from the same latents: those that `train.sample` uses."""
         G = self.G_average if averaged else self.G
-        z = latents(self.G, n, seed).to(self.examples)  # (n, latent_dim)
+        z = latents(self.G, n, seed).to(self.device, self.dtype)  # (n, latent_dim)
         with evaluating(G), torch.no_grad():
             return torch.cat([G.each(part.expand(len(self), -1, -1)) for part in z.split(max(1, 1000 // len(self)))], 1)
 
@@ -172,11 +172,11 @@ class Ensemble(Run):
         """The members' batches, one after the other: (S·B, *shape)."""
         n, size = len(self.examples), (self.recipe.batch_size,)
         index = [torch.randint(n, size, generator=generator, device=self.device) for generator in self.order]
-        return self.examples[torch.cat(index)], None
+        return self.pick(torch.cat(index))
 
     def noise(self) -> Tensor:
         """Each member's latents from its own stream: (S·B, latent_dim)."""
-        shape, kind = (self.recipe.batch_size, self.G.latent_dim), {"device": self.device, "dtype": self.examples.dtype}
+        shape, kind = (self.recipe.batch_size, self.G.latent_dim), {"device": self.device, "dtype": self.dtype}
         return torch.cat([torch.randn(shape, generator=stream, **kind) for stream in self.streams])
 
     def logits(self, x: Tensor, y: None = None, through: Callable[..., Tensor] | None = None) -> Tensor:
@@ -206,10 +206,10 @@ class Ensemble(Run):
 
     def settle(self, G: Stacked, D: Stacked) -> Pair:
         G, D = G.to(self.device), D.to(self.device)
-        fitting.check_nets(G.member(0), D.member(0), self.examples, None, self.recipe.batch_size)
+        fitting.check_nets(G.member(0), D.member(0), self.few(D), None, self.recipe.batch_size)
         try:
             with torch.no_grad():  # on copies, for batch norm counts
-                made = copy.deepcopy(G)(self.examples.new_zeros(G.members * 2 * D.pack, G.latent_dim))
+                made = copy.deepcopy(G)(self.few(D).new_zeros(G.members * 2 * D.pack, G.latent_dim))
                 logits = copy.deepcopy(D)(made).unflatten(0, (G.members, -1))  # (S, 2)
                 self.loss.d(logits, logits), self.loss.g(logits, logits)
         except torch.OutOfMemoryError:

@@ -11,13 +11,19 @@ from gantutor.labels import classes_of, told
 from gantutor.models import MinibatchStd, evaluating, pack_of
 
 
-def check_examples(x: Tensor, batch_size: int) -> None:
-    """Raise `BadInput` unless x can be trained on: (N, *shape), float, finite, pixels within [-1, 1], N ≥ batch."""
+def check_examples(data: Images | Tensor, batch_size: int) -> Tensor:
+    """The tensor (N, *shape) of the data as it is stored: floats, or in `Images` perhaps bytes.
+
+    Raises `BadInput` unless it can be trained on: finite, pixels within [-1, 1], N ≥ batch.
+    """
+    x = data.stored if isinstance(data, Images) else data
+    if isinstance(data, Images) and x.dtype == torch.uint8:
+        check_count(x, batch_size)
+        return x
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2:
         kind = f"a {x.dtype} tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
         raise BadInput(f"the data is {kind}: give Images, or a float tensor (N, *shape) such as (60000, 1, 28, 28).")
-    if len(x) < batch_size:
-        raise BadInput(f"batch_size is {batch_size}, but there are only {len(x)} examples: choose a smaller batch.")
+    check_count(x, batch_size)
     low, high = (v.item() for v in x.aminmax())
     if not x.isfinite().all():
         raise BadInput("the data holds NaN or infinite values: remove those examples before training.")
@@ -25,6 +31,12 @@ def check_examples(x: Tensor, batch_size: int) -> None:
         raise BadInput(
             f"the pixels lie in [{low:g}, {high:g}], outside [-1, 1]: rescale them; for 0…255 that is x / 127.5 - 1."
         )
+    return x
+
+
+def check_count(x: Tensor, batch_size: int) -> None:
+    if len(x) < batch_size:
+        raise BadInput(f"batch_size is {batch_size}, but there are only {len(x)} examples: choose a smaller batch.")
 
 
 def check_labelled(G: nn.Module, D: nn.Module, data: Images | Tensor, device: torch.device) -> Tensor | None:
@@ -58,7 +70,7 @@ def choose_capture(capture: bool | None, device: torch.device, own: bool) -> boo
 def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = None, batch_size: int = 2) -> None:
     """Raise `BadInput` unless G makes examples shaped like x and D gives one logit for each; both are tried on two.
 
-    A packed D is tried on two packs, and batch_size must be a multiple of its `pack`.
+    x is some of the examples, as floats. A packed D is tried on two packs, and batch_size must be a multiple of `pack`.
     """
     check_batch(G, D, batch_size, conditional=labels is not None)
     if not isinstance(getattr(G, "latent_dim", None), int):

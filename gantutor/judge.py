@@ -151,7 +151,7 @@ def fit(images: data.Images, *, epochs: int = 4, seed: int = 0) -> Judge:
         raise BadInput(f"a judge cannot learn from {len(images)} images: give at least 50, better thousands.")
     whole("epochs", epochs, least=1)
     with seeded(seed):
-        j = Judge(images.name, images.classes, images.pixels.shape[1:]).to(images.pixels.device)
+        j = Judge(images.name, images.classes, images.stored.shape[1:]).to(images.stored.device)
         batch_size = min(250, len(images) // 8)
         steps = epochs * (len(images) // batch_size)
         optimizer = torch.optim.AdamW(j.parameters(), fused=True, weight_decay=0.01)
@@ -159,7 +159,7 @@ def fit(images: data.Images, *, epochs: int = 4, seed: int = 0) -> Judge:
         for _ in range(epochs):
             for index in torch.randperm(len(images))[: steps // epochs * batch_size].split(batch_size):
                 dy, dx = torch.randint(-2, 3, (2,)).tolist()
-                x = images.pixels[index].roll((dy, dx), (2, 3))  # (B, 1, 28, 28)
+                x = images[index].roll((dy, dx), (2, 3))  # (B, 1, 28, 28)
                 loss = nn.functional.cross_entropy(j(x), images.labels[index], label_smoothing=SMOOTHING)
                 optimizer.zero_grad()
                 loss.backward()

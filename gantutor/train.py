@@ -23,10 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from gantutor import fast, fitting, losses, penalties
-from gantutor.data import Images, place
+from gantutor.data import Images, floats, place
 from gantutor.errors import BadInput, real, whole
 from gantutor.labels import check_labels, classes_of, told
-from gantutor.models import NETS, evaluating
+from gantutor.models import NETS, evaluating, pack_of
 
 SAMPLING = 0x5A4D504C  # added to the seed of a sample, so that it never repeats the noise of training
 
@@ -154,10 +154,9 @@ class Run:
         self.recipe = recipe or Recipe()
         self.accumulate = whole("accumulate", accumulate, least=1)
         self.data = data
-        examples = data.pixels if isinstance(data, Images) else data
-        fitting.check_examples(examples, self.recipe.batch_size)
-        self.examples = examples if device is None else place(examples, device)  # (N, *shape)
-        self.device = self.examples.device
+        examples = fitting.check_examples(data, self.recipe.batch_size)
+        self.examples = examples if device is None else place(examples, device)  # (N, *shape), as they are stored
+        self.device, self.dtype = self.examples.device, floats(self.examples[:1]).dtype
         self.labels = fitting.check_labelled(G, D, data, self.device)  # (N,), or None
         with fast.telling_memory(self.device, self.recipe.batch_size):
             self.G, self.D = self.settle(G, D)
@@ -184,16 +183,21 @@ class Run:
         self.plan: tuple[int, int] | None = None  # first and last step of the steps(n) that is under way
         self.order = torch.Generator(self.device).manual_seed(whole("seed", seed if order_seed is None else order_seed))
         self.randomness = Randomness(whole("seed", seed if noise_seed is None else noise_seed), self.device)
-        self.recent = self.examples.new_zeros(()) if self.capture else 0.0  # weight of G in the average
+        zero = torch.zeros((), device=self.device, dtype=self.dtype)
+        self.recent = zero if self.capture else 0.0  # weight of G in the average
         self.captured: dict[bool, fast.Captured] = {}  # with the penalty, and without
 
     def settle(self, G: nn.Module, D: nn.Module) -> tuple[nn.Module, nn.Module]:
         """The nets on the device, after a look at whether they fit the data."""
         G, D = G.to(self.device), D.to(self.device)
-        fitting.check_nets(G, D, self.examples, self.labels, self.recipe.batch_size)
+        fitting.check_nets(G, D, self.few(D), self.labels, self.recipe.batch_size)
         if self.device.type == "cuda" and self.examples.ndim == 4:  # tensor cores read channels-last
             G, D = (net.to(memory_format=torch.channels_last) for net in (G, D))
         return G, D
+
+    def few(self, D: nn.Module) -> Tensor:
+        """The first examples, enough for two packs of D."""
+        return floats(self.examples[: 2 * pack_of(D)])
 
     def check_parts(self) -> None:
         """Raise `BadInput` unless the batches can be worked through in parts as asked for."""
@@ -384,11 +388,15 @@ class Run:
     def batch(self) -> tuple[Tensor, Tensor | None]:
         """A batch is an index: examples (batch_size, *shape), drawn with replacement, and their labels or None."""
         index = torch.randint(len(self.examples), (self.recipe.batch_size,), generator=self.order, device=self.device)
-        return self.examples[index], None if self.labels is None else self.labels[index]
+        return self.pick(index)
+
+    def pick(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The examples (B, *shape) of an index (B,), as floats, and their labels or None."""
+        return floats(self.examples[index]), None if self.labels is None else self.labels[index]
 
     def noise(self) -> Tensor:
         shape = self.recipe.batch_size, self.G.latent_dim
-        return torch.randn(shape, device=self.device, dtype=self.examples.dtype)  # (B, latent_dim)
+        return torch.randn(shape, device=self.device, dtype=self.dtype)  # (B, latent_dim)
 
     def sample(
         self, n: int, *, seed: int = 0, averaged: bool = True, labels: int | Sequence[int] | Tensor | None = None

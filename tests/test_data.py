@@ -1,5 +1,7 @@
 import gzip
 import os
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -69,6 +71,20 @@ def test_images_know_their_length_and_say_what_they_are_in_a_line():
 def test_images_refuse_what_training_would_trip_over(fields, message):
     with pytest.raises(BadInput, match=message):
         _images(**fields)
+
+
+def test_images_may_be_stored_as_bytes_and_are_floats_where_they_are_used():
+    stored = torch.arange(36, dtype=torch.uint8).mul(7).view(4, 1, 3, 3)
+    images = data.Images("some", stored, torch.tensor([0, 1, 0, 1]), ("a", "b"))
+    expected = torch.tensor([[x * 7 / 127.5 - 1 for x in range(36)]], dtype=torch.float64).view(4, 1, 3, 3)
+    assert images.pixels.dtype == torch.float32
+    assert (images.pixels.double() - expected).abs().max() < 1e-6
+    for index in (2, slice(1, 3), [3, 0], torch.tensor([3, 3, 1])):
+        assert torch.equal(images[index], images.pixels[index])
+        assert torch.equal(_images()[slice(0, 1)], _images().pixels[:1])
+    assert images.to("cpu").stored.dtype == torch.uint8
+    assert repr(images) == "Images('some': 4 × (1, 3, 3), 2 classes, on cpu)"
+    assert stored.flatten()[:3].tolist() == [0, 7, 14]  # still
 
 
 def test_images_move_to_another_device_or_say_why_not(monkeypatch):
@@ -394,6 +410,48 @@ def test_a_file_that_will_not_do_is_named(tmp_path, name):
     with pytest.raises(BadInput, match=f"{name}.*{reason}") as caught:
         data.from_folder(tmp_path, 8)
     assert "\n" not in str(caught.value)
+
+
+def test_many_pictures_keep_their_places_whatever_thread_reads_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "BLOCK", 3)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    for i in range(50):
+        _save(tmp_path / f"{i:02}.bmp", (i, 2 * i, 255 - i), size=(900, 900) if i % 7 == 0 else (8, 8))
+    images = data.from_folder(tmp_path, 8)
+    assert images.stored.dtype == torch.uint8
+    assert images.stored.is_contiguous()
+    assert images.stored[:, :, 3, 3].tolist() == [[i, 2 * i, 255 - i] for i in range(50)]
+    (tmp_path / "31.bmp").write_text("no picture")
+    _save(tmp_path / "12.bmp", "red", size=(3, 3))
+    with pytest.raises(BadInput, match=r"12\.bmp has 3×3 pixels"):
+        data.from_folder(tmp_path, 8)
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+from gantutor import data
+
+def most():  # in bytes; unlike getrusage it leaves out the process that started this one
+    return 1024 * int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+
+data.from_folder(sys.argv[2], 8)
+before = most()
+images = data.from_folder(sys.argv[1], 512)
+print(images.stored.numel(), most() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
+def test_reading_takes_little_more_memory_than_the_bytes(tmp_path):
+    """As floats, or with a second copy, they would take 210 MB or more."""
+    for i in range(100):
+        _save(tmp_path / "many" / f"{i}.png", (i, 0, 0), size=(32, 32))
+    _save(tmp_path / "one" / "1.png", "red")
+    command = [sys.executable, "-c", MEMORY, str(tmp_path / "many"), str(tmp_path / "one")]
+    size, more = map(int, subprocess.check_output(command, text=True).split())
+    assert size == 100 * 3 * 512 * 512
+    assert 0.9 * size < more < 1.5 * size
 
 
 def test_folders_that_will_not_do_are_named(tmp_path):

@@ -7,7 +7,7 @@ import torch
 from tape import stand_in
 from torch import nn
 
-from gantutor import ensemble, fitting, losses, metrics, models, penalties, toy, train
+from gantutor import ensemble, fitting, losses, metrics, models, penalties, strokes, toy, train
 from gantutor.data import Images
 from gantutor.ensemble import Ensemble
 from gantutor.errors import BadInput, OutOfMemory
@@ -324,3 +324,15 @@ def test_the_recipe_for_the_plane_loses_no_mode_in_any_member(mixture):
         assert found.modes == found.of
         assert found.high_quality > 0.7
         assert found.reverse_kl < 0.08
+
+
+def test_an_ensemble_on_bytes_is_that_on_floats():
+    drawn = strokes.draw(100, seed=0)
+    stored = Images("strokes", drawn.pixels, drawn.digit, tuple("0123456789"))
+    as_floats = Images("strokes", stored.pixels, drawn.digit, stored.classes)
+    pairs = [models.mlp(g_hidden=(16,), d_hidden=(16,), seed=s) for s in (0, 2)]
+    runs = [Ensemble(pairs, images, seeds=0) for images in (stored, as_floats)]
+    ends = [torch.stack([step.d_loss for step in run.steps(5)]) for run in runs]
+    assert runs[0].examples.dtype == torch.uint8
+    assert torch.equal(*ends)
+    assert torch.equal(*(run.sample(3) for run in runs))

@@ -6,7 +6,7 @@ import torch
 from tape import stand_in
 from torch import nn
 
-from gantutor import fitting, losses, models, penalties, toy
+from gantutor import fitting, losses, models, penalties, strokes, toy
 from gantutor.data import Images
 from gantutor.errors import BadInput
 from gantutor.train import R3GAN, Recipe, Run, foreseen, latents, sample
@@ -591,3 +591,25 @@ def test_r3gan_descends_the_loss_of_its_paper():
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-7)
     assert run.recipe.penalty_every == 1
     assert run.recipe.betas[0] == 0
+
+
+@pytest.mark.parametrize("classes", [0, 10])
+def test_a_run_on_bytes_is_the_run_on_floats_bit_for_bit(classes):
+    drawn = strokes.draw(100, seed=0)
+    stored = Images("strokes", drawn.pixels, drawn.digit, tuple("0123456789"))
+    as_floats = Images("strokes", stored.pixels, drawn.digit, stored.classes)
+    assert as_floats.stored.dtype == torch.float32
+    runs = [Run(*models.mlp(g_hidden=(16,), d_hidden=(16,), classes=classes), images) for images in (stored, as_floats)]
+    ends = [[step.d_loss for step in run.steps(20)] for run in runs]
+    assert runs[0].examples.dtype == torch.uint8
+    assert torch.equal(torch.stack(ends[0]), torch.stack(ends[1]))
+    assert torch.equal(weights(runs[0].G_average), weights(runs[1].G_average))
+
+
+def test_bytes_are_refused_where_nobody_says_that_they_are_pixels():
+    with pytest.raises(BadInput, match="the data is a torch.uint8 tensor"):
+        Run(*models.mlp(), torch.zeros(100, 1, 28, 28, dtype=torch.uint8))
+    drawn = strokes.draw(20, seed=0)
+    few = Images("strokes", drawn.pixels, drawn.digit, tuple("0123456789"))
+    with pytest.raises(BadInput, match="there are only 20 examples"):
+        Run(*models.mlp(), few)
