@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gantutor import files, losses, models, penalties
 from gantutor.data import Images
 from gantutor.ensemble import Ensemble, Pair, Stacked
-from gantutor.errors import BadInput, Damaged, whole
+from gantutor.errors import BadInput, DamagedRun, whole
 from gantutor.train import Recipe, Run
 
 FILE = "run.pt"
@@ -167,7 +167,7 @@ def recover(folder: str | PathLike) -> str:
     try:
         read(folder)
         return ""
-    except Damaged:
+    except DamagedRun:
         path, previous, aside = (Path(folder) / name for name in (FILE, PREVIOUS, "run.damaged.pt"))
         if not (path.is_file() and previous.is_file()):
             raise
@@ -222,7 +222,7 @@ def _opened(path: Path, content: bytes) -> Any:
     except BadInput:
         raise
     except pickle.UnpicklingError as error:
-        raise Damaged(
+        raise DamagedRun(
             f"{path} is not a run of gantutor: it is damaged, or holds something other than tensors and plain values, "
             "which could be code. It was not loaded. Delete it and train again, or ask for a fresh copy."
         ) from error
@@ -332,6 +332,6 @@ def _blaming(path: Path) -> Iterator[None]:
         raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, reason: object) -> Damaged:
+def _damaged(path: Path, reason: object) -> DamagedRun:
     detail = (str(reason) or type(reason).__name__).splitlines()[0]
-    return Damaged(f"{path} is damaged ({detail}): delete it and train again, or ask for a fresh copy.")
+    return DamagedRun(f"{path} is damaged ({detail}): delete it and train again, or ask for a fresh copy.")

@@ -14,7 +14,7 @@ class BadInput(GantutorError, ValueError):
     """A value, a file or a folder is not what was asked for."""
 
 
-class Damaged(BadInput):
+class DamagedRun(BadInput):
     """A file is not what was once written: cut short, or changed since."""
 
 

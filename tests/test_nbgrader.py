@@ -78,6 +78,6 @@ def test_a_right_a_half_right_and_an_untouched_sheet_get_their_marks(scores):
 
 def test_a_course_is_not_written_over_another(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(exercise_sheets.BadInput, match="not empty"):
+    with pytest.raises(exercise_sheets.BadInput, match="not an empty folder"):
         exercise_sheets.nbgrader_course(NOTEBOOKS, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
