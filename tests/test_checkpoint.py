@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from states import parts
 from torch import nn
 
 from gantutor import checkpoint, ensemble, fast, losses, models, penalties, toy
@@ -35,17 +36,6 @@ def rewrite(path, state):
     buffer = io.BytesIO()
     torch.save(state, buffer)
     path.write_bytes(checkpoint.sealed(buffer.getvalue()))
-
-
-def parts(value, name="run"):
-    """Every tensor and plain value of a state, with its place: equal lists, equal states, bit for bit."""
-    if isinstance(value, dict):
-        return [part for key in value for part in parts(value[key], f"{name}.{key}")]
-    if isinstance(value, list | tuple):
-        return [part for i, each in enumerate(value) for part in parts(each, f"{name}[{i}]")]
-    if isinstance(value, torch.Tensor):
-        return [(name, value.dtype, tuple(value.shape), value.contiguous().numpy().tobytes())]
-    return [(name, value)]
 
 
 def test_a_loaded_run_goes_on_bit_for_bit(tmp_path):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from states import parts
 
 from gantutor import checkpoint, cli, data, ensemble, models, strokes
 from gantutor.train import Recipe
@@ -129,17 +130,6 @@ def stamp(file: Path) -> int:
         return file.stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def parts(value: object, name: str = "run") -> list:
-    """Every tensor and plain value of a state, with its place."""
-    if isinstance(value, dict):
-        return [part for key in value for part in parts(value[key], f"{name}.{key}")]
-    if isinstance(value, list | tuple):
-        return [part for i, each in enumerate(value) for part in parts(each, f"{name}[{i}]")]
-    if isinstance(value, torch.Tensor):
-        return [(name, value.dtype, tuple(value.shape), value.contiguous().numpy().tobytes())]
-    return [(name, value)]
 
 
 def assert_same_end(folder: Path) -> None:
