@@ -389,14 +389,18 @@ def test_no_rank_ends_before_the_error_is_told(tmp_path):
 
 
 STARTED = """
-import os, signal, sys
+import os, pathlib, signal, sys, threading, time
 sys.path.insert(0, TESTS)
 import test_distributed as t
 from gantutor import cli, data, models
 data.load, models.mlp = t.few, t.small
-if os.environ["RANK"] == "1" and os.environ.get("DIE"):
-    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    signal.setitimer(signal.ITIMER_REAL, 4)
+def die(run):
+    while not run.exists():
+        time.sleep(0.01)
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+if os.environ["RANK"] == "1" and "DIE" in os.environ:
+    threading.Thread(target=die, args=[pathlib.Path(os.environ["DIE"])], daemon=True).start()
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -416,7 +420,7 @@ def test_torchrun_trains_and_ends_when_a_rank_is_killed(tmp_path, alone):
     assert "Done: 12 steps" in ended.stdout
     assert furthest(saved(tmp_path), alone) < 1e-4
     line = TRAIN.replace("run", "other").replace("12", "10_000_000")
-    killed = torchrun(tmp_path, f"{line} --save-every 50", DIE="yes")
+    killed = torchrun(tmp_path, f"{line} --save-every 50", DIE="other/run.pt")
     assert killed.returncode != 0
     assert "gantutor: at step" in killed.stderr
     assert "steps are saved in" in killed.stderr

@@ -313,6 +313,7 @@ def test_thin_and_wide_products_are_those_of_torch():
 
 
 @pytest.mark.slow
+@pytest.mark.hours
 @pytest.mark.parametrize("mixture", [toy.ring(), toy.grid()], ids=lambda mixture: mixture.name)
 def test_the_recipe_for_the_plane_loses_no_mode_in_any_member(mixture):
     pairs = [models.plane(seed=2 * s) for s in range(3)]

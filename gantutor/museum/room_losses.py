@@ -291,7 +291,7 @@ ROOM = (
         met="Classes with one train_step, which adds the two losses and makes one step.",
         cause="About a generated image the two losses want opposite things, and their sum is smallest where D says ½. "
         "So D stops looking at what G makes, and G is content.",
-        symptom=VARIETY, check=players_oppose, findings=("total_collapse", "low_fidelity"),
+        symptom=VARIETY, check=players_oppose, findings=("total_collapse", "noisy"), examined=600,
     ),
     Exhibit(
         "7", "everyone-agrees", "D pushes real and generated logits the same way, and G that way too",
