@@ -1,8 +1,8 @@
-"""The command line: `gantutor lab · fetch · train · sample · diagnose · museum · handout`.
+"""The command line: `gantutor lab · fetch · train · sample · diagnose · museum · speedrun · handout`.
 
 Exit status: 0 done (also when Ctrl-C ended a training early, for the run is saved); 1 `diagnose` found an ailment, an
-exhibit of `museum` did not show what it should, or `handout --check` a difference; 2 an error the user can put right,
-told in one sentence on stderr; 130 interrupted before there was anything to save.
+exhibit of `museum` did not show what it should, a `speedrun` did not arrive, or `handout --check` a difference; 2 an
+error the user can put right, told in one sentence on stderr; 130 interrupted before there was anything to save.
 What a command imports, it imports when it runs, so that `gantutor --help` answers at once.
 """
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_command(argv: list[str]) -> int:
     commands = {"lab": lab, "fetch": fetch, "train": train, "sample": sample, "diagnose": diagnose, "museum": museum,
-                "handout": handout}  # fmt: skip
+                "speedrun": speedrun, "handout": handout}  # fmt: skip
     further = []
     if argv and not argv[0].startswith("-"):
         if argv[0] not in commands:
@@ -165,6 +165,19 @@ def make_parser() -> Parser:
     command.add_argument("--steps", type=int, metavar="N", help="train for N steps (default: as many as it takes)")
     command.add_argument("--seed", type=seed, metavar="K", default=0, help="the same seed, the same run (default 0)")
     command.add_argument("--out", metavar="FILE", type=Path, help="a .png that shows both versions")
+
+    text = "race: how many seconds of training until the images are good enough?"
+    command = add(
+        "speedrun",
+        help=text,
+        description=f"{capital(text)} Same images, judge and goals for everybody. Exit status 1: a run did not arrive.",
+    )
+    command.add_argument("race", metavar="RACE", nargs="?", help="one of the races; without one, the list")
+    command.add_argument("--seeds", type=int, metavar="K", default=3, help="run with seeds 0 to K - 1 (default 3)")
+    command.add_argument("--device", default="auto", help="as in train")
+    command.add_argument("--samples", metavar="DIR", type=Path,
+                         help="save the images that were judged last, SEED.npz, for other judges")  # fmt: skip
+    command.add_argument("--record", metavar="FILE", type=Path, help="add a row to this file of records (.md)")
 
     text = "write the course as a folder or a zip to give out in class"
     command = add("handout", help=text, description=f"{capital(text)}; or make the exercises from their solutions.")
@@ -726,6 +739,48 @@ def museum(args: argparse.Namespace) -> int:
 
             show.comparison(outcome).save(temporary, format="PNG")
     return 0 if outcome.as_expected() else 1
+
+
+# --- speedrun --------------------------------------------------------------------------------------------------------
+
+
+def speedrun(args: argparse.Namespace) -> int:
+    check_counts(args, "seeds")
+
+    from gantutor import speedrun
+
+    if args.race is None:
+        for name, race in speedrun.RACES.items():
+            print(f"{name:14} {race.about}: {race.goals()}")
+        return 0
+    if args.race not in speedrun.RACES:
+        raise unknown("race", args.race, speedrun.RACES)
+    device, race = choose_device(args.device), speedrun.RACES[args.race]
+    if args.record:
+        speedrun.record(args.record)  # better fail now than after the race
+    print(f"{args.race}: {race.goals()}. On {speedrun.computer(device)}.")
+    finishes = []
+    for seed in range(args.seeds):
+        finish = speedrun.run(race, speedrun.ENTRIES[args.race], seed=seed, device=device, tell=partial(tell, seed))
+        if args.samples:
+            save_samples(args.samples / f"{seed}.npz", finish.G, race.count)
+        finishes.append(finish)
+    print(f"Seconds of training: {speedrun.summary(finishes)}.")
+    if args.record:
+        speedrun.record(args.record, speedrun.row(args.race, finishes, device))
+    return 0 if all(finish.reached for finish in finishes) else 1
+
+
+def tell(seed: int, look) -> None:
+    print(f"seed {seed} {look}", flush=True)
+
+
+def save_samples(path: Path, G, count: int) -> None:
+    from gantutor import train
+    from gantutor.files import replacing
+
+    with replacing(path) as temporary:
+        write_npz(temporary, train.sample(G, count).cpu(), train.wanted_labels(G, count), None)
 
 
 # --- handout ---------------------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "gantutor"
 ORDER = [
     "errors", "budget", "files", "theory", "toy", "strokes", "download", "data", "labels", "models", "losses",
     "penalties", "fast", "fitting", "train", "ensemble", "distributed", "guard", "checkpoint", "keeper", "judge",
-    "nearest", "metrics", "pretrained", "ailments", "diagnosis", "symptoms", "intake", "imaging", "vitals", "doctor",
+    "nearest", "metrics", "speedrun", "pretrained", "ailments", "diagnosis", "symptoms", "intake", "imaging", "vitals",
+    "doctor",
     "museum.parts", "museum.measures", "museum.checks", "museum.exhibits", "museum.room_losses", "museum.room_data",
     "museum.room_plumbing", "museum.room_normalisation", "museum.room_conditioning", "museum.room_evaluation", "museum",
     "checks.exercise", "checks.lesson_00", "checks.lesson_01", "checks.lesson_02", "checks.lesson_03",
