@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -175,6 +176,7 @@ def make_parser() -> Parser:
     command.add_argument("race", metavar="RACE", nargs="?", help="one of the races; without one, the list")
     command.add_argument("--seeds", type=int, metavar="K", default=3, help="run with seeds 0 to K - 1 (default 3)")
     command.add_argument("--device", default="auto", help="as in train")
+    command.add_argument("--precision", default="fp32", help="as in train: bf16 is faster where the CPU has it")
     command.add_argument("--samples", metavar="DIR", type=Path,
                          help="save the images that were judged last, SEED.npz, for other judges")  # fmt: skip
     command.add_argument("--record", metavar="FILE", type=Path, help="add a row to this file of records (.md)")
@@ -756,18 +758,20 @@ def speedrun(args: argparse.Namespace) -> int:
     if args.race not in speedrun.RACES:
         raise unknown("race", args.race, speedrun.RACES)
     device, race = choose_device(args.device), speedrun.RACES[args.race]
+    entry = replace(speedrun.ENTRIES[args.race], precision=args.precision)
     if args.record:
         speedrun.record(args.record)  # better fail now than after the race
-    print(f"{args.race}: {race.goals()}. On {speedrun.computer(device)}.")
+    name = args.race if args.precision == "fp32" else f"{args.race}, {args.precision}"
+    print(f"{name}: {race.goals()}. On {speedrun.computer(device)}.")
     finishes = []
     for seed in range(args.seeds):
-        finish = speedrun.run(race, speedrun.ENTRIES[args.race], seed=seed, device=device, tell=partial(tell, seed))
+        finish = speedrun.run(race, entry, seed=seed, device=device, tell=partial(tell, seed))
         if args.samples:
             save_samples(args.samples / f"{seed}.npz", finish.G, race.count)
         finishes.append(finish)
     print(f"Seconds of training: {speedrun.summary(finishes)}.")
     if args.record:
-        speedrun.record(args.record, speedrun.row(args.race, finishes, device))
+        speedrun.record(args.record, speedrun.row(name, finishes, device))
     return 0 if all(finish.reached for finish in finishes) else 1
 
 

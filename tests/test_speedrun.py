@@ -207,11 +207,12 @@ def test_the_command_says_with_its_status_that_a_run_did_not_arrive(race, capsys
         ("speedrun unconditionel", "did you mean 'unconditional'"),
         ("speedrun unconditional --seeds 0", "--seeds is 0"),
         ("speedrun unconditional --device tpu", "unknown device"),
+        ("speedrun unconditional --precision fp8", "unknown precision"),
         ("speedrun unconditional --record file/records.md", "cannot write"),
     ],
 )
 def test_the_command_says_what_it_cannot_do_before_it_trains(race, capsys, monkeypatch, line, said):
-    monkeypatch.setattr(speedrun, "run", lambda *args, **kwargs: pytest.fail("trained"))
+    monkeypatch.setattr(Run, "take_step", lambda run: pytest.fail("trained"))
     with open("file", "w", encoding="utf-8") as file:
         file.write("")
     assert cli.main(line.split()) == 2
