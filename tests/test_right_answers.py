@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import softplus
+from torch.utils.flop_counter import FlopCounterMode
 
-from gantutor import checks, judge, metrics, strokes
-from gantutor.checks import lesson_00, lesson_02, lesson_05, lesson_06
+from gantutor import checks, judge, metrics, models, strokes, train
+from gantutor.checks import lesson_00, lesson_02, lesson_05, lesson_06, lesson_09
 
 
 def test_lesson_01_is_right():
@@ -263,3 +264,41 @@ def test_lesson_06_is_right():
     half = torch.cat([every[:200], torch.zeros(200, 2)])
     assert lesson_06.worst(torch.stack([every, some])) == (6, 1.0)
     assert lesson_06.worst(torch.stack([every, half])) == (8, 0.5)
+
+
+def flops(work):
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def test_lesson_09_is_right():
+    assert checks.find("09.1").expected() == (30 * 20, 3 * 8 * 4**2 * 8**2, 8 * 4 * 4**2 * 7**2, 8 * 2 * 3**2 * 6**2)
+    for (layer, shape), found in zip(lesson_09.LAYERS, checks.find("09.1").expected(), strict=True):
+        assert flops(lambda layer=layer, shape=shape: layer(torch.zeros(5, *shape))) == 2 * 5 * found
+    nets = models.mlp((2,), 2, (9, 9), (16, 16), batch_norm=False, output="linear")
+    run = train.Run(*nets, torch.randn(64, 2), train.Recipe(penalty=None, d_steps=2))
+    (g, g_first), (d, d_first) = ((sum(a * b for a, b in w), w[0][0] * w[0][1]) for w in
+                                  ([(2, 9), (9, 9), (9, 2)], [(2, 16), (16, 16), (16, 1)]))  # fmt: skip
+    assert flops(lambda: run.turn(False)) == 2 * 64 * (4 * g - g_first + 14 * d - 4 * d_first)
+    assert checks.find("09.2").expected() == pytest.approx(2 * 64 * (4 * 4e6 + 14 * 10e6) / 1e9)
+    x = torch.randn(12, 3, generator=torch.Generator().manual_seed(0)).double().numpy()
+    w = np.array([0.5, -1.0, 2.0])
+    slope = 2 * np.concatenate([x, np.ones((12, 1))], 1).T @ (x @ w + 0.25 - 1) / 12  # of the mean square
+    for seen in checks.find("09.3").expected():
+        np.testing.assert_allclose(seen["moved"], np.append(-0.1 * slope[:3], 0.25 - 0.1 * slope[3]), atol=1e-5)
+    for (small, large, b, B), found in zip(lesson_09.MEANS, checks.find("09.4").expected(), strict=True):
+        S, T = np.linalg.solve([[1, 1 / b], [1, 1 / B]], [small, large])
+        assert found == (pytest.approx(T / S) if S > 0 else math.inf)
+    for (recipe, c), grown in zip(lesson_09.GROWN, checks.find("09.5").expected(), strict=True):
+        left = 1.0
+        for _ in range(c):  # steps of the small batch
+            left *= recipe.average
+        assert grown["average"] == pytest.approx(left)
+        images = recipe.batch_size * recipe.penalty_every  # from one penalty to the next
+        assert grown["batch_size"] * grown["penalty_every"] == max(images, grown["batch_size"])
+        assert grown["lr_g"] / recipe.lr_g == grown["lr_d"] / recipe.lr_d == math.sqrt(c)
+        assert grown["kept"]
+    for (a, work, V, L, delay, most), found in zip(lesson_09.MACHINES, checks.find("09.6").expected(), strict=True):
+        turns = [a + work / N + 2 * (N - 1) * (V / N / L + delay) for N in range(1, most + 1)]  # a piece each
+        assert found == 1 + int(np.argmin(turns))
