@@ -3,16 +3,12 @@
 import os
 
 import pytest
+from drawn import digits
 
-from gantutor import doctor, strokes
+from gantutor import doctor
 from gantutor.data import Images
 
 os.environ.setdefault("GANTUTOR_BUDGET", "quick")
-
-
-def digits(n: int, seed: int, name: str = "") -> Images:
-    d = strokes.draw(n, seed)
-    return Images(name, d.pixels / 127.5 - 1, d.digit, tuple("0123456789"))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import digits
+from drawn import digits
 
 from gantutor import cli, data, judge, metrics, models, speedrun
 from gantutor.errors import BadInput

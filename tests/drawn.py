@@ -1,0 +1,9 @@
+"""Drawn digits for the tests."""
+
+from gantutor import strokes
+from gantutor.data import Images
+
+
+def digits(n: int, seed: int, name: str = "") -> Images:
+    d = strokes.draw(n, seed)
+    return Images(name, d.pixels / 127.5 - 1, d.digit, tuple("0123456789"))
