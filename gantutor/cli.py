@@ -290,6 +290,8 @@ def train(args: argparse.Namespace) -> int:
                 fail(str(error))
             ranks.meet()  # torchrun ends all as soon as one has ended
             return 2
+        except RankLost as error:
+            return fail(str(error))
 
 
 def train_as(args: argparse.Namespace, ranks) -> int:
@@ -311,7 +313,7 @@ def train_as(args: argparse.Namespace, ranks) -> int:
                *[f"batches in {args.accumulate} parts"] * (run.accumulate > 1)]  # fmt: skip
         note(f"Training {args.model} on {args.data} ({len(images):,} images, {', '.join(how)}). "
              "Ctrl-C ends early and saves.")  # fmt: skip
-        return learn(args, run, out) if ranks.rank == 0 else follow(args, run)
+        return learn(args, run, out, ranks.asked) if ranks.rank == 0 else follow(args, run, ranks.asked)
 
 
 def claim(args: argparse.Namespace, ranks, stack: contextlib.ExitStack) -> tuple[Path, bytes]:
@@ -426,12 +428,12 @@ def go_on(args: argparse.Namespace, images, make, out: Path, state: dict):
 SAVE, STOP = 1, 2  # what a process may wish for after a step; several ranks do what the greatest wish is
 
 
-def learn(args: argparse.Namespace, run, out: Path) -> int:
+def learn(args: argparse.Namespace, run, out: Path, asked: list[int]) -> int:
     """Train and save. A signal ends the training early, and so does NaN or a lack of memory, which is an error."""
     from gantutor import guard, keeper
 
     flags = {**{name: getattr(args, name) for name in FLAGS}, "batch_size": run.recipe.batch_size}
-    with stop_signals() as asked:
+    with stop_signals(asked):
         line = progress.Line(args.steps, args.seconds, run.recipe.batch_size, before=run.step)
         keep, watch, wish = keeper.Keeper(run, out, flags, args.save_every, line.say), guard.Watch(run), 0
         try:
@@ -461,11 +463,11 @@ def learn(args: argparse.Namespace, run, out: Path) -> int:
     return 0
 
 
-def follow(args: argparse.Namespace, run) -> int:
+def follow(args: argparse.Namespace, run, asked: list[int]) -> int:
     """What the other ranks do while rank 0 learns: the same steps and looks, in the same order."""
     from gantutor import guard
 
-    with stop_signals() as asked:
+    with stop_signals(asked):
         watch = guard.Watch(run)
         for _ in watch.over(remaining(args, run)):
             wish = run.agreed(STOP if asked else 0)
@@ -568,17 +570,17 @@ def works(device: str) -> bool:
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[list[int]]:
+def stop_signals(asked: list[int]) -> Iterator[None]:
     """Inside the block Ctrl-C and SIGTERM interrupt nothing: they are written into the list, for the loop to look at.
 
     So no signal, however often it comes, can leave a half-taken step or a half-written file.
     """
-    asked, before = [], {}
+    before = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, lambda number, frame: asked.append(number))
     try:
-        yield asked
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

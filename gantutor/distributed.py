@@ -17,8 +17,10 @@ third while it is frozen, and a penalty differentiates twice, past the wrapper. 
 import contextlib
 import copy
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -35,7 +37,9 @@ from gantutor.models import NORMALISING
 from gantutor.penalties import Discriminator
 from gantutor.train import Randomness, Recipe, Run, Step
 
-PATIENCE = timedelta(minutes=10)  # with a rank that does not answer; one that ends is noticed at once
+PATIENCE = timedelta(minutes=10)  # with a rank that does not answer
+LAST_PATIENCE = timedelta(seconds=10)  # once a signal asks to end: torchrun kills half a minute after it
+LOOK = timedelta(seconds=1)  # how often a waiting rank looks for a signal
 T = TypeVar("T")
 
 
@@ -51,11 +55,15 @@ class Ranks:
         rank: the number of this process, from 0.
         size: how many there are.
         local: its number on its own machine; with CUDA, that of its GPU.
+        asked: the signals that have asked this process to end, written here by whoever handles them.
+        unanswered: what it gave up waiting for, and what will never be done.
     """
 
     rank: int = 0
     size: int = 1
     local: int = 0
+    asked: list[int] = field(default_factory=list)
+    unanswered: list[dist.Work] = field(default_factory=list)
 
     def part(self, whole: Tensor) -> Tensor:
         """This rank's rows of what belongs to a whole batch: (B, …) -> (B / size, …)."""
@@ -66,8 +74,7 @@ class Ranks:
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([t.detach().flatten() for t in tensors])
-        with noticing():
-            dist.all_reduce(flat)
+        self.wait(dist.all_reduce, flat)
         flat /= self.size
         for t, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             t.detach().copy_(mean.view(t.shape))
@@ -77,16 +84,14 @@ class Ranks:
         if self.size == 1:
             return value
         most = torch.tensor(float(value), dtype=torch.float64)
-        with noticing():
-            dist.all_reduce(most, dist.ReduceOp.MAX)
+        self.wait(dist.all_reduce, most, dist.ReduceOp.MAX)
         return most.item()
 
     def hand_out(self, tensors: Sequence[Tensor]) -> None:
         """Put what rank 0 has into the tensors. Raises `RankLost`."""
         for t in tensors if self.size > 1 else ():
             mine = t.detach().contiguous()
-            with noticing():
-                dist.broadcast(mine, 0)
+            self.wait(dist.broadcast, mine, 0)
             t.detach().copy_(mine)
 
     def first(self, content: bytes) -> bytes:
@@ -119,6 +124,30 @@ class Ranks:
         with contextlib.suppress(RankLost):
             self.most(0)
 
+    def wait(self, operation: Callable[..., dist.Work], tensor: Tensor, *args) -> None:
+        """Do what all ranks do together. Raises `RankLost`.
+
+        gloo mostly complains at once where a rank has ended. Where it ended in the middle of an operation, gloo may
+        wait for it: then only the signal that torchrun sends to the others tells of it.
+        """
+        with noticing():
+            work = operation(tensor, *args, async_op=True)
+            if tensor.is_cuda:
+                work.wait()
+                return
+            asked = None
+            while True:
+                try:
+                    work.wait(LOOK)
+                    return
+                except RuntimeError:
+                    if work.is_completed():
+                        raise
+                    asked = asked or (time.monotonic() if self.asked else None)
+                    if asked and time.monotonic() - asked > LAST_PATIENCE.total_seconds():
+                        self.unanswered.append(work)
+                        raise
+
 
 @contextlib.contextmanager
 def noticing() -> Iterator[None]:
@@ -133,6 +162,8 @@ def noticing() -> Iterator[None]:
 def joined() -> Iterator[Ranks]:
     """The ranks that torchrun, or what does its work, has started: gloo connects CPUs, and NCCL GPUs.
 
+    Where a rank does not answer, leaving the block ends the process, with status 2.
+
     Raises:
         RankLost: they do not find each other.
     """
@@ -141,9 +172,14 @@ def joined() -> Iterator[Ranks]:
         dist.init_process_group(backend, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise RankLost(f"the ranks do not find each other ({reason(error)}): start them with torchrun.") from error
+    ranks = Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+        yield ranks
     finally:
+        if ranks.unanswered:  # gloo, and with it the end of Python, would wait for the answer
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(2)
         dist.destroy_process_group()
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial, partialmethod
 from pathlib import Path
 
@@ -96,6 +97,13 @@ def die(run: SharedRun, number: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def stand_still(run: SharedRun) -> None:
+    distributed.LAST_PATIENCE = timedelta(seconds=1)
+    if run.ranks.rank == 1:
+        Path("still").touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def be_asked_to_stop(run: SharedRun) -> None:
     if run.ranks.rank == 1:
         signal.raise_signal(signal.SIGTERM)
@@ -177,9 +185,21 @@ def trained(tmp_path_factory) -> list[dict]:
 def say(size: int, *args) -> list[tuple[int, str, str]]:
     """Run a `command` on so many ranks: for each its exit status, and what it said on stdout and stderr."""
     processes = start(size, command, *args)
+    end = time.monotonic() + 60
+    while any(process.is_alive() for process in processes) and time.monotonic() < end:
+        if any(process.exitcode for process in processes):
+            end = min(end, time.monotonic() + 3)
+        time.sleep(0.05)
+    for process in processes:
+        process.terminate()  # as torchrun ends the others, if a little later
+    return results(processes, args[0])
+
+
+def results(processes: list, folder: Path) -> list[tuple[int, str, str]]:
     for process in processes:
         process.join(60)
-    texts = [[(args[0] / f"{i}.{name}").read_text(encoding="utf-8") for name in ("out", "err")] for i in range(size)]
+    size = len(processes)
+    texts = [[(folder / f"{i}.{name}").read_text(encoding="utf-8") for name in ("out", "err")] for i in range(size)]
     return [(process.exitcode, *text) for process, text in zip(processes, texts, strict=True)]
 
 
@@ -341,6 +361,23 @@ def test_a_killed_rank_where_nothing_was_saved_yet(tmp_path):
     assert "at step 7 the connection to another rank is broken" in first[2]
     assert "saved" not in first[2]
     assert not (tmp_path / "run").exists()
+
+
+def test_a_rank_that_does_not_answer_is_not_waited_for_once_a_signal_asks_to_end(tmp_path):
+    """As where gloo has not noticed that a rank is gone."""
+    processes = start(2, command, tmp_path, f"{TRAIN} --save-every 3", stand_still)
+    while not (tmp_path / "still").exists():
+        assert processes[0].is_alive()
+        time.sleep(0.05)
+    processes[0].join(2.5)
+    assert processes[0].is_alive()
+    processes[0].terminate()
+    processes[0].join(60)
+    processes[1].kill()
+    (status, said, complaint), _ = results(processes, tmp_path)
+    assert (status, said) == (2, "")
+    assert "at step 7 the connection to another rank is broken: it has ended, or does not answer" in complaint
+    assert checkpoint.read(tmp_path / "run")[1]["step"] == 6
 
 
 def test_nan_on_one_rank_is_told_once(tmp_path):
