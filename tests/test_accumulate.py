@@ -5,8 +5,9 @@ import copy
 import pytest
 import torch
 from alike import ALIKE, BASE, POINTS, batch_norm, furthest, outcome, plane
+from drawn import digits
 
-from gantutor import cli, data, models, strokes
+from gantutor import cli, data, models
 from gantutor.errors import BadInput
 from gantutor.train import Recipe, Run
 
@@ -87,8 +88,7 @@ def test_steps_in_parts_are_not_recorded():
 
 
 def test_the_command_line_accumulates_and_goes_on_otherwise(tmp_path, monkeypatch, capsys):
-    drawn = strokes.draw(200, seed=0)
-    images = data.Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
+    images = digits(200, 0, "strokes")
     monkeypatch.setattr(data, "load", lambda *args, **kwargs: images)
     line = f"train mlp --data strokes --steps 3 --device cpu --out {tmp_path / 'run'}"
     assert cli.main([*line.split(), "--accumulate", "4"]) == 0

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn import digits
 from PIL import Image
 
 from gantutor import checkpoint, cli, data, fast, files, models, museum, strokes, train
@@ -25,8 +26,7 @@ CPU = "--device", "cpu"  # where the runs are made that the tests compare with
 
 @pytest.fixture(scope="module")
 def images() -> data.Images:
-    drawn = strokes.draw(200, seed=0)
-    return data.Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
+    return digits(200, 0, "strokes")
 
 
 @pytest.fixture
@@ -620,8 +620,7 @@ def test_diagnose_against_a_named_set_uses_its_test_split(patients, capsys, monk
 
     def load(name, split="train"):
         asked.append((name, split))
-        drawn = strokes.draw(900, seed=len(asked))
-        return data.Images(name, drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
+        return digits(900, len(asked), name)
 
     monkeypatch.setattr(data, "load", load)
     assert cli.main(["diagnose", str(patients / "sound.npz"), "--against", "strokes"]) == 0
@@ -665,8 +664,7 @@ def test_the_museum_lists_its_exhibits_one_a_line(capsys):
 @pytest.fixture
 def some(monkeypatch, tmp_path) -> None:
     """2,500 images instead of 60,000, and an empty folder to work in."""
-    drawn = strokes.draw(2500, seed=0)
-    images = data.Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
+    images = digits(2500, 0, "strokes")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "load", lambda *args, **kwargs: images)
 

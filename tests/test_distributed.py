@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 import torch
 from alike import ALIKE, BASE, POINTS, batch_norm, dropout, furthest, outcome, plane
+from drawn import digits
 from torch import nn
 
-from gantutor import checkpoint, cli, data, distributed, models, strokes
+from gantutor import checkpoint, cli, data, distributed, models
 from gantutor.data import Images
 from gantutor.distributed import Ranks, SharedRun
 from gantutor.errors import BadInput, GantutorError
@@ -48,8 +49,7 @@ def small(shape: tuple = (1, 28, 28), seed: int = 0, classes: int = 0) -> tuple[
 
 
 def few(*args, **kwargs) -> Images:
-    drawn = strokes.draw(200, seed=0)
-    return Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
+    return digits(200, 0, "strokes")
 
 
 def command(folder: Path, line: str, happening: Callable | None = None) -> None:

@@ -5,17 +5,17 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from drawn import digits
 from PIL import Image
 
-from gantutor import intake, judge, strokes
+from gantutor import intake, judge
 from gantutor.data import Images
 from gantutor.errors import BadInput
 
 
 @pytest.fixture(scope="module")
 def drawn() -> Images:
-    d = strokes.draw(400, seed=0)
-    return Images("drawn", d.pixels / 127.5 - 1, d.digit, tuple("0123456789"))
+    return digits(400, 0, "drawn")
 
 
 def form(x, notes=None):

@@ -3,8 +3,9 @@ import os
 
 import pytest
 import torch
+from drawn import digits
 
-from gantutor import data, judge, metrics, strokes
+from gantutor import data, judge, metrics
 from gantutor.data import Images
 from gantutor.errors import BadInput
 
@@ -47,8 +48,7 @@ def test_the_smoothing_of_the_labels_is_taken_back():
 
 
 def test_stacked_pictures_are_read_channel_by_channel():
-    drawn = strokes.draw(300, seed=4)
-    images = Images("drawn", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
+    images = digits(300, 4, "drawn")
     pictures = data.stacked(images, 200, seed=1)
     modes = judge.read_stacked(judge.load("strokes"), pictures.pixels)
     assert (modes == pictures.labels).float().mean() > 0.97

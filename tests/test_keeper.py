@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from drawn import digits
 
-from gantutor import checkpoint, cli, data, files, guard, keeper, models, strokes
+from gantutor import checkpoint, cli, data, files, guard, keeper, models
 from gantutor.errors import BadInput
 from gantutor.train import Run
 
@@ -23,8 +24,7 @@ TRAIN = "train mlp --data strokes --device cpu --out here --steps"
 
 @pytest.fixture(scope="module")
 def drawn() -> data.Images:
-    digits = strokes.draw(200, seed=0)
-    return data.Images("strokes", digits.pixels / 127.5 - 1, digits.digit, tuple("0123456789"))
+    return digits(200, 0, "strokes")
 
 
 @pytest.fixture

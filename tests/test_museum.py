@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from drawn import digits
 
-from gantutor import data, losses, museum, penalties, strokes
+from gantutor import data, losses, museum, penalties
 from gantutor.ailments import AILMENTS
 from gantutor.errors import BadInput
 from gantutor.museum import exhibits
@@ -26,8 +27,7 @@ def named(e: museum.Exhibit) -> str:
 
 @pytest.fixture(scope="module")
 def images() -> data.Images:
-    drawn = strokes.draw(3000, 0)
-    return data.Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
+    return digits(3000, 0, "strokes")
 
 
 # --- the catalogue ---------------------------------------------------------------------------------------------------

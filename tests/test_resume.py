@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from drawn import digits
 from states import parts
 
-from gantutor import checkpoint, cli, data, ensemble, models, strokes
+from gantutor import checkpoint, cli, data, ensemble, models
 from gantutor.train import Recipe
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -38,8 +39,7 @@ SMALL = {
 
 
 def few(*args, **kwargs) -> data.Images:
-    drawn = strokes.draw(200, seed=0)
-    return data.Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
+    return digits(200, 0, "strokes")
 
 
 def run_command(folder: Path, line: str, point: tuple[str, int] | None) -> None:
