@@ -471,7 +471,8 @@ GROW = Exercise(
         ),
         Mistake(
             lambda recipe, c: grown(recipe, c, average=max(0.0, 1 - c * (1 - recipe.average))),
-            "1 − c(1 − a) is nearly right while a is near 1. Exactly: what is kept in c steps is a · a · … · a.",
+            "The average is not right yet. What is kept in c steps is a · a · … · a. (1 − c(1 − a) is near it while a "
+            "is near 1, and not exact.)",
             sign=wrong("average"),
         ),
         Mistake(
@@ -494,8 +495,8 @@ GROW = Exercise(
             sign=lambda seen: not all(mine["kept"] for mine in seen),
         ),
     ),
-    praise="Everything counted in steps had to change. What is counted in shares of the training, as decay_from is, "
-    "stays.",
+    praise="The batch, R1, the average and the rates had to change. (Adam's β₂ is counted in steps as well; we left "
+    "it.) What is a share of the training, as decay_from is, stays.",
 )
 
 # ---------------------------------------------------------------- 09.6
@@ -540,7 +541,7 @@ RANKS = Exercise(
         ),
         Mistake(
             quickest(lambda N, a, work, V, L, delay: a + work / N + 2 * (N - 1) / N * V / L),
-            "The delay is missing: the ring takes 2(N − 1) turns, and each waits for δ.",
+            "The delay is missing: the ring takes 2(N − 1) hops, and each waits for δ.",
         ),
         Mistake(
             quickest(lambda N, a, work, V, L, delay: a + work / N + 2 * (N - 1) * (V / L + delay)),
