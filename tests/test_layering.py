@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "gantutor"
 
 # Reading order: a module imports only those before it.
 ORDER = [
-    "errors", "budget", "files", "theory", "toy", "strokes", "download", "data", "labels", "models", "losses",
+    "errors", "budget", "files", "theory", "toy", "strokes", "download", "data", "labels", "models", "vae", "losses",
     "penalties", "fast", "fitting", "train", "ensemble", "distributed", "guard", "checkpoint", "keeper", "judge",
     "nearest", "metrics", "speedrun", "pretrained", "ailments", "diagnosis", "symptoms", "intake", "imaging", "vitals",
     "doctor",
