@@ -24,7 +24,7 @@ ORDER = [
     "museum.room_plumbing", "museum.room_normalisation", "museum.room_conditioning", "museum.room_evaluation", "museum",
     "checks.exercise", "checks.lesson_00", "checks.lesson_01", "checks.lesson_02", "checks.lesson_03",
     "checks.lesson_04", "checks.lesson_05", "checks.lesson_06", "checks.lesson_07",
-    "checks.lesson_09", "checks", "exercise_sheets",
+    "checks.lesson_08", "checks.lesson_09", "checks", "exercise_sheets",
     "show", "live.parts", "live.watch", "live.cards", "live.portraits", "live.explorer", "live.laboratory", "live",
     "mathml", "pages", "slides", "handout", "progress", "cli", "__main__",
 ]  # fmt: skip

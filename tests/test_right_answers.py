@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 from torch.utils.flop_counter import FlopCounterMode
 
 from gantutor import checks, judge, metrics, models, strokes, train
-from gantutor.checks import lesson_00, lesson_02, lesson_05, lesson_06, lesson_09
+from gantutor.checks import lesson_00, lesson_02, lesson_05, lesson_06, lesson_08, lesson_09
 
 
 def test_lesson_01_is_right():
@@ -128,6 +128,37 @@ def test_lesson_07_is_right():
     for id, count in (("07.5", 5), ("07.6", 8)):
         seen = checks.find(id).expected()
         assert (len(seen["caught"]), seen["alarms"], seen["faults"]) == (count, [], {})
+
+
+def test_lesson_08_is_right():
+    for (mean, std), found in zip(checks.find("08.1").observe.cases, checks.find("08.1").expected(), strict=True):
+        prior = torch.distributions.Normal(torch.zeros_like(mean), 1.0)
+        by_torch = torch.distributions.kl_divergence(torch.distributions.Normal(mean, std), prior)
+        torch.testing.assert_close(found, by_torch.sum(1))
+    for (x, made), found in zip(checks.find("08.2").observe.cases, checks.find("08.2").expected(), strict=True):
+        worth = [torch.distributions.Normal(made, found * w).log_prob(x).sum() for w in (0.99, 1.0, 1.01)]
+        assert worth[1] > max(worth[0], worth[2])
+    image, noise = torch.randn(2, 3, 1, 4, 4)
+    for t, u in ((1.0, 0.3), (0.7, 0.7), (0.5, 0.0)):
+        (a, s), (b, r) = lesson_08.levels(t), lesson_08.levels(u)
+        assert a**2 + s**2 == pytest.approx(1)
+        made = checks.find("08.3").right(a * image + s * noise, image, t, u)
+        torch.testing.assert_close(made, b * image + r * noise, atol=1e-5, rtol=1e-5)
+    n, state = 20, np.eye(21)[1]  # 5% of 20 images
+    ways = [[math.comb(n, k) * (i / n) ** k * (1 - i / n) ** (n - k) for k in range(n + 1)] for i in range(n + 1)]
+    state = state @ np.linalg.matrix_power(np.array(ways), 2000)
+    assert checks.find("08.4").right == pytest.approx(state[0])
+    for (members, others, fpr), found in zip(
+        checks.find("08.5").observe.cases, checks.find("08.5").expected(), strict=True
+    ):
+        allowed = [c for c in others.tolist() if sum(o > c for o in others.tolist()) <= fpr * len(others)]
+        assert found == pytest.approx(np.mean([m > min(allowed) for m in members.tolist()]))
+    seen = checks.find("08.6").expected()
+    assert seen["change"] <= 0.1 + 1e-6
+    assert seen["found"] >= 0.99
+    assert seen["strangers"] <= 0.05
+    nothing = lesson_08.marked(lambda x, key: x, lesson_08.correlate_details)
+    assert nothing["found"] < 0.05
 
 
 def test_lesson_00_is_right():

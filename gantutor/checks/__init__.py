@@ -13,12 +13,24 @@ from gantutor.checks import (
     lesson_05,
     lesson_06,
     lesson_07,
+    lesson_08,
     lesson_09,
 )
 from gantutor.checks.exercise import Answer, Exercise, Mistake, Verdict
 from gantutor.errors import unknown
 
-LESSONS = (lesson_00, lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06, lesson_07, lesson_09)
+LESSONS = (
+    lesson_00,
+    lesson_01,
+    lesson_02,
+    lesson_03,
+    lesson_04,
+    lesson_05,
+    lesson_06,
+    lesson_07,
+    lesson_08,
+    lesson_09,
+)
 CATALOGUE: dict[str, Exercise] = {e.id: e for lesson in LESSONS for e in lesson.EXERCISES}
 
 _asked: dict[str, int] = {}  # how often a hint to an exercise was asked for in this kernel
