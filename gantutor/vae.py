@@ -92,12 +92,18 @@ def elbo(E: nn.Module, G: nn.Module, x: Tensor, noise: float) -> Bound:
         noise: s > 0, the standard deviation of a pixel around G(z). The smaller it is, the more a pixel counts.
 
     Raises:
-        BadInput: the noise is not above 0, or E and G have latents of different lengths.
+        BadInput: the noise is not above 0, or x, E and G do not fit together.
     """
+    shape = tuple(getattr(E, "config", {}).get("shape", x.shape[1:]))
+    if x.shape[1:] != shape:
+        raise BadInput(f"x holds images of shape {tuple(x.shape[1:])}, E takes {shape}: give it such images.")
     mean, log_var = E(x)  # (B, latent_dim) each
     if getattr(G, "latent_dim", mean.shape[1]) != mean.shape[1]:
         raise BadInput(f"E gives latents of length {mean.shape[1]}, G takes {G.latent_dim}: make both with one length.")
-    return Bound(log_likelihood(x, G(draw(mean, log_var)), noise), kl(mean, log_var))
+    made = G(draw(mean, log_var))  # (B, *shape)
+    if made.shape != x.shape:
+        raise BadInput(f"G makes images of shape {tuple(made.shape[1:])}, x holds {shape}: take the G of this E.")
+    return Bound(log_likelihood(x, made, noise), kl(mean, log_var))
 
 
 def draw(mean: Tensor, log_var: Tensor) -> Tensor:

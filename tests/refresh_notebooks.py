@@ -108,11 +108,14 @@ def clean_bundle(data: dict) -> nbformat.NotebookNode:
 
 
 def pack(png: str) -> str:
-    """The same picture as a PNG with a palette of 256 colours, which is a third of the size."""
+    """The same picture as a PNG in greys, or with a palette of 256 colours, which is a third of the size."""
     from PIL import Image
 
     image = Image.open(io.BytesIO(base64.b64decode(png)))
-    if image.mode in ("RGB", "RGBA"):
+    red, green, blue = image.convert("RGB").split()
+    if red.tobytes() == green.tobytes() == blue.tobytes():
+        image = red
+    elif image.mode in ("RGB", "RGBA"):
         image = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
