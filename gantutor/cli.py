@@ -298,7 +298,7 @@ def train_as(args: argparse.Namespace, ranks) -> int:
     """What every rank does. Only rank 0 has the folder; the others see a copy of its run."""
     with contextlib.ExitStack() as stack:
         out, content = ranks.together(partial(claim, args, ranks, stack))
-        state = ranks.together(partial(take_up, args, out, ranks.first(content)))
+        state = ranks.together(partial(take_up, args, out, ranks.given(content)))
         if state and state["step"] >= args.steps:
             if ranks.rank == 0:
                 print(f"The run in {out} is finished: it has {state['step']:,} steps, and {args.steps:,} were asked "

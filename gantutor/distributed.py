@@ -87,19 +87,19 @@ class Ranks:
         self.wait(dist.all_reduce, most, dist.ReduceOp.MAX)
         return most.item()
 
-    def hand_out(self, tensors: Sequence[Tensor]) -> None:
-        """Put what rank 0 has into the tensors. Raises `RankLost`."""
+    def hand_out(self, tensors: Sequence[Tensor], source: int = 0) -> None:
+        """Put what the source, a rank, has into the tensors. Raises `RankLost`."""
         for t in tensors if self.size > 1 else ():
             mine = t.detach().contiguous()
-            self.wait(dist.broadcast, mine, 0)
+            self.wait(dist.broadcast, mine, source)
             t.detach().copy_(mine)
 
-    def first(self, content: bytes) -> bytes:
-        """What rank 0 gives, on all of them."""
-        size = int(self.most(len(content) if self.rank == 0 else 0))
-        mine = bytearray(content if self.rank == 0 else size)
+    def given(self, content: bytes, source: int = 0) -> bytes:
+        """What the source, by default rank 0, gives, on all of them. Raises `RankLost`."""
+        size = int(self.most(len(content) if self.rank == source else 0))
+        mine = bytearray(content if self.rank == source else size)
         if size:
-            self.hand_out([torch.frombuffer(mine, dtype=torch.uint8)])
+            self.hand_out([torch.frombuffer(mine, dtype=torch.uint8)], source)
         return bytes(mine)
 
     def together(self, work: Callable[[], T]) -> T:
@@ -111,9 +111,8 @@ class Ranks:
             result = work()
         except GantutorError as problem:
             error = problem
-        complaints = [""] * self.size
-        with noticing():
-            dist.all_gather_object(complaints, str(error or ""))
+        complaint = str(error or "").encode()
+        complaints = [self.given(complaint, source).decode() for source in range(self.size)]
         if any(complaints):
             lines = [f"rank {rank}: {text}" for rank, text in enumerate(complaints) if text]
             raise SharedError(complaints[0] if len({*complaints}) == 1 else "\n".join(lines)) from error

@@ -134,7 +134,8 @@ def train_all(folder: Path) -> None:
         found["dropout, logits"] = make(*dropout()).take_step().real_logits
         found["cut groups"] = complaint(partial(make, *plane(minibatch_std=4), POINTS, Recipe(batch_size=4)))
         found["one fails"], found["all fail"] = (complaint(partial(ranks.together, work)) for work in failing(ranks))
-        found["first"] = [list(ranks.first(content)) for content in (b"", b"rank %d" % ranks.rank)]
+        found["first"] = [list(ranks.given(content)) for content in (b"", b"rank %d" % ranks.rank)]
+        found["from rank 1"] = ranks.given(b"rank %d" % ranks.rank, source=1).decode()
         found["most"] = ranks.most(ranks.rank / 4)
         torch.save(found, folder / f"{ranks.rank}.pt")
 
@@ -265,6 +266,7 @@ def test_an_error_on_one_rank_is_one_on_all_and_says_where(trained):
 def test_what_rank_0_has_and_what_is_most(trained):
     for found in trained:
         assert found["first"] == [[], list(b"rank 0")]
+        assert found["from rank 1"] == "rank 1"
         assert found["most"] == 0.25
 
 
@@ -372,8 +374,10 @@ def test_a_rank_that_does_not_answer_is_not_waited_for_once_a_signal_asks_to_end
     processes[0].join(2.5)
     assert processes[0].is_alive()
     processes[0].terminate()
-    processes[0].join(60)
-    processes[1].kill()
+    processes[0].join(30)
+    ended = not processes[0].is_alive()
+    processes[1].kill()  # only now is the connection broken
+    assert ended
     (status, said, complaint), _ = results(processes, tmp_path)
     assert (status, said) == (2, "")
     assert "at step 7 the connection to another rank is broken: it has ended, or does not answer" in complaint
