@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 
-from gantutor import pages  # noqa: E402
+from gantutor.publish import pages  # noqa: E402
 
 
 def main() -> int:

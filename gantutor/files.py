@@ -9,6 +9,8 @@ from pathlib import Path
 
 from gantutor.errors import BadInput
 
+ROOT = Path(__file__).resolve().parent.parent  # the folder around the package: a checkout, or site-packages
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike, previous: str | os.PathLike | None = None) -> Iterator[Path]:

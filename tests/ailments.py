@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gantutor import data, doctor, intake, judge, models, symptoms
+from gantutor import data, doctor, models
 from gantutor.data import Images
-from gantutor.diagnosis import Diagnosis
+from gantutor.doctor import Diagnosis, inputs, measures
+from gantutor.metrics import classifier
 
 TABLE = Path(__file__).with_suffix(".md")
 HEAD = """# The doctor's exam
@@ -404,13 +405,13 @@ class Exam:
             for module, name in REMEMBERED:
                 stack.enter_context(mock.patch.object(module, name, remembering(getattr(module, name))))
             if self.reference.startswith("unknown"):
-                stack.enter_context(mock.patch.object(judge, "recognise", return_value=None))
+                stack.enter_context(mock.patch.object(classifier, "recognise", return_value=None))
             return doctor.examine(real=self.real, **{**self.options, **given})
 
 
 # What an exam asks again and again about the same real images is worked out once.
 REMEMBERED = (
-    (intake, "train_judge"), (judge, "look"), (symptoms, "Memory"), (symptoms, "lone"), (symptoms, "structure")
+    (inputs, "train_judge"), (classifier, "look"), (measures, "Memory"), (measures, "lone"), (measures, "structure")
 )  # fmt: skip
 ANSWERS: dict[tuple, object] = {}
 
@@ -429,7 +430,7 @@ def remembering(function: Callable) -> Callable:
 
 
 def fingerprint(x: object) -> object:
-    if isinstance(x, judge.Judge):
+    if isinstance(x, classifier.Classifier):
         return fingerprint(x.head.weight)
     if not isinstance(x, Tensor):
         return id(x)

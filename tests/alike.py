@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from gantutor import losses, models, penalties, strokes, toy
-from gantutor.data import Images
+from gantutor import losses, models, penalties
+from gantutor.data import Images, strokes, toy
 from gantutor.train import Recipe, Run
 
 STEPS = 20

@@ -1,7 +1,6 @@
 """Drawn digits for the tests."""
 
-from gantutor import strokes
-from gantutor.data import Images
+from gantutor.data import Images, strokes
 
 
 def digits(n: int, seed: int, name: str = "") -> Images:

@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 
-from gantutor import download
+from gantutor.data import download
 
 IMAGES = {"train": np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)}
 IMAGES["test"] = np.random.default_rng(1).integers(0, 256, (3, 28, 28), np.uint8)
@@ -48,7 +48,7 @@ def isolate(monkeypatch, tmp_path) -> None:
         monkeypatch.delenv(variable, raising=False)
     for variable in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(tmp_path / "home"))
-    monkeypatch.setattr(download, "REPOSITORY", tmp_path / "site-packages")
+    monkeypatch.setattr(download, "ROOT", tmp_path / "site-packages")
     monkeypatch.setattr(download, "SHA256", {"mnist": HASHES, "fashion-mnist": HASHES})
     set_mirrors(monkeypatch, closed_port(), closed_port())
 

@@ -12,10 +12,12 @@ import torch
 from states import parts
 from torch import nn
 
-from gantutor import checkpoint, ensemble, fast, losses, models, penalties, toy
-from gantutor.data import Images
+from gantutor import losses, models, penalties
+from gantutor.data import Images, toy
 from gantutor.errors import BadInput
-from gantutor.train import Recipe, Run
+from gantutor.runs import checkpoint
+from gantutor.scale import ensemble
+from gantutor.train import Recipe, Run, accelerate
 
 POINTS = toy.ring().sample(64, seed=0)
 RECIPE = Recipe(batch_size=8, penalty=penalties.wgan_gp, penalty_every=3, average=0.9)
@@ -151,7 +153,7 @@ def test_how_to_compute_is_chosen_when_loading(tmp_path, monkeypatch):
     assert (again.precision, again.capture) == ("bf16", False)
     with pytest.raises(BadInput, match="capture is True"):
         checkpoint.load(tmp_path, POINTS, device="cpu", capture=True)
-    monkeypatch.setattr(fast, "check_compile", cannot)
+    monkeypatch.setattr(accelerate, "check_compile", cannot)
     with pytest.raises(BadInput, match="no compiler"):
         checkpoint.load(tmp_path, POINTS, compile=True)
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from gantutor import checks
-from gantutor.checks.exercise import Exercise, Mistake, brief, number, on, same
+from gantutor.checks import Exercise, Mistake, catalogue
+from gantutor.checks.exercise import brief, number, on, same
 from gantutor.errors import BadInput
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -31,12 +32,12 @@ def test_an_exercise_is_whole(exercise):
 
 
 def test_each_lesson_has_three_to_six_exercises():
-    for lesson in checks.LESSONS:
+    for lesson in catalogue.LESSONS:
         number = lesson.__name__[-2:]
         assert [e.id for e in lesson.EXERCISES] == [f"{number}.{n}" for n in range(1, len(lesson.EXERCISES) + 1)]
         assert 3 <= len(lesson.EXERCISES) <= 6
     lessons = sorted(path.name[:2] for path in NOTEBOOKS.glob("*.ipynb"))
-    assert [lesson.__name__[-2:] for lesson in checks.LESSONS] == lessons
+    assert [lesson.__name__[-2:] for lesson in catalogue.LESSONS] == lessons
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.id)
@@ -192,7 +193,7 @@ def test_a_verdict_is_a_sentence_for_people_and_a_mark_for_nbgrader():
 
 @pytest.mark.parametrize("exercise", EXERCISES[:2], ids=lambda e: e.id)
 def test_hints_come_one_at_a_time(exercise, monkeypatch):
-    monkeypatch.setattr(checks, "_asked", {})
+    monkeypatch.setattr("gantutor.checks.catalogue._asked", {})
     texts = [repr(checks.hint(exercise.id)) for _ in range(len(exercise.hints) + 2)]
     for call, text in enumerate(texts):
         assert [hint in text for hint in exercise.hints] == [n < call for n in range(len(exercise.hints))]

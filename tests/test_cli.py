@@ -16,9 +16,12 @@ import torch
 from drawn import digits
 from PIL import Image
 
-from gantutor import checkpoint, cli, data, fast, files, models, museum, strokes, train
+from gantutor import cli, data, files, models, museum, train
+from gantutor.cli import common, sample
+from gantutor.data import strokes
 from gantutor.errors import BadInput
-from gantutor.train import Recipe, Run
+from gantutor.runs import checkpoint
+from gantutor.train import Recipe, Run, accelerate
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
 CPU = "--device", "cpu"  # where the runs are made that the tests compare with
@@ -181,7 +184,7 @@ def test_the_speed_options_reach_the_run(few, monkeypatch, capsys, options, expe
         raise Enough
 
     monkeypatch.setattr(train, "Run", run)
-    monkeypatch.setattr(fast, "check_compile", lambda device: None)
+    monkeypatch.setattr(accelerate, "check_compile", lambda device: None)
     with pytest.raises(Enough):
         cli.main(["train", "mlp", "--steps", "1", *options, *CPU])
 
@@ -192,8 +195,8 @@ def test_what_the_device_cannot_do_is_told_before_anything_is_loaded(monkeypatch
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "load", lambda *args, **kwargs: pytest.fail("loaded"))
-    monkeypatch.setattr(fast, "autocast", cannot)
-    fast.check_compile.cache_clear()
+    monkeypatch.setattr(accelerate, "autocast", cannot)
+    accelerate.check_compile.cache_clear()
     monkeypatch.setattr(torch, "compile", cannot)
     for options, said in {
         "--precision bf16": "precision bf16 cannot be used on cpu: no such arithmetic. Use fp32.",
@@ -341,7 +344,7 @@ def test_a_run_on_data_of_ones_own_has_numbers_for_classes(images, tmp_path, cap
 @pytest.mark.parametrize(("per_class", "columns"), [(3, 3), (25, 25), (31, 16), (100, 25)])
 def test_in_a_png_each_class_begins_a_row(tmp_path, per_class, columns):
     shades = torch.tensor([-1.0, 0.0]).repeat_interleave(per_class).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
-    cli.write_png(tmp_path / "x.png", shades, None, per_class)
+    sample.write_png(tmp_path / "x.png", shades, None, per_class)
     with Image.open(tmp_path / "x.png") as picture:
         middles = np.asarray(picture)[6::10, 6::10].astype(int)  # one pixel of each place: 8 wide, and a line of 2
     rows = -(-per_class // columns)
@@ -387,7 +390,7 @@ def test_a_full_disk_leaves_the_old_sample(saved, tmp_path, monkeypatch, capsys)
 
 
 def test_fetch_names_the_folder_of_each(monkeypatch, capsys):
-    from gantutor import download
+    from gantutor.data import download
 
     asked = []
     monkeypatch.setattr(download, "fetch", lambda name: asked.append(name) or Path("somewhere", name))
@@ -399,7 +402,7 @@ def test_fetch_names_the_folder_of_each(monkeypatch, capsys):
 
 
 def test_fetch_fetches_nothing_when_one_name_is_wrong(monkeypatch, capsys):
-    from gantutor import download
+    from gantutor.data import download
 
     monkeypatch.setattr(download, "fetch", lambda name: pytest.fail("fetched"))
     assert cli.main(["fetch", "mnist", "fashion-minst"]) == 2
@@ -418,10 +421,10 @@ def test_auto_takes_the_best_device_that_works(monkeypatch, working, best):
     torch_ones = torch.ones
     monkeypatch.setattr(torch, "ones", ones)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # as a GPU that is there but too old says
-    assert cli.choose_device("auto") == best
+    assert common.choose_device("auto") == best
     if "cuda" not in working:
         with pytest.raises(BadInput, match=f"--device cuda: .* It can use: {', '.join(working)}"):
-            cli.choose_device("cuda")
+            common.choose_device("cuda")
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
@@ -542,7 +545,7 @@ def test_other_errors_are_not_hidden(monkeypatch, few):
 
 def test_lab_without_the_notebooks_says_how_to_get_them(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "__file__", str(tmp_path / "site-packages" / "gantutor" / "cli.py"))
+    monkeypatch.setattr(common, "ROOT", tmp_path / "site-packages")
     assert cli.main(["lab"]) == 2
     assert "git clone" in capsys.readouterr().err
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gantutor import data, download, strokes
+from gantutor import data
+from gantutor.data import download, strokes
 from gantutor.errors import BadInput, DataUnavailable, OutOfMemory
 
 REAL = os.environ.get("GANTUTOR_DATA")
@@ -20,7 +21,7 @@ REAL = os.environ.get("GANTUTOR_DATA")
 @pytest.fixture(autouse=True)
 def _isolated(monkeypatch, tmp_path):
     fakes.isolate(monkeypatch, tmp_path)
-    monkeypatch.setattr(data, "_chosen", {})
+    monkeypatch.setattr("gantutor.data.images._chosen", {})
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def few_strokes(monkeypatch):
-    monkeypatch.setattr(data, "STROKES", {"train": (6, 0), "test": (3, 1)})
+    monkeypatch.setattr("gantutor.data.images.STROKES", {"train": (6, 0), "test": (3, 1)})
 
 
 # --- Images ----------------------------------------------------------------------------------------------------------
@@ -413,7 +414,7 @@ def test_a_file_that_will_not_do_is_named(tmp_path, name):
 
 
 def test_many_pictures_keep_their_places_whatever_thread_reads_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "BLOCK", 3)
+    monkeypatch.setattr("gantutor.data.folder.BLOCK", 3)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     for i in range(50):
         _save(tmp_path / f"{i:02}.bmp", (i, 2 * i, 255 - i), size=(900, 900) if i % 7 == 0 else (8, 8))

@@ -20,16 +20,24 @@ from alike import ALIKE, BASE, POINTS, batch_norm, dropout, furthest, outcome, p
 from drawn import digits
 from torch import nn
 
-from gantutor import checkpoint, cli, data, distributed, models
+from gantutor import cli, data, models
+from gantutor.cli import common
 from gantutor.data import Images
-from gantutor.distributed import Ranks, SharedRun
 from gantutor.errors import BadInput, GantutorError
+from gantutor.runs import checkpoint
+from gantutor.scale import Ranks, SharedRun, distributed
 from gantutor.train import Recipe, Run
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 CONTEXT = multiprocessing.get_context(METHOD)
 if METHOD == "forkserver":
-    SLOW_IMPORTS = "pytest", "torch._dynamo", "gantutor.distributed", "gantutor.keeper", "gantutor.guard"
+    SLOW_IMPORTS = (
+        "pytest",
+        "torch._dynamo",
+        "gantutor.scale.distributed",
+        "gantutor.runs.autosave",
+        "gantutor.runs.nan_guard",
+    )
     CONTEXT.set_forkserver_preload([*SLOW_IMPORTS])  # once for all processes
 
 
@@ -81,7 +89,7 @@ def slow_to_tell(folder: Path) -> None:
         Path("told").touch()
         return 2
 
-    cli.fail = tell
+    common.fail = tell
     status = cli.main(["train", "mlp", "--steps", "0"])
     sys.exit(status if Path("told").exists() else 3)
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from gantutor import data, doctor, imaging, judge
-from gantutor.ailments import AILMENTS
+from gantutor import data, doctor
 from gantutor.data import Images
-from gantutor.diagnosis import Diagnosis, Evidence, Finding
+from gantutor.doctor import AILMENTS, Diagnosis, Evidence, Finding, image_tests
 from gantutor.errors import BadInput
+from gantutor.metrics import classifier
 
 N = 500
 
@@ -104,7 +104,7 @@ def test_sound_images_raise_no_alarm(examine, sound, train, start):
 def test_images_that_nobody_knows(sound, train):
     """Turned, so that no shipped judge knows them: with a judge of one's own, and with random features."""
     x, labels, real = sound.pixels[:N].flip(2), sound.labels[:N], train.pixels.flip(2)
-    own = judge.fit(Images("", real, train.labels, train.classes), epochs=4)
+    own = classifier.fit(Images("", real, train.labels, train.classes), epochs=4)
     sighted = functools.partial(doctor.examine, real=real, judge=own)
     assert sighted(x, labels=labels).healthy
     assert sighted(x, labels=labels.roll(1)).names == ("labels_ignored",)
@@ -130,7 +130,7 @@ def test_labels_may_be_counted_in_another_way(examine, sound, train):
         assert counted(x, labels=change(labels)).healthy
         assert counted(x, labels=change(labels).roll(1)).names == ("labels_ignored",)
     few = train.labels < 2
-    own = judge.fit(Images("", train.pixels[few], train.labels[few], ("3", "7")), epochs=4)
+    own = classifier.fit(Images("", train.pixels[few], train.labels[few], ("3", "7")), epochs=4)
     mine = labels < 2
     assert doctor.examine(x[mine], train.pixels[few], labels=labels[mine], judge=own).healthy
     runs = Images("runs", x, torch.arange(N) % 2, ("epoch 10", "epoch 20"))  # subfolders that are no classes
@@ -249,7 +249,7 @@ def test_shares_just_within_and_just_beyond_the_limits(changes, names):
         factors[kind] = factor
     rest = factors == 1
     factors[rest] = (10 - factors[~rest].sum()) / rest.sum()
-    found = imaging.proportions(
+    found = image_tests.proportions(
         theirs * factors,
         theirs * factors,
         theirs,
@@ -269,7 +269,7 @@ def test_an_imbalance_must_show_in_both_estimates_of_the_shares():
     off = torch.tensor([0.25, *[0.75 / 9] * 9])
     limits = dict(rare=0.12, least=0.02, few=0.45, many=1.8, shift=0.12)
     for mine, counted, number in ((off, off, 1), (off, theirs, 0), (theirs, off, 0)):
-        found = list(imaging.proportions(mine, counted, theirs, 0.01 * theirs, tuple("0123456789"), **limits))
+        found = list(image_tests.proportions(mine, counted, theirs, 0.01 * theirs, tuple("0123456789"), **limits))
         assert len(found) == number
 
 
@@ -277,7 +277,7 @@ def test_an_imbalance_must_show_in_both_estimates_of_the_shares():
 def test_a_kind_that_is_rare_anyway_is_no_collapse(share, name):
     theirs = torch.tensor([share, *[(1 - share) / 9] * 9])
     mine = torch.tensor([0.0, *[1 / 9] * 9])
-    found = imaging.proportions(
+    found = image_tests.proportions(
         mine, mine, theirs, torch.full((10,), 1e-3), tuple("0123456789"), 0.12, 0.02, 0.45, 1.8, 0.12
     )
     assert [finding.name for finding in found] == [name]
@@ -286,7 +286,7 @@ def test_a_kind_that_is_rare_anyway_is_no_collapse(share, name):
 def test_what_lies_within_three_standard_errors_is_chance():
     theirs, mine = torch.full((10,), 0.1), torch.tensor([0.0, *[1 / 9] * 9])
     for error, names in ((0.024, ["partial_collapse"]), (0.026, [])):
-        found = imaging.proportions(
+        found = image_tests.proportions(
             mine, mine, theirs, torch.full((10,), error), tuple("0123456789"), 0.12, 0.02, 0.45, 1.8, 0.12
         )
         assert [finding.name for finding in found] == names
@@ -297,10 +297,10 @@ def test_a_reference_of_many_classes_and_one_of_few_images():
     mine, theirs = torch.full((300,), 1 / 300), torch.full((300,), 1 / 300)
     names = tuple(map(str, range(300)))
     limits = dict(rare=0.12, least=0.02, few=0.45, many=1.8, shift=0.12)
-    assert not list(imaging.proportions(mine, mine, theirs, 0.01 * theirs, names, **limits))
+    assert not list(image_tests.proportions(mine, mine, theirs, 0.01 * theirs, names, **limits))
     lost = theirs.clone()
     lost[:30] = 0
-    found = list(imaging.proportions(lost / lost.sum(), lost / lost.sum(), theirs, 0.01 * theirs, names, **limits))
+    found = list(image_tests.proportions(lost / lost.sum(), lost / lost.sum(), theirs, 0.01 * theirs, names, **limits))
     assert [finding.name for finding in found] == ["partial_collapse"]
     labels = (torch.arange(75) % 2).tolist()
     d = doctor.examine(kinds[75:150], kinds[:75], real_labels=labels)

@@ -10,7 +10,7 @@ from pathlib import Path
 import fakes
 import pytest
 
-from gantutor import download
+from gantutor.data import download
 from gantutor.errors import BadInput, DataUnavailable
 
 FAULTS = {
@@ -149,7 +149,7 @@ def test_progress_is_one_line_and_rewrites_it_only_on_a_terminal(monkeypatch, ro
 
 def test_the_real_mirrors_are_asked_by_full_names():
     """The tables as the package has them, before the fixture replaced them."""
-    code = "from gantutor import download as d; print(*d.MIRRORS, *d.SHA256, *sum(d.MIRRORS.values(), ()))"
+    code = "from gantutor.data import download as d; print(*d.MIRRORS, *d.SHA256, *sum(d.MIRRORS.values(), ()))"
     words = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert words[:4] == ["mnist", "fashion-mnist"] * 2
     assert len(words) == 8
@@ -162,7 +162,7 @@ def test_the_real_mirrors_are_asked_by_full_names():
 def _fetching(url: str, root: Path) -> subprocess.Popen:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import fakes\nfrom gantutor import download\n"
+        "import fakes\nfrom gantutor.data import download\n"
         "download.SHA256 = {'mnist': fakes.HASHES}\ndownload.MIRRORS = {'mnist': (sys.argv[2],)}\n"
         "download.fetch('mnist', sys.argv[3])"
     )
@@ -327,7 +327,7 @@ def test_the_order_of_the_folders(monkeypatch, tmp_path):
     for folder in (root, environment, repository / "data", cache):
         fakes.put(folder / "mnist")
     assert download.fetch("mnist") == cache / "mnist"
-    monkeypatch.setattr(download, "REPOSITORY", repository)
+    monkeypatch.setattr(download, "ROOT", repository)
     (repository / "pyproject.toml").touch()
     assert download.fetch("mnist") == cache / "mnist"  # no notebooks: no checkout
     (repository / "notebooks").mkdir()

@@ -7,11 +7,11 @@ import torch
 from tape import stand_in
 from torch import nn
 
-from gantutor import ensemble, fitting, losses, metrics, models, penalties, strokes, toy, train
-from gantutor.data import Images
-from gantutor.ensemble import Ensemble
+from gantutor import losses, metrics, models, penalties, train
+from gantutor.data import Images, strokes, toy
 from gantutor.errors import BadInput, OutOfMemory
-from gantutor.train import PLANE, Recipe, Run
+from gantutor.scale import Ensemble, ensemble
+from gantutor.train import PLANE, Recipe, Run, validate
 
 POINTS = toy.grid().sample(200, seed=0).double()
 PIXELS = torch.rand(32, 1, 28, 28, generator=torch.Generator().manual_seed(0)).double() * 2 - 1
@@ -197,7 +197,7 @@ def test_a_captured_ensemble_takes_the_steps_of_an_eager_one(monkeypatch):
     recipe = dataclasses.replace(RECIPE, penalty=penalties.wgan_gp, decay_from=0.3)
     eager = Ensemble([pair(), pair(2)], POINTS, recipe, seeds=0)
     stand_in(monkeypatch)
-    monkeypatch.setattr(fitting, "choose_capture", lambda *_: True)
+    monkeypatch.setattr(validate, "choose_capture", lambda *_: True)
     captured = Ensemble([pair(), pair(2)], POINTS, recipe, seeds=0)
     for a, b in zip(eager.steps(7), captured.steps(7), strict=True):
         torch.testing.assert_close(b.d_loss, a.d_loss, rtol=1e-6, atol=1e-6)
@@ -206,7 +206,7 @@ def test_a_captured_ensemble_takes_the_steps_of_an_eager_one(monkeypatch):
 
 def test_what_an_ensemble_takes_for_the_packages_own(monkeypatch):
     seen = []
-    monkeypatch.setattr(fitting, "choose_capture", lambda capture, device, own: seen.append(own))
+    monkeypatch.setattr(validate, "choose_capture", lambda capture, device, own: seen.append(own))
     Ensemble([pair()], POINTS, RECIPE, seeds=0)
     Ensemble([own(0)], POINTS, RECIPE, seeds=0)
     assert seen == [True, False]

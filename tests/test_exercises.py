@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gantutor import checks, exercise_sheets
+from gantutor import checks
 from gantutor.errors import BadInput
+from gantutor.publish import exercise_sheets
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 SOLUTIONS = sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))

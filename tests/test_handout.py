@@ -15,8 +15,10 @@ import nbformat
 import pytest
 from extras import skip_without
 
-from gantutor import cli, download, handout, mathml, pages, slides
+from gantutor import cli
+from gantutor.data import download
 from gantutor.errors import BadInput
+from gantutor.publish import handout, mathml, pages, slides
 
 COURSE = Path(__file__).resolve().parents[1]
 LESSONS = sorted((COURSE / "notebooks").glob("*.ipynb"))
@@ -51,7 +53,7 @@ def test_a_handout_holds_what_a_learner_needs(given):
         assert (given / "notebooks" / path.name).read_bytes() == path.read_bytes()
     for path in (COURSE / "notebooks" / "exercises").glob("*.ipynb"):
         assert f"notebooks/exercises/{path.name}" in names
-    assert {"README.md", "LICENSE", "requirements.txt", "start.py", "data/judges/mnist.pt"} <= names
+    assert {"README.md", "LICENSE", "requirements.txt", "start.py", "data/classifiers/mnist.pt"} <= names
     assert not any("solutions" in name or "__pycache__" in name or "TEACHING" in name for name in names)
 
 
@@ -90,7 +92,7 @@ def test_data_sets_come_with_their_licence(given):
 
 def test_data_that_is_not_here_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("GANTUTOR_DATA", raising=False)
-    monkeypatch.setattr(download, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(download, "ROOT", tmp_path)
     monkeypatch.setattr(download, "_cache", lambda: tmp_path)
     assert make(tmp_path / "h", "--data", "mnist", "--lessons", "1") == 0
     assert "mnist is not in the handout" in capsys.readouterr().err
@@ -158,15 +160,17 @@ def test_with_wheels_the_readme_installs_from_them(tmp_path, monkeypatch):
 
 
 def test_exercises_are_checked_against_their_solutions(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "find_course", lambda: tmp_path)
+    monkeypatch.setattr("gantutor.cli.handout.find_course", lambda: tmp_path)
     (tmp_path / "notebooks" / "solutions").mkdir(parents=True)
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("### BEGIN SOLUTION\n42\n### END SOLUTION")])
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("### BEGIN SOLUTION\nforty_two\n### END SOLUTION")]
+    )
     nbformat.write(notebook, tmp_path / "notebooks" / "solutions" / "01_x.ipynb")
     assert cli.main(["handout", "--exercises", "--check"]) == 1
     assert "01_x.ipynb: differs" in capsys.readouterr().out
     assert cli.main(["handout", "--exercises"]) == 0
     assert cli.main(["handout", "--exercises", "--check"]) == 0
-    assert "42" not in (tmp_path / "notebooks" / "exercises" / "01_x.ipynb").read_text(encoding="utf-8")
+    assert "forty_two" not in (tmp_path / "notebooks" / "exercises" / "01_x.ipynb").read_text(encoding="utf-8")
 
 
 def test_a_course_folder_for_nbgrader(tmp_path, capsys):

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gantutor import cli
+from gantutor.cli import common, lab
 
 COURSE = Path(__file__).resolve().parents[1]
 
@@ -31,7 +32,7 @@ def course(tmp_path, monkeypatch) -> Path:
     """An installed package, and a course in the current folder."""
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "00_start_here.ipynb").write_text("{}")
-    monkeypatch.setattr(cli, "__file__", str(tmp_path / "elsewhere" / "gantutor" / "cli.py"))
+    monkeypatch.setattr(common, "ROOT", tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -43,10 +44,10 @@ def handed_over(monkeypatch, *options: str, user: int = 1000) -> list[str]:
         assert program == sys.executable
         raise Handover(command)
 
-    monkeypatch.setattr(cli.os, "execv", execv)
-    monkeypatch.setattr(cli.signal, "signal", lambda *args: None)  # what comes before exec is not for this process
-    monkeypatch.setattr(cli.os, "name", "posix")
-    monkeypatch.setattr(cli.os, "geteuid", lambda: user, raising=False)
+    monkeypatch.setattr(lab.os, "execv", execv)
+    monkeypatch.setattr(lab.signal, "signal", lambda *args: None)  # what comes before exec is not for this process
+    monkeypatch.setattr(lab.os, "name", "posix")
+    monkeypatch.setattr(lab.os, "geteuid", lambda: user, raising=False)
     with pytest.raises(Handover) as caught:
         cli.main(["lab", *options])
     return caught.value.args[0]
@@ -72,7 +73,7 @@ def test_lab_as_root_says_what_it_adds(course, monkeypatch, capsys):
 
 
 def test_lab_without_jupyter_says_so(course, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    monkeypatch.setattr(lab, "find_spec", lambda name: None)
     assert cli.main(["lab"]) == 2
     assert "JupyterLab is not installed" in capsys.readouterr().err
 
@@ -91,10 +92,10 @@ def test_on_windows_lab_waits_for_jupyter_through_ctrl_c(monkeypatch):
             return 7
 
     with monkeypatch.context() as patch:
-        patch.setattr(cli.os, "name", "nt")
-        patch.setattr(cli.os, "execv", lambda *args: pytest.fail("exec"))
-        patch.setattr(cli.subprocess, "Popen", Jupyter)
-        status = cli.hand_over(["jupyter"])
+        patch.setattr(lab.os, "name", "nt")
+        patch.setattr(lab.os, "execv", lambda *args: pytest.fail("exec"))
+        patch.setattr(lab.subprocess, "Popen", Jupyter)
+        status = lab.hand_over(["jupyter"])
     assert status == 7
 
 

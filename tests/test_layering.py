@@ -1,8 +1,11 @@
 """Imports go one way, the light parts stay light, and training needs torch and numpy only."""
 
 import ast
+import importlib
+import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,116 +15,122 @@ from pathlib import Path
 
 import pytest
 
+import gantutor
+from gantutor import lazy
+
 PACKAGE = Path(__file__).resolve().parents[1] / "gantutor"
+ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+FILES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
 
-# Reading order: a module imports only those before it.
-ORDER = [
-    "errors", "budget", "files", "theory", "toy", "strokes", "download", "data", "labels", "models", "vae", "losses",
-    "penalties", "fast", "fitting", "train", "ensemble", "distributed", "guard", "checkpoint", "keeper", "judge",
-    "nearest", "metrics", "speedrun", "pretrained", "ailments", "diagnosis", "symptoms", "intake", "imaging", "vitals",
-    "doctor",
-    "museum.parts", "museum.measures", "museum.checks", "museum.exhibits", "museum.room_losses", "museum.room_data",
-    "museum.room_plumbing", "museum.room_normalisation", "museum.room_conditioning", "museum.room_evaluation", "museum",
-    "checks.exercise", "checks.lesson_00", "checks.lesson_01", "checks.lesson_02", "checks.lesson_03",
-    "checks.lesson_04", "checks.lesson_05", "checks.lesson_06", "checks.lesson_07",
-    "checks.lesson_08", "checks.lesson_09", "checks", "exercise_sheets",
-    "show", "live.parts", "live.watch", "live.cards", "live.portraits", "live.explorer", "live.laboratory", "live",
-    "mathml", "pages", "slides", "handout", "progress", "cli", "__main__",
-]  # fmt: skip
-LIVE = {name for name in ORDER if name.split(".")[0] == "live"}
-LIGHT = [
-    "errors", "budget", "files", "download", "ailments", "diagnosis", "exercise_sheets", "mathml", "pages", "slides",
-    "handout", "progress", "cli", "__main__",
-]  # fmt: skip
-# What runs when a module is imported needs nothing but this (and the standard library).
-OUTSIDE = {name: {"torch", "numpy"} for name in ORDER} | {
-    **{name: set() for name in LIGHT},
-    "theory": {"numpy"},
-    "show": {"torch", "numpy", "matplotlib", "PIL"},
-    **{name: {"torch", "PIL", "ipywidgets", "IPython"} for name in LIVE},
-}
-ONLY_IN = {"matplotlib": {"show"}, "ipywidgets": LIVE, "IPython": {"live.parts"}}
-
-Import = tuple[
-    str, bool
-]  # a dotted name such as "gantutor.data" or "torch.nn", and whether importing the module runs it
+# --- the order of imports: contracts in pyproject.toml ----------------------------------------------------------------
 
 
-def imports(source: str) -> list[Import]:
-    return list(_imports(ast.parse(source), runs=True))
+def contracts(folder: Path) -> str:
+    """What import-linter says of the package in a folder."""
+    program, settings = Path(sys.executable).with_name("lint-imports"), PACKAGE.parent / "pyproject.toml"
+    command = [program, "--no-cache", "--config", settings]
+    env = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True).stdout
 
 
-def _imports(node: ast.AST, runs: bool) -> Iterator[Import]:
+def test_imports_go_one_way():
+    assert " 0 broken" in contracts(PACKAGE.parent)
+
+
+# One line that is forbidden, in a module; and the contract that forbids it.
+FORBIDDEN = [
+    ("data/images.py", "from gantutor import train", "A room imports only those below it"),
+    ("train/run.py", "def f():\n    import gantutor.metrics", "A room imports only those below it"),
+    ("data/toy.py", "from gantutor.data.folder import from_folder", "Inside data"),
+    ("models/layers.py", "from gantutor.models.dense import mlp", "Inside models"),
+    ("museum/settings.py", "from gantutor.museum import exhibits", "Inside museum"),
+    ("live/parts.py", "from gantutor.live.watch import train", "Inside live"),
+    ("metrics/modes.py", "def f():\n    import matplotlib", "Only show draws with matplotlib"),
+    ("show/plots.py", "def f():\n    from IPython.display import display", "Only live meets Jupyter"),
+    ("nobody.py", "", "A room imports only those below it"),  # a new module without a place in the order
+]
+
+
+def test_the_contracts_see_what_is_forbidden(tmp_path):
+    for number, (module, line, contract) in enumerate(FORBIDDEN):
+        folder = tmp_path / str(number)
+        shutil.copytree(PACKAGE, folder / "gantutor", ignore=shutil.ignore_patterns("__pycache__", "*.ipynb"))
+        with open(folder / "gantutor" / module, "a", encoding="utf-8") as file:
+            file.write(f"\n{line}\n")
+        said = contracts(folder)
+        assert "KEPT" not in re.search(rf"{contract} \w+|$", said)[0], said
+        assert " 0 broken" not in said
+
+
+# --- what a module needs when it is imported --------------------------------------------------------------------------
+
+LIGHT = {"errors", "budget", "files", "lazy", "data.download", "doctor.findings", "__main__", "__init__"}
+LIGHT |= {name for name in FILES if name.startswith(("publish.", "cli.")) or name.endswith("__init__")}
+NEEDED = {name: set() if name in LIGHT else {"torch", "numpy"} for name in FILES} | {"theory": {"numpy"}}
+NEEDED |= {name: {"torch", "numpy", "matplotlib", "PIL"} for name in FILES if re.match(r"show\.(?!__)", name)}
+NEEDED |= {name: {"torch", "PIL", "ipywidgets", "IPython"} for name in FILES if re.match(r"live\.(?!__)", name)}
+
+
+def imported(node: ast.AST) -> Iterator[str]:
+    """The top-level names of what is imported when a module is; what a function imports comes later."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
-            yield from ((name.name, runs) for name in child.names)
+            yield from (name.name.partition(".")[0] for name in child.names)
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, f"line {child.lineno}: relative import"
-            names = [f"{child.module}.{name.name}" for name in child.names]
-            packages = "gantutor", "gantutor.museum", "gantutor.checks"
-            yield from ((name, runs) for name in (names if child.module in packages else [child.module]))
+            yield child.module.partition(".")[0]
         elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            yield from _imports(child, runs=False)
-        else:
-            function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            yield from _imports(child, runs and not function)
+            continue
+        elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from imported(child)
 
 
-def faults(module: str, source: str) -> list[str]:
-    """What `module` imports and should not."""
-    found = []
-    for name, runs in imports(source):
-        top, _, rest = name.partition(".")
-        if top == "gantutor":
-            inside = next((name for name in (rest, rest.rpartition(".")[0], rest.split(".")[0]) if name in ORDER), None)
-            if inside is not None and ORDER.index(inside) >= ORDER.index(module):
-                found.append(f"{module} imports {inside}, which comes after it")
-        elif runs and top not in sys.stdlib_module_names and top not in OUTSIDE[module]:
-            found.append(f"{module} imports {top} when it is imported")
-        elif top in ONLY_IN and module not in ONLY_IN[top]:
-            found.append(f"{module} imports {top}")
-    return found
+def too_much(module: str, source: str) -> set[str]:
+    return set(imported(ast.parse(source))) - NEEDED[module] - {"gantutor", *sys.stdlib_module_names}
 
 
-def name_of(path: Path) -> str:
-    """What a file of the package is called: "data", "museum.parts", and "museum" for its __init__."""
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(part for part in parts if part != "__init__")
-
-
-FILES = {name_of(path): path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"}
-
-
-def test_every_module_has_its_place():
-    assert set(FILES) == set(ORDER)
-
-
-@pytest.mark.parametrize("module", ORDER)
-def test_imports_go_one_way(module):
-    assert faults(module, FILES[module].read_text(encoding="utf-8")) == []
+@pytest.mark.parametrize("module", FILES)
+def test_a_module_imports_little_when_it_is_imported(module):
+    assert too_much(module, FILES[module].read_text(encoding="utf-8")) == set()
 
 
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("data", "from gantutor import strokes, train"),
-        ("data", "def f():\n    from gantutor.train import Run"),
-        ("train", "import gantutor.metrics"),
-        ("train", "import matplotlib.pyplot as plt"),
-        ("metrics", "def f():\n    import matplotlib"),
-        ("show", "def f():\n    from IPython.display import display"),
+        ("train.run", "import matplotlib.pyplot as plt"),
         ("theory", "import torch"),
-        ("data", "class A:\n    from PIL import Image"),
+        ("data.folder", "class A:\n    from PIL import Image"),
         ("errors", "try:\n    import numpy\nexcept ImportError:\n    pass"),
-        ("train", "from gantutor import museum"),
-        ("museum.parts", "from gantutor.museum import exhibits"),
-        ("museum.measures", "from gantutor.museum.exhibits import Side"),
-        ("live.parts", "from gantutor.live.watch import train"),
-        ("live.cards", "from IPython.display import display"),
+        ("live.cards", "import matplotlib"),
+        ("cli.train", "import torch"),
+        ("train.__init__", "import torch"),
     ],
 )
-def test_the_check_sees_what_is_forbidden(module, source):
-    assert len(faults(module, source)) == 1
+def test_the_check_sees_what_is_too_much(module, source):
+    assert len(too_much(module, source)) == 1
+
+
+# --- the rooms' faces -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", ["", *ROOMS])
+def test_a_room_names_what_it_offers(room):
+    """Each name can be had, and none of them is that of a module of the room."""
+    package = importlib.import_module(f"gantutor.{room}".rstrip("."))
+    offered = set(getattr(package, "__all__", ()))
+    assert offered == set(lazy.offered(package.__name__))
+    assert all(not inspect.ismodule(getattr(package, name)) for name in offered)
+    assert not offered & {path.stem for path in Path(package.__file__).parent.glob("*.py")}
+    assert len(package.__doc__.split()) > 15
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nothing'"):
+        _ = package.nothing
+
+
+def test_what_a_newcomer_needs_first_is_on_the_package():
+    names = ["load", "Images", "from_folder", "mlp", "dcgan", "Recipe", "Run", "sample", "examine"]
+    assert sorted(names) == sorted(gantutor.__all__)
+    assert gantutor.Run is gantutor.train.Run is importlib.import_module("gantutor.train.run").Run
+    assert all(inspect.ismodule(getattr(gantutor, room)) for room in [*ROOMS, "losses", "penalties", "theory", "state"])
 
 
 # --- what is loaded when ---------------------------------------------------------------------------------------------
@@ -175,7 +184,8 @@ def test_help_loads_nothing_heavy(arguments):
 
 COMMANDS = """
 import sys
-from gantutor import cli, data, strokes
+from gantutor import cli, data
+from gantutor.data import strokes
 def few(*args, **kwargs):
     drawn = strokes.draw(100, 0)
     return data.Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))

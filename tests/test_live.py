@@ -18,7 +18,8 @@ import torch
 from ipywidgets.widgets import widget
 from PIL import Image
 
-from gantutor import live, losses, models, toy, train
+from gantutor import live, losses, models, train
+from gantutor.data import toy
 from gantutor.errors import BadInput
 from gantutor.live import parts, watch
 

@@ -15,10 +15,11 @@ import torch
 from ipywidgets.widgets import widget
 from PIL import Image
 
-from gantutor import live, losses, metrics, models, nearest, show, train
-from gantutor.diagnosis import Diagnosis, Evidence, Finding
+from gantutor import live, losses, metrics, models, show, train
+from gantutor.doctor import Diagnosis, Evidence, Finding
 from gantutor.errors import BadInput
 from gantutor.live import explorer, laboratory, parts
+from gantutor.metrics import neighbours
 
 
 def opened(png: bytes) -> Image.Image:
@@ -449,7 +450,7 @@ def test_the_nearest_training_images_are_those_that_neighbours_finds():
     box.controls["nearest_training_images"].value = True
     assert opened(box.picture.value).height > plain.height
     made = run.sample(1)
-    expected, index = nearest.neighbours(made.flatten(1), run.examples.flatten(1), 5)
+    expected, index = neighbours.nearest_neighbours(made.flatten(1), run.examples.flatten(1), 5)
     found, distances = box.album.near(made[0])
     torch.testing.assert_close(distances, expected[0])
     assert torch.equal(found, run.examples[index[0]])

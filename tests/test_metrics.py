@@ -3,8 +3,10 @@ import pytest
 import torch
 from torch import nn
 
-from gantutor import data, judge, metrics, models, nearest, strokes, toy
+from gantutor import data, metrics, models
+from gantutor.data import strokes, toy
 from gantutor.errors import BadInput
+from gantutor.metrics import classifier, neighbours, novelty
 
 RANDOM = torch.Generator()
 
@@ -88,15 +90,15 @@ def test_bad_features_are_named(a, message):
 
 
 def test_score_is_the_distance_of_the_samples_features():
-    j = judge.Judge("untrained").eval()
+    j = classifier.Classifier("untrained").eval()
     images = torch.rand(300, 1, 28, 28, generator=RANDOM) * 2 - 1
-    reference = judge.look(j, images)[0]
+    reference = classifier.features_and_logits(j, images)[0]
     assert metrics.score(lambda n: images[:n], j, reference, n=300) == pytest.approx(0, abs=1e-6)
     for few in (lambda n: images[:5], lambda n: None):
         with pytest.raises(BadInput, match="when 300 images were asked for"):
             metrics.score(few, j, reference, n=300)
     dark = metrics.score(lambda n: images[:n] * 0 - 1, j, reference, n=300)
-    assert dark == pytest.approx(metrics.frechet(judge.look(j, images * 0 - 1)[0], reference))
+    assert dark == pytest.approx(metrics.frechet(classifier.features_and_logits(j, images * 0 - 1)[0], reference))
     assert dark > 0.005
 
 
@@ -111,10 +113,10 @@ def test_accuracy_counts_the_images_taken_for_the_class_asked_for():
 
 
 def test_accuracy_of_real_images_is_the_judges_own():
-    j, images = judge.load("strokes"), data.load("strokes", "test")
+    j, images = classifier.load("strokes"), data.load("strokes", "test")
     few = data.Images("few", images.pixels[:500] * 0.3, images.labels[:500], images.classes)  # pale: some are mistaken
-    logits = judge.look(j, few.pixels)[1]
-    assert metrics.accuracy(logits, few.labels) == pytest.approx(judge.accuracy(j, few), abs=1e-6)
+    logits = classifier.features_and_logits(j, few.pixels)[1]
+    assert metrics.accuracy(logits, few.labels) == pytest.approx(classifier.accuracy(j, few), abs=1e-6)
     assert metrics.accuracy(logits, (few.labels + 1) % 10) < 0.5
 
 
@@ -400,17 +402,17 @@ def test_results_do_not_depend_on_the_size_of_the_blocks(monkeypatch):
     fake[:20] = real[:20]
 
     def everything():
-        distances, index = metrics.neighbours(fake, real, 3)
+        distances, index = metrics.nearest_neighbours(fake, real, 3)
         born = metrics.birthday(torch.cat([fake, real]), 0.4)
         return [
             distances.flatten().tolist(), index.flatten().tolist(), born.pairs.tolist(), born[:3],
-            metrics.precision_recall(real, fake), metrics.density_coverage(real, fake),
+            metrics.precision_and_recall(real, fake), metrics.density_and_coverage(real, fake),
             metrics.memorisation(fake, real, real[:100] + 0.1)[:5], metrics.different_bins(real, fake, 10)[:2],
         ], metrics.kernel_distance(real, fake)  # fmt: skip
 
     whole, kernel = everything()
     for block in (1, 1000, 229 * 7):
-        monkeypatch.setattr(nearest, "BLOCK", block)
+        monkeypatch.setattr(neighbours, "BLOCK", block)
         parts, other = everything()
         assert parts == whole
         assert other == pytest.approx(kernel, rel=1e-9)
@@ -422,7 +424,7 @@ def test_nothing_of_the_size_of_all_pairs_is_held():
 
     a, b = torch.randn(3000, 4, generator=RANDOM), torch.randn(3000, 4, generator=RANDOM)
     for metric in (
-        metrics.kernel_distance, metrics.precision_recall, metrics.density_coverage, metrics.neighbours,
+        metrics.kernel_distance, metrics.precision_and_recall, metrics.density_and_coverage, metrics.nearest_neighbours,
         lambda a, b: metrics.birthday(a, 0.05), lambda a, b: metrics.memorisation(a, b, a[:100]),
     ):  # fmt: skip
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
@@ -442,8 +444,8 @@ def test_the_four_agree_with_prdc(shift, capsys):
     found = {}
     for k in (3, 5):
         theirs = compute_prdc(real, fake, k)
-        pr = metrics.precision_recall(*map(torch.from_numpy, (real, fake)), k)
-        dc = metrics.density_coverage(*map(torch.from_numpy, (real, fake)), k)
+        pr = metrics.precision_and_recall(*map(torch.from_numpy, (real, fake)), k)
+        dc = metrics.density_and_coverage(*map(torch.from_numpy, (real, fake)), k)
         found[k] = {**pr._asdict(), **dc._asdict()}
         assert found[k] == pytest.approx(theirs, abs=1e-12)
     assert found[3] != found[5]
@@ -456,17 +458,17 @@ def test_precision_and_recall_by_hand():
     Precision: 3 lies on an edge, the others outside (20 > 18). Fakes' radii 17, 1, 1, 1: [−14, 20] holds all real ones.
     """
     real, fake = torch.tensor([[0.0], [1], [2], [10]]), torch.tensor([[3.0], [20], [21], [22]])
-    assert metrics.precision_recall(real, fake, 1) == (0.25, 1.0)
-    assert metrics.precision_recall(fake, real, 1) == (1.0, 0.25)
+    assert metrics.precision_and_recall(real, fake, 1) == (0.25, 1.0)
+    assert metrics.precision_and_recall(fake, real, 1) == (1.0, 0.25)
 
 
 def test_an_edge_counts_for_precision_and_not_for_density():
     real = torch.tensor([[0.0, 0], [3, 4], [100, 0]])  # radii 5, 5 and √(97² + 4²)
     edge = torch.tensor([[-3.0, -4], [-3, 4]])  # 5 from (0, 0), farther than 5 from (3, 4)
-    assert metrics.precision_recall(real[:2], edge, 1).precision == 1.0
-    assert metrics.density_coverage(real[:2], edge, 1) == (0.0, 0.0)
+    assert metrics.precision_and_recall(real[:2], edge, 1).precision == 1.0
+    assert metrics.density_and_coverage(real[:2], edge, 1) == (0.0, 0.0)
     inside = edge * 0.999
-    assert metrics.density_coverage(real[:2], inside, 1) == (1.0, 0.5)
+    assert metrics.density_and_coverage(real[:2], inside, 1) == (1.0, 0.5)
 
 
 def test_reference_numbers_of_equal_distributions():
@@ -474,7 +476,7 @@ def test_reference_numbers_of_equal_distributions():
     n, draws = 500, 10
     for d, k in ((2, 3), (20, 5)):
         found = [
-            metrics.density_coverage(*torch.randn(2, n, d, generator=RANDOM, dtype=torch.float64), k)
+            metrics.density_and_coverage(*torch.randn(2, n, d, generator=RANDOM, dtype=torch.float64), k)
             for _ in range(draws)
         ]
         expected = 1 - np.prod([(n - i) / (2 * n - i) for i in range(1, k + 1)])
@@ -487,32 +489,32 @@ def test_reference_numbers_of_equal_distributions():
 def test_published_numbers_in_a_thousand_dimensions():
     """N(0, I₁₀₀₀), 10,000 each, k = 5: P .4772, R .4705, D 1.0555, C .9735 (Naeem et al. 2020, the authors' code)."""
     real, fake = torch.randn(2, 10_000, 1000, generator=RANDOM)
-    assert metrics.precision_recall(real, fake, 5) == pytest.approx((0.4772, 0.4705), abs=0.03)
-    assert metrics.density_coverage(real, fake, 5) == pytest.approx((1.0555, 0.9735), abs=0.06)
+    assert metrics.precision_and_recall(real, fake, 5) == pytest.approx((0.4772, 0.4705), abs=0.03)
+    assert metrics.density_and_coverage(real, fake, 5) == pytest.approx((1.0555, 0.9735), abs=0.06)
 
 
 def test_what_precision_and_coverage_see():
     real = torch.cat([torch.randn(200, 3, generator=RANDOM) + 20 * k for k in (0, 1)])
     one_mode, noisy = torch.randn(400, 3, generator=RANDOM), torch.randn(400, 3, generator=RANDOM) * 40
-    lost = metrics.precision_recall(real, one_mode), metrics.density_coverage(real, one_mode)
+    lost = metrics.precision_and_recall(real, one_mode), metrics.density_and_coverage(real, one_mode)
     assert lost[0].precision > 0.85
     assert 0.35 < lost[0].recall <= 0.5
     assert 0.4 < lost[1].coverage <= 0.5
-    assert metrics.precision_recall(real, noisy).precision < 0.2
-    assert metrics.density_coverage(real, real)[0] == 1.0  # k − 1 neighbours and itself are inside, k in all
-    assert metrics.density_coverage(real, real)[1] == 1.0
+    assert metrics.precision_and_recall(real, noisy).precision < 0.2
+    assert metrics.density_and_coverage(real, real)[0] == 1.0  # k − 1 neighbours and itself are inside, k in all
+    assert metrics.density_and_coverage(real, real)[1] == 1.0
 
 
 def test_constant_and_repeated_samples_give_finite_numbers():
     real, same = torch.randn(200, 4, generator=RANDOM), torch.zeros(200, 4)
     for a, b in ((real, same), (same, real), (same, same), (real, real[:100].repeat(2, 1))):
         numbers = [
-            metrics.frechet(a, b), metrics.kernel_distance(a, b), *metrics.precision_recall(a, b),
-            *metrics.density_coverage(a, b), metrics.diversity(b), *metrics.different_bins(a, b, 20)[:2],
+            metrics.frechet(a, b), metrics.kernel_distance(a, b), *metrics.precision_and_recall(a, b),
+            *metrics.density_and_coverage(a, b), metrics.diversity(b), *metrics.different_bins(a, b, 20)[:2],
             *metrics.birthday(b, 0.01)[:3],
         ]  # fmt: skip
         assert np.isfinite(numbers).all()
-    assert metrics.precision_recall(same, same) == (1.0, 1.0)
+    assert metrics.precision_and_recall(same, same) == (1.0, 1.0)
     assert metrics.different_bins(same, real, 20)[:2] == (0, 1)
 
 
@@ -522,8 +524,8 @@ def test_diversity_is_that_of_a_single_class():
     assert metrics.diversity(x) == pytest.approx((torch.pdist(x.double()) ** 2).mean().item() ** 0.5)
 
 
-PAIRED = [metrics.frechet, metrics.kernel_distance, metrics.precision_recall, metrics.density_coverage,
-          metrics.neighbours, lambda a, b: metrics.different_bins(a, b, 2),
+PAIRED = [metrics.frechet, metrics.kernel_distance, metrics.precision_and_recall, metrics.density_and_coverage,
+          metrics.nearest_neighbours, lambda a, b: metrics.different_bins(a, b, 2),
           lambda a, b: metrics.memorisation(a, b, b)]  # fmt: skip
 
 
@@ -548,17 +550,17 @@ def test_every_pair_of_features_is_checked(metric):
 def test_too_few_examples_say_how_many_are_needed():
     x = torch.randn(50, 3, generator=RANDOM)
     for measure, message in (
-        (lambda: metrics.precision_recall(x, x[:3]), "at least 4 examples"),
-        (lambda: metrics.density_coverage(x[:5], x), "at least 6 examples"),
+        (lambda: metrics.precision_and_recall(x, x[:3]), "at least 4 examples"),
+        (lambda: metrics.density_and_coverage(x[:5], x), "at least 6 examples"),
         (lambda: metrics.different_bins(x, x), r"at least 500 examples \(100 bins need five for each\)"),
         (lambda: metrics.memorisation(x, x, x), "50 held-out examples: a quantile of 0.01 needs 100"),
-        (lambda: metrics.neighbours(x, x, 50, True), "there are 49"),
-        (lambda: metrics.neighbours(x, x + 1, 1, True), "against itself"),
+        (lambda: metrics.nearest_neighbours(x, x, 50, True), "there are 49"),
+        (lambda: metrics.nearest_neighbours(x, x + 1, 1, True), "against itself"),
         (lambda: metrics.floor(metrics.frechet, x, 26), "takes 52 real examples, and there are 50"),
         (lambda: metrics.report(x, x), "at least 200"),
         (lambda: metrics.same_image(x[:1].repeat(9, 1)), "all the same"),
         (lambda: metrics.memorisation(x, x[:1].repeat(9, 1), x.repeat(2, 1)), "all the same"),
-        (lambda: metrics.precision_recall(x, x, 0), "k is 0"),
+        (lambda: metrics.precision_and_recall(x, x, 0), "k is 0"),
         (lambda: metrics.different_bins(x, x, 5, alpha=1), "alpha is 1"),
         (lambda: metrics.birthday(x, -1), "threshold is -1"),
     ):
@@ -643,9 +645,9 @@ def test_points_that_do_not_fit_a_mixture_are_named():
 
 
 def test_strokes_coverage_sees_a_style_that_is_missing_within_a_digit():
-    j = judge.load("strokes")
+    j = classifier.load("strokes")
     reference, drawn = strokes.draw(3000, 5), strokes.draw(1500, 6)
-    known, x = (judge.look(j, d.pixels / 127.5 - 1)[0] for d in (reference, drawn))
+    known, x = (classifier.features_and_logits(j, d.pixels / 127.5 - 1)[0] for d in (reference, drawn))
     perfect = metrics.strokes_coverage(x, known, reference)
     assert perfect[:2] == (30, 30)
     assert perfect.high_quality == pytest.approx(0.99, abs=0.012)
@@ -694,10 +696,10 @@ def test_different_bins_of_a_perfect_generator_are_alpha_times_the_bins():
 
 def test_different_bins_name_what_is_missing():
     real = toy.ring().sample(800, 0)
-    fake = real[metrics.neighbours(real, toy.ring().means)[1][:, 0] != 3]
+    fake = real[metrics.nearest_neighbours(real, toy.ring().means)[1][:, 0] != 3]
     found = metrics.different_bins(real, fake, bins=8)
     centre = metrics.clusters(real, 8)[(found.fake_share - found.real_share).argmin()]
-    assert metrics.neighbours(centre[None], toy.ring().means)[1].item() == 3
+    assert metrics.nearest_neighbours(centre[None], toy.ring().means)[1].item() == 3
     assert found.different >= 1
 
 
@@ -771,7 +773,7 @@ def test_chance_agrees_with_fishers_exact_test():
     for hits, n, base, others in ((5, 100, 1, 100), (30, 2000, 10, 1000), (0, 50, 3, 60), (50, 50, 1, 100)):
         table = [[hits, n - hits], [base, others - base]]
         expected = fisher_exact(table, alternative="greater").pvalue
-        assert metrics._fisher(hits, n, base, others) == pytest.approx(expected, rel=1e-7)
+        assert novelty._fisher(hits, n, base, others) == pytest.approx(expected, rel=1e-7)
 
 
 def test_honest_samples_are_not_blamed_and_copies_are():
@@ -838,10 +840,10 @@ def test_report_holds_every_metric_with_the_one_of_held_out_examples():
     expected = {
         "frechet": metrics.frechet,
         "kernel distance": metrics.kernel_distance,
-        "precision": lambda x, real: metrics.precision_recall(real, x).precision,
-        "recall": lambda x, real: metrics.precision_recall(real, x).recall,
-        "density": lambda x, real: metrics.density_coverage(real, x).density,
-        "coverage": lambda x, real: metrics.density_coverage(real, x).coverage,
+        "precision": lambda x, real: metrics.precision_and_recall(real, x).precision,
+        "recall": lambda x, real: metrics.precision_and_recall(real, x).recall,
+        "density": lambda x, real: metrics.density_and_coverage(real, x).density,
+        "coverage": lambda x, real: metrics.density_and_coverage(real, x).coverage,
         "diversity": lambda x, real: metrics.diversity(x),
     }
     for name, metric in expected.items():

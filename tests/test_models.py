@@ -9,8 +9,10 @@ from torch import nn
 from torch.nn.functional import softplus
 from torch.nn.utils import parametrizations
 
-from gantutor import models
+from gantutor import models, state
 from gantutor.errors import BadInput
+from gantutor.models import convolutional
+from gantutor.models.layers import WEIGHTED
 
 
 def count(net):
@@ -123,11 +125,11 @@ def test_parameters_of_the_published_pair():
 @pytest.mark.parametrize("kernel", [2, 3, 4, 5, 6])
 def test_every_kernel_doubles_and_halves_exactly(kernel, n):
     x = torch.zeros(1, 3, n, n)
-    for up in models.UP:
-        assert nn.Sequential(*models.double(3, 5, kernel, up))(x).shape == (1, 5, 2 * n, 2 * n)
-    for down in models.DOWN:
+    for up in convolutional.UP:
+        assert nn.Sequential(*convolutional.double(3, 5, kernel, up))(x).shape == (1, 5, 2 * n, 2 * n)
+    for down in convolutional.DOWN:
         big = torch.zeros(1, 3, 2 * n, 2 * n)
-        assert nn.Sequential(*models.halve(3, 5, kernel, down, bias=True))(big).shape == (1, 5, n, n)
+        assert nn.Sequential(*convolutional.halve(3, 5, kernel, down, bias=True))(big).shape == (1, 5, n, n)
     G = models.DCGANGenerator(3, 4, (1, 28, 28), kernel=kernel)
     D = models.DCGANDiscriminator(4, (1, 28, 28), kernel=kernel)
     assert D(G(torch.zeros(2, 3))).shape == (2,)
@@ -139,7 +141,7 @@ def test_one_pixel_spreads_as_the_kernel_says():
     x = torch.zeros(1, 1, 5, 5)
     x[0, 0, 2, 2] = 1
     for kernel in (2, 3, 4, 5):
-        layers = {up: nn.Sequential(*models.double(1, 1, kernel, up, bias=False)) for up in models.UP}
+        layers = {up: nn.Sequential(*convolutional.double(1, 1, kernel, up, bias=False)) for up in convolutional.UP}
         with torch.no_grad():
             for net in layers.values():
                 net[-1].weight.fill_(1)
@@ -338,7 +340,9 @@ def test_spectral_norm_bounds_every_layer(make, label):
 def test_spectral_norm_is_pytorchs_own_bit_for_bit(monkeypatch, make, dtype):
     """Side by side from one seed: the same first weights, singular vectors, names and gradients."""
     ours = make(classes=3, seed=1, spectral=True)
-    monkeypatch.setattr(models, "bound", lambda net: [parametrizations.spectral_norm(m) for m in weighted(net)])
+    for module in ("dense", "convolutional"):
+        replaced = f"gantutor.models.{module}.add_spectral_norm"
+        monkeypatch.setattr(replaced, lambda net: [parametrizations.spectral_norm(m) for m in weighted(net)])
     theirs = make(classes=3, seed=1, spectral=True)
     kinds_of_norm = [type(net.net[-1].parametrizations.weight[0]) for net in (ours, theirs)]
     assert kinds_of_norm == [models.SpectralNorm, parametrizations._SpectralNorm]
@@ -357,7 +361,7 @@ def test_spectral_norm_finds_the_singular_vectors():
     """σ, u and v by singular value decomposition; the gradient is that of W / σ(W) with u and v held fixed."""
     W = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     U, S, V = torch.linalg.svd(W.flatten(1), full_matrices=False)
-    with models.seeded(0):
+    with state.seeded(0):
         norm = models.SpectralNorm(W)
     for _ in range(200):
         norm(W)
@@ -371,7 +375,7 @@ def test_spectral_norm_finds_the_singular_vectors():
 
 
 def weighted(net):
-    return [m for m in net.modules() if isinstance(m, models.WEIGHTED)]
+    return [m for m in net.modules() if isinstance(m, WEIGHTED)]
 
 
 # --- packs, groups and pieces ----------------------------------------------------------------------------------------
@@ -565,14 +569,14 @@ def test_stacked_discriminators_of_points(spectral, train):
                       (2,), train)  # fmt: skip
 
 
-@pytest.mark.parametrize("norm", models.NORMS)
+@pytest.mark.parametrize("norm", convolutional.NORMS)
 def test_stacked_generators_of_images(norm):
-    for choice in every(up=models.UP, activation=("relu", "tanh"), kernel=(3, 4)):
+    for choice in every(up=convolutional.UP, activation=("relu", "tanh"), kernel=(3, 4)):
         check_stacked(lambda seed, c=choice: models.DCGANGenerator(3, 1, norm=norm, init_std=0.2, seed=seed, **c), (3,))
 
 
-@pytest.mark.parametrize("norm", models.NORMS)
-@pytest.mark.parametrize("down", models.DOWN)
+@pytest.mark.parametrize("norm", convolutional.NORMS)
+@pytest.mark.parametrize("down", convolutional.DOWN)
 @pytest.mark.parametrize("spectral", [True, False])
 def test_stacked_discriminators_of_images(spectral, down, norm):
     fixed = dict(width=2, init_std=0.2, down=down, norm=norm, spectral=spectral)
@@ -640,18 +644,18 @@ def test_a_config_from_before_there_were_labels_still_makes_its_net():
 
 def test_the_pairs_have_the_layers_and_first_weights_that_they_always_had():
     """Made by hand from the same seeds; what a pair can be asked for must not change what it is."""
-    with models.seeded(0):
+    with state.seeded(0):
         g = [nn.Linear(64, 256, bias=False), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 512, bias=False),
              nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28))]  # fmt: skip
-    with models.seeded(1):
+    with state.seeded(1):
         d = [nn.Flatten(), nn.Linear(784, 512), nn.LeakyReLU(0.2), nn.Linear(512, 256), nn.LeakyReLU(0.2),
              nn.Linear(256, 1)]  # fmt: skip
     for net, layers in zip(models.mlp(), (g, d), strict=True):
         assert [repr(m) for m in net.net] == [repr(m) for m in layers]
-        state = nn.ModuleDict({"net": nn.Sequential(*layers)}).state_dict()
-        assert list(net.state_dict()) == list(state)
-        assert all(torch.equal(net.state_dict()[name], value) for name, value in state.items())
-    with models.seeded(1):
+        theirs = nn.ModuleDict({"net": nn.Sequential(*layers)}).state_dict()
+        assert list(net.state_dict()) == list(theirs)
+        assert all(torch.equal(net.state_dict()[name], value) for name, value in theirs.items())
+    with state.seeded(1):
         d = [nn.Conv2d(1, 16, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(16, 32, 4, 2, 1), nn.LeakyReLU(0.2), nn.Flatten(),
              nn.Linear(32 * 49, 256), nn.LeakyReLU(0.2), nn.Linear(256, 1)]  # fmt: skip
         for layer in d:

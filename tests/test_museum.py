@@ -12,10 +12,10 @@ import torch
 from drawn import digits
 
 from gantutor import data, losses, museum, penalties
-from gantutor.ailments import AILMENTS
+from gantutor.doctor import AILMENTS
 from gantutor.errors import BadInput
 from gantutor.museum import exhibits
-from gantutor.museum.parts import play
+from gantutor.museum.settings import play
 
 EXHIBITS = list(museum.CATALOGUE.values())
 SLOW = {e.id for e in EXHIBITS if e.harmless and e.id != "no-detach"}  # their checks train

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from extras import skip_without
 
-from gantutor import exercise_sheets
+from gantutor.publish import exercise_sheets
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 SHEET = "01_minimax_game.ipynb"

@@ -10,7 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from gantutor import data, download
+from gantutor import data
+from gantutor.data import download, images
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -170,9 +171,9 @@ def test_the_rule_about_strokes_knows_what_the_package_prints(monkeypatch, capsy
     def offline(*args, **kwargs):
         raise download.NoMirror("no network")
 
-    monkeypatch.setattr(data, "locate", offline)
-    monkeypatch.setattr(data, "_chosen", {})
-    data._choose("mnist")
+    monkeypatch.setattr(images, "locate", offline)
+    monkeypatch.setattr(images, "_chosen", {})
+    images._choose("mnist")
     assert SUBSTITUTE in capsys.readouterr().out
 
 

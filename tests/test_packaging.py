@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gantutor import pretrained
+from gantutor.runs import pretrained
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
@@ -53,7 +53,7 @@ def test_the_wheel_holds_the_package_with_judges_and_generators_only(wheel):
         names = set(archive.namelist())
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gantutor").rglob("*.py")}
     assert modules <= names
-    assert {f"gantutor/assets/judges/{name}.pt" for name in ("strokes", "mnist", "fashion-mnist")} <= names
+    assert {f"gantutor/assets/classifiers/{name}.pt" for name in ("strokes", "mnist", "fashion-mnist")} <= names
     assert {f"gantutor/assets/generators/{name}.pt" for name in pretrained.SHIPPED} <= names
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"gantutor"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
@@ -106,7 +106,7 @@ def test_lab_says_how_to_get_the_notebooks(bin_folder, tmp_path):
 
 
 CACHE = """
-from gantutor import download
+from gantutor.data import download
 def store(name, file, folder, mirrors):  # stands in for the network
     print(folder)
     raise SystemExit

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from gantutor import cli, data, judge, models, pretrained, train
-from gantutor.errors import BadInput
+from gantutor import cli, data, models, train
+from gantutor.errors import BadInput, DataUnavailable
+from gantutor.metrics import classifier
+from gantutor.models import shipped
+from gantutor.runs import pretrained
 
 COURSE = Path(__file__).resolve().parents[1]
 MOST_BYTES = 1_500_000
@@ -18,7 +21,7 @@ MOST_BYTES = 1_500_000
 def test_a_shipped_file_is_small_and_known_by_its_hash(name):
     path = COURSE / "data" / "generators" / f"{name}.pt"
     assert path.stat().st_size <= MOST_BYTES
-    assert judge.digest(path) == pretrained.SHIPPED[name].digest
+    assert shipped.digest(path) == pretrained.SHIPPED[name].digest
 
 
 @pytest.mark.parametrize("name", pretrained.SHIPPED)
@@ -30,9 +33,9 @@ def test_a_generator_draws_the_class_that_was_asked_for(name):
     images = train.sample(G, 5000)
     assert images.shape == (5000, 1, 28, 28)
     assert images.dtype == torch.float32
-    j = judge.load(pretrained.SHIPPED[name].data)
+    j = classifier.load(pretrained.SHIPPED[name].data)
     wanted = torch.arange(5000) % 10
-    right = judge.look(j, images)[1].argmax(1) == wanted
+    right = classifier.features_and_logits(j, images)[1].argmax(1) == wanted
     least = 0.97 * pretrained_accuracy(name)
     assert right.float().mean() > least
     assert all(right[wanted == y].float().mean() > 0.6 for y in range(10))
@@ -40,12 +43,12 @@ def test_a_generator_draws_the_class_that_was_asked_for(name):
     assert spread.min() > 0.1  # not one picture for each class
 
     fresh = train.sample(models.dcgan(classes=10)[0], 1000)
-    assert (judge.look(j, fresh)[1].argmax(1) == wanted[:1000]).float().mean() < 0.3
+    assert (classifier.features_and_logits(j, fresh)[1].argmax(1) == wanted[:1000]).float().mean() < 0.3
 
 
 def pretrained_accuracy(name: str) -> float:
     """Of the judge, on real test images: what a generator can be measured against."""
-    return judge.SHIPPED[pretrained.SHIPPED[name].data][0]
+    return classifier.SHIPPED[pretrained.SHIPPED[name].data][0]
 
 
 @pytest.mark.slow
@@ -53,7 +56,7 @@ def pretrained_accuracy(name: str) -> float:
 def test_the_score_is_the_one_that_is_told(name):
     try:
         measured = pretrained.score(pretrained.generator(name), pretrained.SHIPPED[name].data)
-    except data.DataUnavailable as error:
+    except DataUnavailable as error:
         pytest.skip(f"the test images are not here: {error}")
     assert measured == pytest.approx(pretrained.SHIPPED[name].score, rel=0.1, abs=0.02)
 
@@ -63,13 +66,13 @@ def test_the_table_tells_what_ships():
     rows = re.findall(r"^\| `(\w+)` \| ([\w-]+) \|[^|]*\| ([\d.]+) \|", text, re.MULTILINE)
     assert rows == [(name, made.data, f"{made.score:.2f}") for name, made in pretrained.SHIPPED.items()]
     assert all(made.digest in text for made in pretrained.SHIPPED.values())
-    assert all(f"python -m gantutor.pretrained {name}" in text for name in pretrained.SHIPPED)
+    assert all(f"python -m gantutor.runs.pretrained {name}" in text for name in pretrained.SHIPPED)
 
 
 @pytest.mark.parametrize("spoil", ["changed", "missing"])
 def test_another_file_is_refused(spoil, tmp_path, monkeypatch):
-    shutil.copytree(pretrained.folder(), tmp_path / "generators")
-    monkeypatch.setattr(pretrained, "folder", lambda: tmp_path / "generators")
+    shutil.copytree(shipped.folder("generators"), tmp_path / "generators")
+    monkeypatch.setattr(shipped, "folder", lambda kind: tmp_path / kind)
     assert pretrained.generator("digits")
     path = tmp_path / "generators" / "digits.pt"
     if spoil == "changed":
@@ -89,7 +92,7 @@ def test_an_unknown_name_is_refused():
 
 def test_what_is_saved_is_read_again(tmp_path):
     G = models.dcgan(classes=10, seed=3)[0].eval()
-    pretrained.save(G, tmp_path / "g.pt")
+    shipped.save_half(G, tmp_path / "g.pt", config=G.config)
     again = pretrained.read(tmp_path / "g.pt")
     assert torch.allclose(train.sample(again, 20), train.sample(G, 20), atol=0.01)  # 16 bits keep three digits
     assert not torch.equal(next(again.parameters()), next(G.parameters()))

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from gantutor import progress
+from gantutor.cli import progress
 from gantutor.train import Step
 
 

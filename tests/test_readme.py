@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gantutor import __version__, checkpoint, cli
+from gantutor import __version__
+from gantutor.cli import program
+from gantutor.runs import checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,7 +30,7 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("words", [c for c in commands() if c[:1] == ["gantutor"]], ids=" ".join)
 def test_a_command_is_understood(words):
-    assert cli.make_parser().parse_args(words[1:]).command == words[1]
+    assert program.make_parser().parse_args(words[1:]).command == words[1]
 
 
 def test_every_python_file_named_in_a_command_is_there():

@@ -19,13 +19,20 @@ import torch
 from drawn import digits
 from states import parts
 
-from gantutor import checkpoint, cli, data, ensemble, models
+from gantutor import cli, data, models
+from gantutor.runs import checkpoint
+from gantutor.scale import ensemble
 from gantutor.train import Recipe
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 CONTEXT = multiprocessing.get_context(METHOD)
 if METHOD == "forkserver":
-    SLOW_IMPORTS = "pytest", "torch._dynamo", "gantutor.keeper", "gantutor.guard"  # once for all processes
+    SLOW_IMPORTS = (
+        "pytest",
+        "torch._dynamo",
+        "gantutor.runs.autosave",
+        "gantutor.runs.nan_guard",
+    )  # once for all processes
     CONTEXT.set_forkserver_preload([*SLOW_IMPORTS])
 
 TOO_LONG = (pytest.mark.slow, pytest.mark.hours)  # for every change

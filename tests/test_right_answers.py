@@ -10,8 +10,10 @@ import torch
 from torch.nn.functional import softplus
 from torch.utils.flop_counter import FlopCounterMode
 
-from gantutor import checks, judge, metrics, models, strokes, train
+from gantutor import checks, metrics, models, train
 from gantutor.checks import lesson_00, lesson_02, lesson_05, lesson_06, lesson_08, lesson_09
+from gantutor.data import strokes
+from gantutor.metrics import classifier
 
 
 def test_lesson_01_is_right():
@@ -231,11 +233,11 @@ def inside(points, centres, k):
 
 def test_the_patients_of_05_6_have_what_they_are_named_for():
     known, held_out, patients = lesson_05.ward()
-    j = judge.load("strokes")
+    j = classifier.load("strokes")
 
     def look(images):
-        features, logits = judge.look(j, images)
-        return features, judge.probabilities(logits)
+        features, logits = classifier.features_and_logits(j, images)
+        return features, classifier.probabilities(logits)
 
     (train, _), (base, base_probabilities) = look(known), look(held_out)
     table = {}  # illness -> name of the number -> (value, floor)

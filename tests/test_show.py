@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from gantutor import show, theory
-from gantutor.diagnosis import Diagnosis, Evidence, Finding
+from gantutor.doctor import Diagnosis, Evidence, Finding
 from gantutor.errors import BadInput
+from gantutor.show import pictures, reports, style
 
 
 def test_grid_puts_every_pixel_where_it_belongs():
@@ -210,7 +211,7 @@ def test_chart_draws_a_long_history_from_the_left_edge_to_the_right():
 
 @pytest.mark.parametrize(("value", "text"), [(-3.21, "-3.2"), (57.4, "57"), (-101_234.0, "-101k"), (999.4, "999")])
 def test_the_ends_of_an_axis_are_named_in_few_characters(value, text):
-    assert show._short(value) == text
+    assert pictures._short(value) == text
 
 
 def test_strip_sets_pictures_side_by_side_under_titles():
@@ -247,12 +248,12 @@ def test_a_card_grows_with_its_findings_and_wears_the_worst_colour():
 
 def test_a_card_says_it_all_within_its_width(monkeypatch):
     d = Diagnosis((finding("blurred", "moderate"),), "the data", "the judge", ("A note.",))
-    lines = list(show._card_lines(d, 300))
+    lines = list(reports._card_lines(d, 300))
     text = " ".join(line for line, _, _ in lines)
     said = [d.data, d.judge, *d.notes, "blurred", "moderate", d.findings[0].meaning, str(d.findings[0].evidence[0])]
     for part in (*said, d.findings[0].to_try[0], d.findings[0].lesson):
         assert part in text
-    assert all(show._font(size).getlength(line) <= 300 for line, size, _ in lines)
+    assert all(style.font(size).getlength(line) <= 300 for line, size, _ in lines)
 
 
 def test_a_card_shows_samples_of_any_range_with_their_shape():

@@ -7,9 +7,11 @@ import pytest
 import torch
 from drawn import digits
 
-from gantutor import cli, data, judge, metrics, models, speedrun
+from gantutor import cli, data, metrics, models
 from gantutor.errors import BadInput
-from gantutor.speedrun import ENTRIES, RACES, Entry, Finish, Look, Race
+from gantutor.experiments import speedrun
+from gantutor.experiments.speedrun import ENTRIES, RACES, Entry, Finish, Look, Race
+from gantutor.metrics import classifier
 from gantutor.train import Recipe, Run
 
 ANYTHING = Race("anything", most={"frechet": 1e9}, least={"recall": 0}, images="strokes", count=100)
@@ -67,17 +69,20 @@ def test_the_samples_that_are_judged_are_those_of_the_generator_that_comes_back(
     images, test = digits(300, 0, "strokes"), digits(300, 1, "strokes")
     again = Run(*small(5), images, SMALL, seed=5)
     list(again.steps(3))
-    samples, j = again.sample(100), judge.load("strokes")
+    samples, j = again.sample(100), classifier.load("strokes")
     assert torch.equal(samples, speedrun.Run.sample(again, 100))
-    features, reference = judge.look(j, samples)[0], judge.look(j, test.pixels)[0]
+    features, reference = (
+        classifier.features_and_logits(j, samples)[0],
+        classifier.features_and_logits(j, test.pixels)[0],
+    )
     assert finish.looks[0].scores["frechet"] == pytest.approx(metrics.frechet(features, reference))
-    assert finish.looks[0].scores["recall"] == metrics.precision_recall(reference, features)[1]
+    assert finish.looks[0].scores["recall"] == metrics.precision_and_recall(reference, features)[1]
     assert all(map(torch.equal, finish.G.parameters(), again.G_average.parameters()))
 
 
 def test_scores_tell_real_images_from_collapsed_and_from_mislabelled_ones():
-    j, test = judge.load("strokes"), digits(1000, 1)
-    reference = judge.look(j, test.pixels)[0]
+    j, test = classifier.load("strokes"), digits(1000, 1)
+    reference = classifier.features_and_logits(j, test.pixels)[0]
     turns = [torch.nonzero(test.labels == y)[:50, 0] for y in range(10)]
     in_turn = test.pixels[torch.stack(turns, 1).flatten()]  # 0, 1, 2, …
     real = speedrun.compare(j, reference, True, in_turn)
@@ -93,7 +98,7 @@ def test_scores_tell_real_images_from_collapsed_and_from_mislabelled_ones():
 
 
 def test_stacked_pictures_are_read_digit_by_digit():
-    j = judge.load("strokes")
+    j = classifier.load("strokes")
     pictures = data.stacked(digits(1000, 1, "strokes"), 3000)
     scores = speedrun.read_stacked(j, pictures.pixels)
     assert scores["modes"] == pytest.approx(len(pictures.labels.unique()), abs=3)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gantutor import strokes
+from gantutor.data import strokes
 from gantutor.errors import BadInput
 
 

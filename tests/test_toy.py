@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gantutor import toy
+from gantutor.data import toy
 from gantutor.errors import BadInput
 
 MIXTURES = [toy.ring(), toy.grid(), toy.line()]

@@ -6,10 +6,11 @@ import torch
 from tape import stand_in
 from torch import nn
 
-from gantutor import fitting, losses, models, penalties, strokes, toy
-from gantutor.data import Images
+from gantutor import losses, models, penalties
+from gantutor.data import Images, strokes, toy
 from gantutor.errors import BadInput
-from gantutor.train import R3GAN, Recipe, Run, foreseen, latents, sample
+from gantutor.train import R3GAN, Recipe, Run, latents, sample, validate
+from gantutor.train.unrolled import foreseen
 
 PLAIN = Recipe(batch_size=8, penalty=None, average=0.0, decay_from=1.0)
 POINTS = toy.ring().sample(64, seed=0)
@@ -215,7 +216,7 @@ def test_zero_steps_do_nothing():
 def test_seconds_end_the_loop_and_drive_the_decay(monkeypatch):
     """On a clock that shows one second more at every look."""
     clock = iter(range(1000))
-    monkeypatch.setattr("gantutor.train.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("gantutor.train.run.time.perf_counter", lambda: next(clock))
     run = small_run(dataclasses.replace(PLAIN, decay_from=0.5))
     rates = [run.opt_d.param_groups[0]["lr"] * 1e3 for _ in run.steps(seconds=5)]
     assert rates == pytest.approx([1, 1, 0.8, 0.4])  # after 1, 2, 3 and 4 of 5 seconds
@@ -544,7 +545,7 @@ def test_a_captured_unrolled_run_takes_the_steps_of_an_eager_one(monkeypatch):
     recipe = dataclasses.replace(PLAIN, unroll=2, decay_from=0.3)
     eager = small_run(recipe)
     stand_in(monkeypatch)
-    monkeypatch.setattr(fitting, "choose_capture", lambda *_: True)
+    monkeypatch.setattr(validate, "choose_capture", lambda *_: True)
     captured = small_run(recipe)
     for a, b in zip(eager.steps(6), captured.steps(6), strict=True):
         assert b.g_loss.item() == pytest.approx(a.g_loss.item(), rel=1e-5)

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from gantutor import models, vae
+from gantutor import models
 from gantutor.errors import BadInput
+from gantutor.models import vae
 
 
 def some(d=5, n=4):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from gantutor.errors import BadInput, reason
-from gantutor.models import seeded
+from gantutor.state import seeded
 
 Answer = Any  # a function, a number, a recipe, a pair of nets: what the learner hands in
 Seen = Any  # what an answer did: numbers, tensors, texts, and tuples, lists and dicts of them

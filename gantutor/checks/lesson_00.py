@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gantutor import toy
 from gantutor.checks.exercise import Exercise, Mistake, blank, brief, number, on
+from gantutor.data import toy
 from gantutor.errors import BadInput
 
 RING = toy.ring()

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from gantutor import judge, losses, metrics, models, strokes, train
+from gantutor import losses, metrics, models, train
 from gantutor.checks.exercise import Exercise, Mistake, blank, brief, number, on, same
+from gantutor.data import strokes
 from gantutor.errors import BadInput
+from gantutor.metrics import classifier
 
 # ---------------------------------------------------------------- 02.1
 
@@ -536,11 +538,11 @@ STEPS, BATCH, GOAL = 120, 64, 100.0
 
 
 @cache
-def digits() -> tuple[Tensor, judge.Judge, Tensor]:
+def digits() -> tuple[Tensor, classifier.Classifier, Tensor]:
     """Images to learn from, the judge, and its features of held-out images."""
     learn, held_out = (strokes.draw(n, seed).pixels / 127.5 - 1 for n, seed in ((2000, 0), (1000, 1)))
-    j = judge.load("strokes")
-    return learn, j, judge.look(j, held_out)[0]
+    j = classifier.load("strokes")
+    return learn, j, classifier.features_and_logits(j, held_out)[0]
 
 
 def short_run(recipe: train.Recipe) -> train.Run:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from gantutor import models, strokes
+from gantutor import models, state
 from gantutor.checks.exercise import Answer, Exercise, Mistake, brief, number, on, same
+from gantutor.data import strokes
 from gantutor.errors import BadInput
 
 # ---------------------------------------------------------------- 03.1
@@ -272,7 +273,7 @@ def lent(preview: Callable, training: bool) -> dict[str, bool] | None:
 
 
 def preview(G: nn.Module, z: Tensor) -> Tensor:
-    with models.evaluating(G), torch.no_grad():
+    with state.evaluating(G), torch.no_grad():
         return G(z)
 
 
@@ -291,7 +292,7 @@ def always_to_train(G: nn.Module, z: Tensor) -> Tensor:
 
 
 def with_gradients(G: nn.Module, z: Tensor) -> Tensor:
-    with models.evaluating(G):
+    with state.evaluating(G):
         return G(z)
 
 
@@ -372,7 +373,7 @@ def look_alike() -> nn.Module:
 
 
 def audited() -> list[tuple[nn.Module]]:
-    with models.seeded(1):
+    with state.seeded(1):
         return [
             (called("an untouched G", models.DCGANGenerator(width=16, init_std=None)),),
             (called("a G after weights_init", after_weights_init()),),

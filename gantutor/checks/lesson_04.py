@@ -9,10 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from gantutor import judge, metrics, strokes
+from gantutor import metrics
 from gantutor.checks.exercise import Answer, Exercise, Mistake, array, brief, number, on, same
+from gantutor.data import strokes
 from gantutor.errors import BadInput
-from gantutor.labels import Join, one_hot, projected
+from gantutor.metrics import classifier
+from gantutor.models import Join
+from gantutor.models.conditioning import one_hot, projected
 
 # ---------------------------------------------------------------- 04.1
 
@@ -407,9 +410,11 @@ class Seen(NamedTuple):
 
 @cache
 def seen_by_judge() -> Seen:
-    j, made, held_out = judge.load("strokes"), four_in_five(), strokes.draw(1000, 1)
-    features, logits = judge.look(j, made.pictures)
-    return Seen(made.orders, features, logits, judge.look(j, held_out.pixels / 127.5 - 1)[0], held_out.digit)
+    j, made, held_out = classifier.load("strokes"), four_in_five(), strokes.draw(1000, 1)
+    features, logits = classifier.features_and_logits(j, made.pictures)
+    return Seen(
+        made.orders, features, logits, classifier.features_and_logits(j, held_out.pixels / 127.5 - 1)[0], held_out.digit
+    )
 
 
 def picked(answer: Answer) -> dict[str, float] | None:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from gantutor import metrics, strokes
+from gantutor import metrics
 from gantutor.checks.exercise import Exercise, Mistake, brief, on
+from gantutor.data import strokes
 from gantutor.errors import BadInput
 
 
@@ -251,7 +252,7 @@ PRECISION_RECALL = Exercise(
         "Exchange the two calls, and look for the (k + 1)-th value in a row, for the first is the centre itself.",
     ),
     observe=on((DATA, NARROW, 3), (DATA, NARROW, 1), (NARROW[:20], DATA, 2)),
-    right=lambda real, fake, k: metrics.precision_recall(real, fake, k),
+    right=lambda real, fake, k: metrics.precision_and_recall(real, fake, k),
     mistakes=(
         Mistake(
             by_balls(False, True),

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from gantutor import ensemble, losses, metrics, models, penalties, toy, train
+from gantutor import losses, metrics, models, penalties, train
 from gantutor.checks.exercise import Exercise, Mistake, array, blank, number, on, same
+from gantutor.data import toy
 from gantutor.errors import BadInput
+from gantutor.scale import ensemble
 
 
 def fixed(seed: int) -> torch.Generator:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
-from gantutor import models, museum, strokes
+from gantutor import models, museum
 from gantutor.checks.exercise import Answer, Exercise, Mistake, blank, brief, on, same
-from gantutor.data import Images
+from gantutor.data import Images, strokes
 from gantutor.errors import BadInput, reason
 from gantutor.museum import room_losses, room_plumbing
-from gantutor.museum.checks import small_run, weights
-from gantutor.museum.parts import play
+from gantutor.museum.probes import small_run, weights
+from gantutor.museum.settings import play
 from gantutor.penalties import squared_gradient_norm, wgan_gp
 from gantutor.train import Run
 

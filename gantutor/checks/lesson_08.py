@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from gantutor import strokes
 from gantutor.checks.exercise import Exercise, Mistake, array, blank, brief, number, on
+from gantutor.data import strokes
 from gantutor.errors import BadInput
 
 

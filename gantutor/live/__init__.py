@@ -7,15 +7,21 @@ Widgets cannot be seen in a saved notebook; each leaves its present picture ther
 and the `laboratory`.
 """
 
-from gantutor.live.cards import Card, Findings, findings, spot
-from gantutor.live.explorer import LatentExplorer, latent, walk
-from gantutor.live.laboratory import Lab, lab
-from gantutor.live.parts import Clock, Explorer, Frame, Pad, Panel, control, explore
-from gantutor.live.portraits import density, density_portrait, dirac, dirac_portrait
-from gantutor.live.watch import samples, train
+from typing import TYPE_CHECKING
+
+from gantutor import lazy
+
+if TYPE_CHECKING:
+    from gantutor.live.cards import Card, Findings, findings, spot
+    from gantutor.live.explorer import LatentExplorer, latent, walk
+    from gantutor.live.laboratory import Lab, lab
+    from gantutor.live.parts import Clock, Explorer, Frame, Pad, Panel, control, explore
+    from gantutor.live.portraits import density, density_portrait, dirac, dirac_portrait
+    from gantutor.live.watch import samples, train
 
 __all__ = [
     "Card", "Clock", "Explorer", "Findings", "Frame", "Lab", "LatentExplorer", "Pad", "Panel", "control", "density",
     "density_portrait", "dirac", "dirac_portrait", "explore", "findings", "lab", "latent", "samples", "spot", "train",
     "walk",
 ]  # fmt: skip
+__getattr__ = lazy.face(__name__)

@@ -7,7 +7,7 @@ import ipywidgets as widgets
 from torch import Tensor
 
 from gantutor import show
-from gantutor.diagnosis import Diagnosis, Finding
+from gantutor.doctor import Diagnosis, Finding
 from gantutor.errors import BadInput
 from gantutor.live.parts import Panel, button, menu
 

@@ -9,12 +9,13 @@ from PIL import ImageDraw
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gantutor import models, nearest, show
+from gantutor import show, state
 from gantutor import train as training
 from gantutor.data import Images
 from gantutor.errors import BadInput
-from gantutor.labels import classes_of, told
 from gantutor.live.parts import Pad, Panel, Player, button, control, row, visible
+from gantutor.metrics import neighbours
+from gantutor.models import classes_of, with_labels
 
 DIRECTIONS = 4
 REACH = 1.5  # how far the pad and the sliders go, as an angle; at π/2 nothing of the old latent is left
@@ -90,8 +91,8 @@ def between(G: nn.Module, start: int, end: int, way: Tensor) -> Tensor:
 def drawn(G: nn.Module, z: Tensor, label: int | None) -> Tensor:
     """Images (T, *shape) of the latents (T, latent_dim), all in one class; G's mode is put back."""
     weight, y = next(G.parameters()), training.wanted_labels(G, len(z), label)  # y: (T,), or None
-    with models.evaluating(G), torch.no_grad():
-        return told(G, None if y is None else y.to(weight.device))(z.to(weight))
+    with state.evaluating(G), torch.no_grad():
+        return with_labels(G, None if y is None else y.to(weight.device))(z.to(weight))
 
 
 # ---------------------------------------------------------------- directions
@@ -104,8 +105,8 @@ def directions(G: nn.Module, z: Tensor, label: int | None = None, count: int = D
     angles to z, with the largest singular values first. Signs: the largest entry of each is positive.
     """
     weight, y = next(G.parameters()), training.wanted_labels(G, 1, label)
-    G_told = told(G, None if y is None else y.to(weight.device))
-    with models.evaluating(G), warnings.catch_warnings():
+    G_told = with_labels(G, None if y is None else y.to(weight.device))
+    with state.evaluating(G), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, about itself, at the first such derivative
         jacobian = torch.func.jacfwd(lambda v: G_told(v[None])[0].flatten())(z.to(weight).detach())  # (pixels, d)
     jacobian, unit = jacobian.detach().cpu().double(), (z / z.norm()).cpu().double()
@@ -151,7 +152,7 @@ class Album:
         """
         x, k = image.flatten().to(self.flat), min(k, len(self.flat))
         candidates = (self.squares - 2 * self.flat @ x).topk(min(4 * k, len(self.flat)), largest=False).indices
-        distances, index = nearest.neighbours(x[None], self.flat[candidates], k)
+        distances, index = neighbours.nearest_neighbours(x[None], self.flat[candidates], k)
         return self.images[candidates[index[0].to(candidates.device)]], distances[0]
 
 

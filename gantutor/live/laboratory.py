@@ -11,7 +11,8 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from gantutor import losses, metrics, models, penalties, show, toy, train
+from gantutor import losses, metrics, models, penalties, show, train
+from gantutor.data import toy
 from gantutor.errors import BadInput, unknown, whole
 from gantutor.live.parts import EVERY, SLICE, Pad, Panel, Player, button, control, menu, row, scale
 

@@ -11,8 +11,7 @@ import torch
 from gantutor import show
 from gantutor import train as training
 from gantutor.errors import BadInput, reason
-from gantutor.labels import classes_of
-from gantutor.live.parts import (
+from gantutor.live.parts import (  # fmt: skip
     NAP,
     SHARE,
     Clock,
@@ -24,7 +23,8 @@ from gantutor.live.parts import (
     menu,
     pause_others,
     visible,
-)  # fmt: skip
+)
+from gantutor.models import classes_of
 
 SPEEDS = {"full speed": 0, **{f"{n} step{'s' * (n > 1)}/s": n for n in (100, 30, 10, 3, 1)}}
 METRICS_EVERY = 5.0  # seconds between two looks at the metrics, at least

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from gantutor import data, doctor, judge, losses, models, train
+from gantutor import data, doctor, losses, state, train
 from gantutor.data import Images
-from gantutor.diagnosis import Diagnosis
+from gantutor.doctor import Diagnosis
 from gantutor.errors import BadInput, unknown, whole
-from gantutor.labels import classes_of
+from gantutor.metrics import classifier
+from gantutor.models import classes_of
 from gantutor.museum.measures import Symptom
-from gantutor.museum.parts import Parts, Piece, Side, plain, play
+from gantutor.museum.settings import Parts, Piece, Side, plain, play
 
 VERSIONS = ("broken", "sound")
 SHAPE = (1, 28, 28)
@@ -108,7 +109,7 @@ def check_version(version: str) -> str:
 
 def stops(check: Callable[[Piece], None], piece: Piece, seed: int = 0) -> bool:
     """Does a check stop a piece, by an AssertionError? Any other error passes through: such a check says nothing."""
-    with models.seeded(seed):
+    with state.seeded(seed):
         try:
             check(piece)
         except AssertionError:
@@ -172,9 +173,9 @@ def set_apart(images: Images, held: int = 1000) -> tuple[Images, Images]:
     """The images to train on, and the last ones, which no version sees, both on the CPU."""
     if not isinstance(images, Images):
         raise BadInput(f"images is a {type(images).__name__}: give what data.load returns.")
-    if tuple(images.pixels.shape[1:]) != SHAPE or images.name not in judge.SHIPPED:
+    if tuple(images.pixels.shape[1:]) != SHAPE or images.name not in classifier.SHIPPED:
         size = "×".join(map(str, images.pixels.shape[1:]))
-        known = ", ".join(judge.SHIPPED)
+        known = ", ".join(classifier.SHIPPED)
         raise BadInput(f"{images.name} are {size} images: the exhibits are measured on {known}, of 1×28×28.")
     if len(images) < 2 * held:
         raise BadInput(f"there are {len(images)} images: an exhibit needs at least {2 * held}.")

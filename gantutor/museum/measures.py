@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gantutor import judge, metrics, symptoms
+from gantutor import metrics
 from gantutor.data import Images
-from gantutor.museum.parts import Side
+from gantutor.doctor import measures
+from gantutor.metrics import classifier
+from gantutor.museum.settings import Side
 
 Measure = Callable[[Side, Images], float]
 
@@ -56,7 +58,7 @@ def gap(side: Side, real: Images) -> float:
 
 def variety(side: Side, real: Images) -> float:
     """Variance of the samples, over that of real images."""
-    return symptoms.spread(side.samples) / symptoms.spread(real.pixels[: len(side.samples)])
+    return measures.spread(side.samples) / measures.spread(real.pixels[: len(side.samples)])
 
 
 def brightness(side: Side, real: Images) -> float:
@@ -76,14 +78,14 @@ def finite(side: Side, real: Images) -> float:
 
 def distance(side: Side, real: Images) -> float:
     """Fréchet distance of the samples to twice as many real images, in the features of the shipped judge."""
-    known, samples = judge.load(real.name), side.samples.clamp(-1, 1)
-    reference = judge.look(known, real.pixels[: 2 * len(samples)])[0]  # (2n, d)
+    known, samples = classifier.load(real.name), side.samples.clamp(-1, 1)
+    reference = classifier.features_and_logits(known, real.pixels[: 2 * len(samples)])[0]  # (2n, d)
     return metrics.score(lambda n: samples, known, reference, len(samples))
 
 
 def obeyed(side: Side, real: Images) -> float:
     """Share of the samples that the shipped judge takes for the class that was asked for, the classes in turn."""
-    seen = judge.look(judge.load(real.name), side.samples.clamp(-1, 1))[1].argmax(1)
+    seen = classifier.features_and_logits(classifier.load(real.name), side.samples.clamp(-1, 1))[1].argmax(1)
     return (seen.cpu() == torch.arange(len(seen)) % len(real.classes)).double().mean().item()
 
 

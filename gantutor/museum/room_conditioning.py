@@ -8,10 +8,10 @@ from torch.nn.functional import one_hot
 
 from gantutor import models
 from gantutor.data import Images
-from gantutor.museum.checks import any_seed
 from gantutor.museum.exhibits import Exhibit
 from gantutor.museum.measures import Symptom, obeyed
-from gantutor.museum.parts import Parts, Side, as_nets
+from gantutor.museum.probes import any_seed
+from gantutor.museum.settings import Parts, Side, as_nets
 
 # --- 23. label maps ---------------------------------------------------------------------------------------------------
 

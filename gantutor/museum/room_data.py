@@ -7,12 +7,13 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from gantutor import metrics, models, symptoms, toy, train
-from gantutor.data import Images
-from gantutor.museum.checks import any_seed, small_run
+from gantutor import metrics, models, state, train
+from gantutor.data import Images, toy
+from gantutor.doctor import measures
 from gantutor.museum.exhibits import Exhibit
 from gantutor.museum.measures import VARIETY, Symptom, outside, variety
-from gantutor.museum.parts import Parts, Side, as_kind, as_nets, plain_pair
+from gantutor.museum.probes import any_seed, small_run
+from gantutor.museum.settings import Parts, Side, as_kind, as_nets, plain_pair
 from gantutor.train import Run
 
 # --- 8. noise for data ------------------------------------------------------------------------------------------------
@@ -175,8 +176,8 @@ def knows(side: Side, real: Images) -> float:
     order, D = side.run.order.get_state(), side.run.D
     batch = side.run.batch()[0]
     side.run.order.set_state(order)  # as if nobody had looked
-    with models.evaluating(D), torch.no_grad():
-        return symptoms.separation(*(D(x) for x in (batch, real.pixels[:1000])))
+    with state.evaluating(D), torch.no_grad():
+        return measures.separation(*(D(x) for x in (batch, real.pixels[:1000])))
 
 
 def darkest(side: Side, real: Images) -> float:

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from gantutor import judge, metrics
+from gantutor import metrics
 from gantutor.data import Images
-from gantutor.metrics import PrecisionRecall
+from gantutor.metrics import PrecisionRecall, classifier
 from gantutor.museum.exhibits import Exhibit
 from gantutor.museum.measures import Symptom
-from gantutor.museum.parts import Parts, Side
+from gantutor.museum.settings import Parts, Side
 
 # --- 28. two rulers ---------------------------------------------------------------------------------------------------
 
@@ -22,7 +22,7 @@ def mean_of_everything(a: Tensor, b: Tensor) -> float:
 
 def exchanged(real: Tensor, fake: Tensor) -> PrecisionRecall:
     """Precision and recall with real and generated features exchanged."""
-    return metrics.precision_recall(fake, real)
+    return metrics.precision_and_recall(fake, real)
 
 
 # --- the checks -------------------------------------------------------------------------------------------------------
@@ -54,8 +54,8 @@ def as_ruler(parts: Parts, piece) -> Parts:
 
 def features(side: Side, real: Images) -> tuple[Tensor, Tensor]:
     """Those of real images and of the samples."""
-    known = judge.load(real.name)
-    return tuple(judge.look(known, x)[0] for x in (real.pixels[:1000], side.samples))
+    known = classifier.load(real.name)
+    return tuple(classifier.features_and_logits(known, x)[0] for x in (real.pixels[:1000], side.samples))
 
 
 def share_of_frechet(side: Side, real: Images) -> float:
@@ -65,8 +65,8 @@ def share_of_frechet(side: Side, real: Images) -> float:
 
 def recall_of_half(side: Side, real: Images) -> float:
     """The recall that the ruler gives to real images of half of the classes."""
-    x, y, known = real.pixels[:2000], real.labels[:2000], judge.load(real.name)
-    a, b = (judge.look(known, part)[0] for part in (x, x[y < len(real.classes) // 2]))
+    x, y, known = real.pixels[:2000], real.labels[:2000], classifier.load(real.name)
+    a, b = (classifier.features_and_logits(known, part)[0] for part in (x, x[y < len(real.classes) // 2]))
     return side.piece(a, b).recall
 
 
@@ -82,7 +82,7 @@ ROOM = (
     ),
     Exhibit(
         "28b", "precision-recall-exchanged", "precision and recall exchanged",
-        broken=exchanged, sound=metrics.precision_recall, plug=as_ruler,
+        broken=exchanged, sound=metrics.precision_and_recall, plug=as_ruler,
         met="A public library of metrics, until an issue about it was resolved; any call with two arguments of one "
         "shape.",
         cause="The two numbers are one formula with its arguments exchanged. A GAN that has collapsed then looks "

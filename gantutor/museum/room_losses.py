@@ -6,10 +6,10 @@ from torch.nn.functional import softplus
 
 from gantutor import losses, models, penalties
 from gantutor.losses import MINIMAX, NON_SATURATING, Loss, minimax_d, non_saturating_g
-from gantutor.museum.checks import SURE, any_seed, learns, slopes, small_run, some_logits
 from gantutor.museum.exhibits import Exhibit
 from gantutor.museum.measures import DISTANCE, FINITE, VARIETY, Symptom, distance, late, lowest
-from gantutor.museum.parts import (
+from gantutor.museum.probes import SURE, any_seed, learns, slopes, small_run, some_logits
+from gantutor.museum.settings import (
     ahead,
     as_loss,
     as_nets,

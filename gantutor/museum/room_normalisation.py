@@ -8,20 +8,10 @@ from torch import Tensor, nn
 
 from gantutor import models, train
 from gantutor.data import Images
-from gantutor.museum.checks import learns, small_run, some_digits
 from gantutor.museum.exhibits import Exhibit
 from gantutor.museum.measures import DISTANCE, Symptom, distance, gap
-from gantutor.museum.parts import (
-    Parts,
-    Side,
-    as_draw,
-    as_kind,
-    as_nets,
-    bare,
-    draw_average,
-    plain,
-    plain_pair,
-)
+from gantutor.museum.probes import learns, small_run, some_digits
+from gantutor.museum.settings import Parts, Side, as_draw, as_kind, as_nets, bare, draw_average, plain, plain_pair
 from gantutor.train import Run
 
 # --- 18. one batch of both --------------------------------------------------------------------------------------------

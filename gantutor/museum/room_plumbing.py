@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, softplus
 
-from gantutor import models
-from gantutor.museum.checks import any_seed, small_pair, small_run, some_digits, weights
+from gantutor import models, state
 from gantutor.museum.exhibits import Exhibit
 from gantutor.museum.measures import DISTANCE, VARIETY, Symptom, brightness, distance, gap
-from gantutor.museum.parts import Parts, as_kind, as_nets, bare, even, plain, plain_pair
+from gantutor.museum.probes import any_seed, small_pair, small_run, some_digits, weights
+from gantutor.museum.settings import Parts, as_kind, as_nets, bare, even, plain, plain_pair
 from gantutor.train import Run
 
 # --- 9. D never consulted ---------------------------------------------------------------------------------------------
@@ -215,27 +215,27 @@ class Unchecked(Run):
 
 
 def layers_made_once(seed: int) -> tuple[nn.Module, nn.Module]:
-    with models.seeded(seed):
+    with state.seeded(seed):
         return models.mlp(seed=seed)[0], MadeOnce()
 
 
 def layers_made_anew(seed: int) -> tuple[nn.Module, nn.Module]:
-    with models.seeded(seed):
+    with state.seeded(seed):
         return models.mlp(seed=seed)[0], MadeAnew()
 
 
 def judge_of_images(seed: int) -> tuple[nn.Module, nn.Module]:
-    with models.seeded(seed):
+    with state.seeded(seed):
         return models.mlp(seed=seed)[0], ImageJudge()
 
 
 def judge_of_rows(seed: int) -> tuple[nn.Module, nn.Module]:
-    with models.seeded(seed):
+    with state.seeded(seed):
         return models.mlp(seed=seed)[0], RowJudge()
 
 
 def tied_pair(seed: int) -> tuple[nn.Module, nn.Module]:
-    with models.seeded(seed):
+    with state.seeded(seed):
         return TiedImage(), Tied()
 
 

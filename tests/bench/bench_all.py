@@ -25,10 +25,13 @@ import torch
 from bench_live import Page, timed, walk
 from bench_steps import CLASSES, MODELS, synchronize
 
-from gantutor import checkpoint, cli, data, fast, live, speedrun
+from gantutor import data, live
+from gantutor.cli import common
+from gantutor.experiments import speedrun
 from gantutor.files import replacing
 from gantutor.live import parts
-from gantutor.train import Recipe, Run
+from gantutor.runs import checkpoint
+from gantutor.train import Recipe, Run, accelerate
 
 README = Path(__file__).with_name("README.md")
 MARKS = "<!-- costs -->\n", "<!-- end of costs -->\n"
@@ -36,7 +39,7 @@ BATCHES = 16, 64, 256, 1024
 COUNTS = 1_000, 60_000
 GOALS = {0: (20, 10), 10: (10, 5)}  # classes -> Fréchet distances
 BUDGET = 150  # seconds of training, for the goals
-NAMES = [name for name in MODELS if name in cli.MODELS]
+NAMES = [name for name in MODELS if name in common.MODELS]
 
 
 def main() -> None:
@@ -47,7 +50,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--child", type=float, help=argparse.SUPPRESS)  # when the process was started
     args = parser.parse_args()
-    device, names = cli.choose_device(args.device), args.models or NAMES
+    device, names = common.choose_device(args.device), args.models or NAMES
     if args.child:
         print(json.dumps(measure(names[0], device, args.seconds, args.child)))
         return
@@ -135,7 +138,7 @@ def peak() -> float:
 
 def can_halve(device: str) -> bool:
     try:
-        fast.check_precision("bf16", torch.device(device))
+        accelerate.check_precision("bf16", torch.device(device))
     except ValueError:
         return False
     return True

@@ -15,8 +15,10 @@ from dataclasses import replace
 
 import torch
 
-from gantutor import cli, models, toy
-from gantutor.ensemble import Ensemble
+from gantutor import models
+from gantutor.cli import common
+from gantutor.data import toy
+from gantutor.scale import Ensemble
 from gantutor.train import R3GAN, Recipe, Run
 
 TURN = 32  # steps; two rounds of the lazy penalty
@@ -30,7 +32,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="for each line")
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
-    device = cli.choose_device(args.device)
+    device = common.choose_device(args.device)
     name = torch.cuda.get_device_name() if device.startswith("cuda") else f"{torch.get_num_threads()} threads"
     print(f"{device} ({name}), torch {torch.__version__}; {args.members} members, batch {args.batch_size}; ms per step")
     print(f"{'recipe':8} {'one run':>8} {'ensemble':>9} {'all alone':>10} {'ensemble/one':>13} {'alone/ensemble':>15}")

@@ -13,8 +13,9 @@ from dataclasses import replace
 
 import torch
 
-from gantutor import models, speedrun
-from gantutor.speedrun import ENTRIES, RACES, Entry
+from gantutor import models
+from gantutor.experiments import speedrun
+from gantutor.experiments.speedrun import ENTRIES, RACES, Entry
 from gantutor.train import Recipe, Run
 
 PAPER = Recipe(lr_g=2e-4, lr_d=2e-4, betas=(0.5, 0.999), penalty=None, average=0.0, decay_from=1.0)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import torch
 
-from gantutor import data, live, metrics, models, toy, train
+from gantutor import data, live, metrics, models, train
+from gantutor.data import toy
 from gantutor.live import parts
 
 

@@ -25,8 +25,8 @@ def main() -> None:
     parts = {
         "frechet": lambda: metrics.frechet(fake, real),
         "kernel_distance": lambda: metrics.kernel_distance(fake, real),
-        "precision_recall": lambda: metrics.precision_recall(real, fake),
-        "density_coverage": lambda: metrics.density_coverage(real, fake),
+        "precision_recall": lambda: metrics.precision_and_recall(real, fake),
+        "density_coverage": lambda: metrics.density_and_coverage(real, fake),
         "inception_score": lambda: metrics.inception_score(p),
         "different_bins": lambda: metrics.different_bins(real, fake),
         "same_image": lambda: metrics.same_image(real),

@@ -18,8 +18,9 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from gantutor import metrics, models, toy
-from gantutor.ensemble import Ensemble
+from gantutor import metrics, models
+from gantutor.data import toy
+from gantutor.scale import Ensemble
 from gantutor.train import PLANE, Recipe
 
 PAPER = {  # pack -> modes, high quality in %, reverse KL: PacGAN, tables 1 and 2, 10 trials, 400,000 steps

@@ -14,7 +14,9 @@ from dataclasses import replace
 
 import torch
 
-from gantutor import cli, data, judge, metrics, models
+from gantutor import data, metrics, models
+from gantutor.cli import common
+from gantutor.metrics import classifier
 from gantutor.train import R3GAN, Recipe, Run
 
 PAPERS = """\
@@ -46,10 +48,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.steps is None and args.seconds is None:
         args.seconds = 60.0
-    device, widths = cli.choose_device(args.device), (args.width, args.d_width or max(1, args.width // 4))
-    images, j = data.load(args.data), judge.load(args.data)
+    device, widths = common.choose_device(args.device), (args.width, args.d_width or max(1, args.width // 4))
+    images, j = data.load(args.data), classifier.load(args.data)
     pictures = data.stacked(images, 60_000, seed=0)
-    real = metrics.label_coverage(judge.read_stacked(j, pictures.pixels[:COUNT]), 1000)
+    real = metrics.label_coverage(classifier.stacked_modes(j, pictures.pixels[:COUNT]), 1000)
     print(f"stacked {args.data}, G {widths[0]} wide, D {widths[1]}, {device}; {COUNT:,} samples")
     print(f"{'real pictures':14} {real.modes:5} modes   KL {real.reverse_kl:.3f}")
     for name in args.methods:
@@ -63,7 +65,7 @@ def measure(
     seed: int,
     pixels: torch.Tensor,
     widths: tuple[int, int],
-    j: judge.Judge,
+    j: classifier.Classifier,
     device: str,
     args: argparse.Namespace,
 ) -> str:
@@ -75,7 +77,7 @@ def measure(
     for _ in run.steps(args.steps, seconds=args.seconds):
         pass
     taken = time.perf_counter() - began
-    found = metrics.label_coverage(judge.read_stacked(j, run.sample(COUNT).cpu()), 1000)
+    found = metrics.label_coverage(classifier.stacked_modes(j, run.sample(COUNT).cpu()), 1000)
     return f"{found.modes:5} modes   KL {found.reverse_kl:.3f}   {run.step:,} steps, {taken:.0f} s"
 
 

@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from gantutor import cli, data, fast, models
-from gantutor.train import Recipe, Run
+from gantutor import data, models
+from gantutor.cli import common
+from gantutor.train import Recipe, Run, accelerate
 
 CLASSES = tuple("0123456789")
 MODELS: dict[str, tuple[Callable, tuple[int, int, int], int]] = {  # pair, shape of an image, batch size
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3, help="of steps for each figure")
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
-    device = cli.choose_device(args.device)
+    device = common.choose_device(args.device)
     name = torch.cuda.get_device_name() if device.startswith("cuda") else f"{torch.get_num_threads()} threads"
     print(f"{device} ({name}), torch {torch.__version__}")
     print(f"{'model':10} {'batch':>5} {'variant':26} {'images/s':>10} {'ms/step':>8} {'TFLOP/s':>8} {'share':>6}")
@@ -132,7 +133,7 @@ def floor(run: Run, seconds: float) -> tuple[float, float]:
         run.turn(penalise=False)
     with Products() as products:
         run.turn(penalise=False)
-    replay = fast.Captured(products, []) if run.device.type == "cuda" else products
+    replay = accelerate.Captured(products, []) if run.device.type == "cuda" else products
     return counter.get_total_flops(), time_of(replay, seconds)
 
 

@@ -21,13 +21,15 @@ from bench_steps import MODELS, synchronize
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from gantutor import cli, data, fast, judge, losses, metrics, models
-from gantutor.train import Recipe, Run
+from gantutor import data, losses, metrics, models
+from gantutor.cli import common
+from gantutor.metrics import classifier
+from gantutor.train import Recipe, Run, accelerate
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="mlp", choices=cli.MODELS)
+    parser.add_argument("--model", default="mlp", choices=common.MODELS)
     parser.add_argument("--data", default="mnist", choices=data.NAMES)
     parser.add_argument("--seconds", type=float, default=60, help="of training, for the score over time; 0 skips it")
     parser.add_argument("--compare", type=float, default=10, help="seconds for each loop compared; 0 skips it")
@@ -35,12 +37,12 @@ def main() -> None:
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe"
     )
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="fp32", choices=fast.PRECISIONS)
+    parser.add_argument("--precision", default="fp32", choices=accelerate.PRECISIONS)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--no-capture", action="store_true", help="no CUDA graph, on CUDA")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    device, recipe = cli.choose_device(args.device), changed(Recipe(), args.set)
+    device, recipe = common.choose_device(args.device), changed(Recipe(), args.set)
     images = data.load(args.data, device=device)
     print(f"{args.model} on {args.data}, {device}, {args.precision}, {torch.get_num_threads()} threads")
     print(f"torch {torch.__version__}, seed {args.seed}")
@@ -70,9 +72,9 @@ def score_over_time(
     model: str, images: data.Images, recipe: Recipe, seconds: float, options: dict, looks: int = 6
 ) -> None:
     """Train for about `seconds` of pure training, stopping the clock for `looks` scores on the way."""
-    j = judge.load(images.name, options["device"])
-    test, _ = judge.look(j, data.load(images.name, "test", device=options["device"]).pixels)
-    train, _ = judge.look(j, images.pixels[:10_000])
+    j = classifier.load(images.name, options["device"])
+    test, _ = classifier.features_and_logits(j, data.load(images.name, "test", device=options["device"]).pixels)
+    train, _ = classifier.features_and_logits(j, images.pixels[:10_000])
     print(f"\nfloor (10,000 training images against the test images): {metrics.frechet(train, test):.2f}")
 
     run = new_run(model, images, recipe, **options)

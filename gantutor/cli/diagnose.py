@@ -1,0 +1,39 @@
+"""`gantutor diagnose`: name what ails a GAN, from its samples."""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from gantutor.cli.common import Parser, capital, note
+from gantutor.errors import unknown
+
+
+def add_arguments(add: Callable[..., Parser]) -> None:
+    text = "name what ails a GAN, from its samples"
+    command = add(help=text, description=f"{capital(text)}. Exit status 0: healthy, 1: ailing.")
+    command.add_argument("samples", metavar="SAMPLES", type=Path,
+                         help="500 images or more: .npz (keys images, labels), .npy, or a folder of pictures; "
+                              "(N, H, W) or (N, C, H, W), bytes or floats in [-1, 1]")  # fmt: skip
+    command.add_argument("--against", metavar="REAL", required=True,
+                         help="mnist, fashion-mnist, strokes; or a file or folder like SAMPLES")  # fmt: skip
+    command.add_argument("--json", action="store_true", help="print the findings as JSON, and nothing else, on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    from gantutor import data, doctor
+    from gantutor.doctor import inputs
+
+    if args.against not in data.NAMES and not os.path.exists(args.against):
+        raise unknown("data set, file or folder", args.against, data.NAMES)
+    samples, labels = inputs.read(args.samples)
+    held_out = None
+    if args.against in data.NAMES:
+        note(f"Reading {args.against} …")
+        real, real_labels, held_out = data.load(args.against), None, data.load(args.against, "test")
+    else:
+        real, real_labels = inputs.read(args.against)
+    note(f"Examining {len(samples):,} samples …")
+    diagnosis = doctor.examine(samples, real, labels=labels, real_labels=real_labels, held_out=held_out)
+    print(diagnosis.to_json() if args.json else diagnosis)
+    return 0 if diagnosis.healthy else 1

@@ -1,0 +1,55 @@
+"""`gantutor museum`: list the exhibits, or run one."""
+
+import argparse
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from gantutor.cli.common import Parser, capital, check_counts, note, seed
+from gantutor.errors import BadInput, unknown
+
+
+def add_arguments(add: Callable[..., Parser]) -> None:
+    text = "list the exhibits of the museum of GAN bugs, or run one"
+    command = add(help=text, description=f"{capital(text)}, broken and sound. Exit status 1: it did not show.")
+    command.add_argument(
+        "id", metavar="ID", nargs="?", help="an exhibit, such as double-sigmoid; without one, the list"
+    )
+    command.add_argument(
+        "--data", metavar="NAME", help="strokes, mnist or fashion-mnist (default: mnist, else strokes)"
+    )
+    command.add_argument("--steps", type=int, metavar="N", help="train for N steps (default: as many as it takes)")
+    command.add_argument("--seed", type=seed, metavar="K", default=0, help="the same seed, the same run (default 0)")
+    command.add_argument("--out", metavar="FILE", type=Path, help="a .png that shows both versions")
+
+
+def run(args: argparse.Namespace) -> int:
+    check_counts(args, "steps")
+    if args.out and args.out.suffix.lower() != ".png":
+        raise BadInput(f"--out is {str(args.out)!r}: give a file name that ends in .png.")
+
+    from gantutor import data, museum
+
+    if args.id is None:
+        for room, exhibits in museum.ROOMS.items():
+            for e in exhibits:
+                print(f"{e.number:>3}  {e.id:26} {e.title}  [{room}]")
+        return 0
+    exhibit = museum.exhibit(args.id)
+    if args.data is not None and args.data not in data.NAMES:
+        raise unknown("data set", args.data, data.NAMES)
+    images = data.load_or_strokes("mnist") if args.data is None else data.load(args.data)
+    with contextlib.ExitStack() as stack:
+        if args.out:
+            from gantutor.files import replacing
+
+            temporary = stack.enter_context(replacing(args.out))
+            temporary.touch()  # better fail now than after the training
+        note(f"Training {exhibit.id} on {images.name}, broken and sound …")
+        outcome = exhibit.run(args.steps, images=images, seed=args.seed)
+        print(outcome.verdict())
+        if args.out:
+            from gantutor import show
+
+            show.comparison(outcome).save(temporary, format="PNG")
+    return 0 if outcome.as_expected() else 1

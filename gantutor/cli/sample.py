@@ -1,0 +1,120 @@
+"""`gantutor sample`: draw images from a saved run."""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from gantutor.cli.common import Parser, capital, check_counts, seed
+from gantutor.errors import BadInput, unknown
+
+MOST_IMAGES = 1_000_000  # in one file
+
+
+def add_arguments(add: Callable[..., Parser]) -> None:
+    text = "draw images from a saved run"
+    command = add(help=text, description=capital(text) + ", with its averaged generator.")
+    command.add_argument(
+        "run",
+        metavar="DIR",
+        type=Path,
+        help="the folder given to train --out; or digits, clothes, strokes, which are trained already",
+    )
+    command.add_argument("--count", type=int, metavar="N", help="how many images (default 64)")
+    command.add_argument("--label", metavar="CLASS", help="draw this class only, by number or name (7, sneaker)")
+    command.add_argument("--per-class", type=int, metavar="N", help="N images of each class, in order of class")
+    command.add_argument("--seed", type=seed, metavar="K", default=0, help="the same seed, the same images (default 0)")
+    command.add_argument("--out", metavar="FILE", type=Path, required=True,
+                         help=".npz (images: uint8 (N, C, H, W); labels: int64 (N,), where a run has classes) or "
+                              ".png (a grid)")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    writers = {".npz": write_npz, ".png": write_png}
+    if args.out.suffix.lower() not in writers:
+        raise BadInput(f"--out is {str(args.out)!r}: give a file that ends in .npz or .png.")
+    check_counts(args, "count", "per_class")
+    if args.per_class is not None and (args.count, args.label) != (None, None):
+        raise BadInput("--per-class draws every class, as often as it says: leave out --count and --label.")
+
+    from gantutor import train
+    from gantutor.files import replacing
+    from gantutor.models import classes_of
+
+    G, trained_on = find_generator(args.run)
+    n, labels, what = choose_classes(args, classes_of(G), trained_on)
+    if n > MOST_IMAGES:
+        raise BadInput(f"that is {n:,} images: draw at most {MOST_IMAGES:,} into one file, and more with other seeds.")
+    images = train.sample(G, n, seed=args.seed, labels=labels)  # (N, C, H, W) in [-1, 1]
+    if images.ndim != 4:
+        raise BadInput(f"{args.run} makes examples of shape {tuple(images.shape[1:])}: give a run that makes images.")
+    if not images.isfinite().all():
+        raise BadInput(f"{args.run} makes NaN or infinite pixels: its training blew up. Train again with another seed.")
+    with replacing(args.out) as temporary:
+        writers[args.out.suffix.lower()](temporary, images, train.wanted_labels(G, n, labels), args.per_class)
+    print(f"{n} images{what}: {args.out}")
+    return 0
+
+
+def find_generator(run: Path):
+    """The generator of a saved run, or a shipped one where no folder has its name; and the name of its data set."""
+    from gantutor.runs import checkpoint, pretrained
+
+    if str(run) in pretrained.SHIPPED and not os.path.exists(run):
+        return pretrained.generator(str(run)), pretrained.SHIPPED[str(run)].data
+    return checkpoint.load_generator(run), str(checkpoint.read(run)[1]["data"])
+
+
+def choose_classes(args: argparse.Namespace, classes: int, trained_on: str) -> tuple[int, int | list[int] | None, str]:
+    """How many images to draw, their labels as `train.sample` takes them, and the choice in words."""
+    if not classes and (args.label is not None or args.per_class is not None):
+        option = "--per-class" if args.label is None else "--label"
+        raise BadInput(f"{args.run} was trained without classes: leave out {option}, or train cmlp or cdcgan.")
+    if args.per_class is not None:
+        n, each = classes * args.per_class, f"{args.per_class} of each of {classes} classes"
+        return n, [y for y in range(classes) for _ in range(args.per_class)] if n <= MOST_IMAGES else None, f", {each}"
+    n = 64 if args.count is None else args.count
+    if args.label is None:
+        return n, None, ", the classes in turn" if classes else ""
+    label, name = find_class(args.label, trained_on, classes)
+    return n, label, f" of class {name}"
+
+
+def find_class(text: str, trained_on: str, classes: int) -> tuple[int, str]:
+    """Number and name of a class of a data set, from either. In one that is not ours the number is the name."""
+    from gantutor import data
+
+    names = data.CLASSES.get(trained_on, ())
+    numbers = [str(label) for label in range(classes)]
+    names = names if len(names) == classes else numbers
+    for known in (numbers, [name.casefold() for name in names]):
+        if text.casefold() in known:
+            label = known.index(text.casefold())
+            return label, names[label]
+    if text.removeprefix("-").isdigit():  # no number is nearly another
+        raise BadInput(f"unknown class {text!r}: The choices are: {', '.join(names)}.")
+    raise unknown("class", text, names)
+
+
+def write_npz(path: Path, images, labels, per_class: int | None) -> None:
+    import numpy as np
+
+    pixels = images.add(1).mul(127.5).round().clamp(0, 255).byte().numpy()  # the inverse of x / 127.5 - 1
+    known = {} if labels is None else {"labels": labels.numpy()}
+    with open(path, "wb") as file:
+        np.savez_compressed(file, images=pixels, **known)
+
+
+def write_png(path: Path, images, labels, per_class: int | None) -> None:
+    """A grid; with `per_class` each class begins a new row, and one of more than 25 images has several."""
+    from torch.nn.functional import pad
+
+    from gantutor import show
+
+    columns = None
+    if per_class:
+        rows = -(-per_class // 25)
+        columns = -(-per_class // rows)
+        images = images.unflatten(0, (-1, per_class))  # (K, per_class, C, H, W)
+        images = pad(images, (0, 0) * 3 + (0, rows * columns - per_class), value=1.0).flatten(0, 1)  # white places
+    show.grid(images, columns).save(path, format="PNG")

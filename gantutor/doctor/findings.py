@@ -1,0 +1,270 @@
+"""What the doctor says, as data: evidence, findings, the diagnosis. It prints as text and exports JSON."""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Ailment(NamedTuple):
+    meaning: str
+    to_try: tuple[str, ...]
+    lesson: str
+
+
+AILMENTS = {
+    "non_finite": Ailment(
+        "There are NaN or infinite values: the training has broken down, and nothing after that point can be trusted.",
+        (
+            "go back to the last sound checkpoint",
+            "write losses on logits with softplus, not log of a sigmoid",
+            "keep square roots in penalties away from 0, and use bf16 or fp32, not fp16",
+            "lower the learning rates",
+        ),
+        "02_mlp_gan",
+    ),
+    "range_mismatch": Ailment(
+        "The pixel values are not on the scale of the real images, so every comparison, and D itself, sees only that.",
+        (
+            "scale data and samples alike to [-1, 1]: x / 127.5 - 1 for bytes",
+            "let G end in tanh, which gives [-1, 1]",
+            "undo the scaling once, and only once, before you save or show images",
+        ),
+        "02_mlp_gan",
+    ),
+    "train_eval_gap": Ailment(
+        "G makes different images in train mode and in eval mode, or other images than those given.",
+        (
+            "sample in eval mode, from the weights that were trained",
+            "train longer, or with larger batches, so that batch norm's running statistics settle",
+            "use G's own statistics with G's weights, and the averaged ones with the averaged weights",
+        ),
+        "02_mlp_gan",
+    ),
+    "total_collapse": Ailment(
+        "All samples are the same image, but for noise: G ignores z.",
+        (
+            "take a checkpoint from before the collapse, and lower G's learning rate",
+            "penalise D's gradient (R1), or let D see several samples at once (packing, minibatch std)",
+            "check that z is drawn anew for every batch",
+        ),
+        "05_mode_collapse",
+    ),
+    "memorisation": Ailment(
+        "Samples are copies of training images: they are nearer to one than images held out ever are.",
+        (
+            "train on more images, or augment them",
+            "make G smaller, or stop earlier",
+            "check that real images did not get among the samples",
+        ),
+        "05_mode_collapse",
+    ),
+    "checkerboard": Ailment(
+        "The images carry a regular pattern of a few pixels that real images do not have.",
+        (
+            "use a kernel that the stride divides (4 with stride 2), or resize and then convolve",
+            "look for the pattern in G's output before any training: it comes from the architecture",
+        ),
+        "03_dcgan",
+    ),
+    "noisy": Ailment(
+        "The images are rougher than real ones: specks on single pixels.",
+        (
+            "train longer, and sample from averaged weights",
+            "use a convolutional G: a fully connected one must learn every pixel alone",
+            "check that no noise is added on the way to the file",
+        ),
+        "03_dcgan",
+    ),
+    "blurred": Ailment(
+        "The images lack the fine detail of real ones.",
+        (
+            "make sure that D is trained on the images at full size",
+            "a stronger D, or a weaker penalty on it: a D that sees no detail asks for none",
+            "look out for a pixel loss (L1, L2) beside the adversarial one: it averages",
+        ),
+        "05_mode_collapse",
+    ),
+    "low_fidelity": Ailment(
+        "Samples lie where real images do not: too many are no convincing members of any class.",
+        (
+            "train longer, if the score still falls",
+            "a better pair: convolutional, or told the classes",
+            "sample from averaged weights",
+            "check that samples and reference are the same kind of image, the same way up",
+        ),
+        "03_dcgan",
+    ),
+    "partial_collapse": Ailment(
+        "G makes some kinds of image hardly ever, or the same few images again and again.",
+        (
+            "penalise D's gradient (R1; relativistic loss with R1 and R2)",
+            "let D see several samples at once: packing, minibatch standard deviation",
+            "a stronger D, a larger batch",
+        ),
+        "05_mode_collapse",
+    ),
+    "mode_imbalance": Ailment(
+        "All kinds of image are there, but not in the proportions of the data.",
+        (
+            "average G's weights, and lower the learning rates towards the end",
+            "packing, a larger batch: D must see proportions to ask for them",
+            "compare with the proportions of the data that G was really trained on",
+        ),
+        "05_mode_collapse",
+    ),
+    "labels_ignored": Ailment(
+        "The images are not of the classes that were asked for.",
+        (
+            "check that real images and labels are shuffled together",
+            "tell D the labels too (projection), else nothing asks G to obey",
+            "check that G gets the label of this image, and the class numbers start from 0",
+        ),
+        "04_conditional_gan",
+    ),
+    "discriminator_blind": Ailment(
+        "D gives real images and samples the same logit, so it has nothing to teach G.",
+        (
+            "check that D's optimizer holds D's weights, and that its step is taken",
+            "check that real and generated images reach D, on the same scale, with the right targets",
+            "raise D's learning rate, or weaken its penalty",
+        ),
+        "01_minimax_game",
+    ),
+    "discriminator_overfitting": Ailment(
+        "D knows its training images by heart: it takes real images that it has not seen for generated ones.",
+        (
+            "more images, or augment what D sees, real and generated alike",
+            "penalise D's gradient more (a larger gamma), or make D smaller",
+            "stop when D's verdict on held-out images falls",
+        ),
+        "06_remedies",
+    ),
+    "discriminator_saturated": Ailment(
+        "D tells real from generated without any doubt: G no longer learns where to go.",
+        (
+            "penalise D's gradient (R1), or lower D's learning rate",
+            "use the non-saturating loss for G",
+            "look whether the samples are off scale or collapsed: then D has an easy task",
+        ),
+        "01_minimax_game",
+    ),
+    "vanishing_generator_signal": Ailment(
+        "The gradient that reaches G has all but vanished: G stands still.",
+        (
+            "use the non-saturating loss: minimax saturates where D is sure",
+            "weaken D, or penalise its gradient",
+            "check that no detach, no_grad or clamp cuts G off from its loss",
+        ),
+        "01_minimax_game",
+    ),
+    "oscillation": Ailment(
+        "The players chase each other in circles instead of settling.",
+        (
+            "penalise D's gradient (R1), which turns the circle into a spiral",
+            "lower the learning rates, and switch Adam's momentum off (beta1 = 0)",
+            "average G's weights: the centre of the circle is better than its rim",
+        ),
+        "01_minimax_game",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One number, and where it lies when all is well."""
+
+    name: str
+    value: float
+    healthy: str  # such as "at most 0.1"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value:.3g} (healthy: {self.healthy})"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One ailment.
+
+    Attributes:
+        name: one of `ailments.AILMENTS`.
+        severity: "mild", "moderate" or "severe".
+        evidence: what was measured.
+        detail: what exactly was found, in a sentence; may be empty.
+    """
+
+    name: str
+    severity: str
+    evidence: tuple[Evidence, ...]
+    detail: str = ""
+
+    @property
+    def meaning(self) -> str:
+        return f"{AILMENTS[self.name].meaning} {self.detail}".rstrip()
+
+    @property
+    def to_try(self) -> tuple[str, ...]:
+        return AILMENTS[self.name].to_try
+
+    @property
+    def lesson(self) -> str:
+        return AILMENTS[self.name].lesson
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `examine` found. No finding means healthy.
+
+    Attributes:
+        findings: the cause first.
+        data: what the samples were compared with.
+        judge: whose eyes they were seen with.
+        notes: what was done to the images, or could not be examined, one sentence each.
+    """
+
+    findings: tuple[Finding, ...]
+    data: str
+    judge: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def healthy(self) -> bool:
+        return not self.findings
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(finding.name for finding in self.findings)
+
+    def as_dict(self) -> dict:
+        """Plain lists, strings and numbers; a number that is not finite becomes None."""
+        return {"data": self.data, "judge": self.judge, "findings": [_as_dict(finding) for finding in self.findings]}
+
+    def to_json(self) -> str:
+        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
+
+    def __str__(self) -> str:
+        lines = [f"Compared with {self.data}; seen by {self.judge}.", *self.notes]
+        if self.healthy:
+            lines.append("Healthy: nothing was found.")
+        for number, finding in enumerate(self.findings, 1):
+            lines += ["", f"{number}. {finding.name} ({finding.severity})", f"   {finding.meaning}"]
+            lines += [f"   evidence: {evidence}" for evidence in finding.evidence]
+            lines += [f"   try: {advice}" for advice in finding.to_try]
+            lines.append(f"   lesson: {finding.lesson}")
+        return "\n".join(lines)
+
+
+def _as_dict(finding: Finding) -> dict:
+    evidence = [
+        {"name": e.name, "value": e.value if math.isfinite(e.value) else None, "healthy": e.healthy}
+        for e in finding.evidence
+    ]
+    return {
+        "name": finding.name, "severity": finding.severity, "evidence": evidence, "meaning": finding.meaning,
+        "try": list(finding.to_try), "lesson": finding.lesson,
+    }  # fmt: skip
+
+
+def grade(value: float, moderate: float, severe: float) -> str:
+    """How bad a value is, where larger is worse."""
+    return "severe" if value >= severe else "moderate" if value >= moderate else "mild"

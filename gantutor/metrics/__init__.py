@@ -1,0 +1,85 @@
+"""How good is it? Metrics on features (N, d), in the order in which questions come up.
+
+1. Do the clouds of real and generated examples agree as wholes? `frechet`, `kernel_distance` (both near 0).
+2. Is it good (precision, density), is it all there (recall, coverage)? `precision_and_recall`,
+   `density_and_coverage`, `diversity`.
+3. Which modes are missing or too rare? `mixture_coverage`, `label_coverage`, `strokes_coverage`, `different_bins`; and
+   the `inception_score`, which asks a classifier only.
+4. Is it new? `birthday` estimates how many different images there are, `memorisation` looks for copies of training
+   images.
+5. Conditional nets: does G make the class that it is asked for (`accuracy`), as well as it should (`frechet_by_class`),
+   in more than one way (`diversity_by_class`), and does D look at the label (`label_response`)?
+6. What would a perfect generator get? `floor`, and `report` for all of them at once.
+
+Every metric is blind to something and has a floor; both stand in its docstring. All is computed in float64 on the CPU,
+in blocks: nothing of size N×N is ever held. One family a file; the features come from a small `classifier` per data
+set.
+"""
+
+from typing import TYPE_CHECKING
+
+from gantutor import lazy
+
+if TYPE_CHECKING:
+    from gantutor.metrics.classifier import Classifier
+    from gantutor.metrics.conditional import (
+        LabelResponse,
+        accuracy,
+        diversity_by_class,
+        frechet_by_class,
+        label_response,
+    )
+    from gantutor.metrics.distances import diversity, frechet, kernel_distance, score
+    from gantutor.metrics.modes import (
+        DifferentBins,
+        ModeCoverage,
+        different_bins,
+        inception_score,
+        label_coverage,
+        mixture_coverage,
+        strokes_coverage,
+    )
+    from gantutor.metrics.neighbours import clusters, nearest_neighbours
+    from gantutor.metrics.novelty import Birthday, Memorisation, birthday, memorisation, same_image
+    from gantutor.metrics.overview import Row, floor, report
+    from gantutor.metrics.precision_recall import (
+        DensityCoverage,
+        PrecisionRecall,
+        density_and_coverage,
+        precision_and_recall,
+    )
+
+__all__ = [
+    "Birthday",
+    "Classifier",
+    "DensityCoverage",
+    "DifferentBins",
+    "LabelResponse",
+    "Memorisation",
+    "ModeCoverage",
+    "PrecisionRecall",
+    "Row",
+    "accuracy",
+    "birthday",
+    "clusters",
+    "density_and_coverage",
+    "different_bins",
+    "diversity",
+    "diversity_by_class",
+    "floor",
+    "frechet",
+    "frechet_by_class",
+    "inception_score",
+    "kernel_distance",
+    "label_coverage",
+    "label_response",
+    "memorisation",
+    "mixture_coverage",
+    "nearest_neighbours",
+    "precision_and_recall",
+    "report",
+    "same_image",
+    "score",
+    "strokes_coverage",
+]
+__getattr__ = lazy.face(__name__)

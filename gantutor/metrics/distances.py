@@ -1,0 +1,97 @@
+"""Do the clouds of real and generated examples agree as wholes?"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gantutor.errors import BadInput, whole
+from gantutor.metrics import classifier
+from gantutor.metrics.neighbours import (
+    checked,
+    checked_pair,
+    in_blocks,
+)
+
+# --- two clouds as wholes --------------------------------------------------------------------------------------------
+
+
+def frechet(a: Tensor, b: Tensor) -> float:
+    """Fréchet distance between two Gaussians fitted to features: ‖μ_a − μ_b‖² + tr(A + B − 2(AB)^½) ≥ 0.
+
+    On Inception features this is the FID of Heusel et al. 2017 (eq. 6). It is biased upwards: two samples of one
+    distribution do not give 0 but a floor that grows with d and shrinks with the sample count, so compare
+    distances at equal counts only.
+
+    Args:
+        a: features (N, d), N ≥ 2; b: features (M, d), M ≥ 2. Computed in float64.
+
+    Raises:
+        BadInput: the shapes do not fit, there are fewer than two examples, or a feature is NaN or infinite.
+    """
+    a, b = checked_pair(a, b)
+    A, B = torch.cov(a.T).reshape(a.shape[1], -1), torch.cov(b.T).reshape(b.shape[1], -1)  # (d, d)
+    # tr (AB)^½ = tr (A^½ B A^½)^½, and that product is symmetric: no complex roots, no matrix square root.
+    values, vectors = torch.linalg.eigh(A)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T  # A^½
+    overlap = torch.linalg.eigvalsh(root @ B @ root).clamp(min=0).sqrt().sum()
+    distance = (a.mean(0) - b.mean(0)).square().sum() + A.trace() + B.trace() - 2 * overlap
+    return max(distance.item(), 0.0)
+
+
+def kernel_distance(a: Tensor, b: Tensor) -> float:
+    """Squared maximum mean discrepancy with the kernel (x·y/d + 1)³, without bias: around 0 for equal distributions.
+
+    On Inception features this is the KID of Bińkowski et al. 2018 (section 4; the estimator is eq. 3 of Gretton et al.
+    2012: an example is never compared with itself). Here over all examples at once, not over subsets.
+    Its floor is 0 on average at every count, so it can be slightly negative, and it may be used with few examples.
+    It compares the first three moments: blind to whatever leaves these alone, and to memorisation.
+
+    Args:
+        a: features (N, d), N ≥ 2; b: features (M, d), M ≥ 2.
+
+    Raises:
+        BadInput: as `frechet`.
+    """
+    a, b = checked_pair(a, b)
+    return _kernel_within(a) + _kernel_within(b) - 2 * _kernel_sum(a, b) / (len(a) * len(b))
+
+
+def _kernel_within(x: Tensor) -> float:
+    """Mean of the kernel over all pairs of different examples."""
+    diagonal = (x.square().sum(1) / x.shape[1] + 1).pow(3).sum().item()
+    return (_kernel_sum(x, x) - diagonal) / (len(x) * (len(x) - 1))
+
+
+def _kernel_sum(a: Tensor, b: Tensor) -> float:
+    total = 0.0
+    for rows in in_blocks(len(a), len(b)):
+        k = (a[rows] @ b.T).div_(a.shape[1]).add_(1).flatten()  # (n·M,)
+        total += torch.dot(k, k.square()).item()
+    return total
+
+
+def score(sampler: Callable[[int], Tensor], j: classifier.Classifier, reference: Tensor, n: int = 10_000) -> float:
+    """Fréchet distance, in the judge's features, between `n` samples and reference features (M, d).
+
+    `sampler(n)` gives (n, C, H, W) in [-1, 1]: ``metrics.score(run.sample, j, judge.look(j, test.pixels)[0])``.
+    """
+    x = sampler(whole("n", n, least=2))
+    if not isinstance(x, Tensor) or len(x) != n:
+        given = f"{len(x)} images" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        raise BadInput(
+            f"the sampler gave {given}, when {n} images were asked for: scores compare at equal counts only."
+        )
+    return frechet(classifier.features_and_logits(j, x)[0], reference)
+
+
+def diversity(features: Tensor) -> float:
+    """Root of the mean squared distance over all pairs of different examples, √(2 · trace of the covariance) ≥ 0.
+
+    Read it beside the same number on real examples, its floor: near 0, G makes one image, whatever z; above it, look at
+    the images, for noise is diverse as well. It sees total collapse, and hardly a missing mode: two images suffice.
+
+    Args:
+        features: (N, d), N ≥ 2, from a judge, or pixels flattened. Raises `BadInput` as `frechet`.
+    """
+    return (2 * checked(features).var(0).sum()).sqrt().item()

@@ -1,0 +1,145 @@
+"""What nets are made of: layers that PyTorch lacks, packing, and the first weights."""
+
+import operator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from torch.nn.utils.parametrize import register_parametrization
+
+from gantutor.errors import BadInput, real
+
+# --- small parts -----------------------------------------------------------------------------------------------------
+
+
+def fold(x: Tensor, pack: int) -> Tensor:
+    """Join `pack` consecutive examples (PacGAN, Lin et al. 2018): (B, C, …) -> (B / pack, pack · C, …).
+
+    Raises `BadInput` where `pack` does not divide B.
+    """
+    if pack == 1:
+        return x
+    if len(x) % pack:
+        raise BadInput(f"D was given {len(x)} examples, but it judges packs of {pack}: give it a multiple of {pack}.")
+    return x.reshape(len(x) // pack, pack * x.shape[1], *x.shape[2:])
+
+
+def pack_of(net: object) -> int:
+    """How many examples D judges at a time: its attribute `pack` where that is a whole number above 0, else 1."""
+    try:
+        return max(operator.index(getattr(net, "pack", 1)), 1)
+    except TypeError:
+        return 1
+
+
+class MinibatchStd(nn.Module):
+    """One feature more, the same for a whole group: how much its examples differ (Karras et al. 2018, section 3).
+
+    s = mean over the features f of √(varᵢ h[i, f] + ε), i over the group. (B, C, …) -> (B, C + 1, …).
+
+    Args:
+        group: consecutive examples that are compared. It must divide B; a smaller batch is one group. After a packed
+            first layer the examples are packs.
+
+    Raises:
+        BadInput: the batch cannot be cut into groups.
+    """
+
+    def __init__(self, group: int):
+        super().__init__()
+        self.group = group
+
+    def size(self, n: int) -> int:
+        """How many of n examples make up a group."""
+        if n > self.group and n % self.group:
+            raise BadInput(f"minibatch_std is {self.group}, which does not divide the {n} that D judges at a time: "
+                           f"choose a multiple of {self.group}.")  # fmt: skip
+        return max(min(n, self.group), 1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        size = self.size(len(h))
+        groups = h.unflatten(0, (-1, size))  # (B / size, size, C, …)
+        spread = (groups.var(1, correction=0) + 1e-8).sqrt()  # (B / size, C, …); ε: √ has no slope at 0
+        s = spread.flatten(1).mean(1).repeat_interleave(size)  # (B,)
+        return torch.cat([h, s.view(-1, *[1] * (h.ndim - 1)).expand(-1, 1, *h.shape[2:])], 1)
+
+    def extra_repr(self) -> str:
+        return f"group={self.group}"
+
+
+class Maxout(nn.Module):
+    """The largest of `pieces` linear units each: h[k], h[K + k], h[2K + k], … (Goodfellow et al. 2013, section 3).
+
+    (B, pieces · K) -> (B, K).
+    """
+
+    def __init__(self, pieces: int):
+        super().__init__()
+        self.pieces = pieces
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h.unflatten(1, (self.pieces, -1)).amax(1)  # (B, pieces, K) -> (B, K)
+
+    def extra_repr(self) -> str:
+        return f"pieces={self.pieces}"
+
+
+class SpectralNorm(nn.Module):
+    """W / σ(W), with σ ≈ uᵀWv from one step of power iteration per pass in train mode (Miyato et al. 2018, appendix A).
+
+    The numbers and the names of the buffers are those of `torch.nn.utils.parametrizations.spectral_norm`, which cannot
+    be used under `torch.vmap`.
+
+    Args:
+        weight: (out, in, …), or an Embedding's (classes, features); taken as a matrix, its first dimension the rows.
+    """
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        rows, columns = weight.flatten(1).shape
+        u, v = weight.new_empty(rows).normal_(), weight.new_empty(columns).normal_()
+        self.register_buffer("_u", normalize(u, dim=0))
+        self.register_buffer("_v", normalize(v, dim=0))
+        for _ in range(15):
+            self.iterate(weight.flatten(1))
+
+    @torch.no_grad()
+    def iterate(self, matrix: Tensor) -> None:
+        self._u.copy_(normalize(matrix.mv(self._v), dim=0))
+        self._v.copy_(normalize(matrix.t().mv(self._u), dim=0))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        matrix = weight.flatten(1)  # (out, in · …)
+        if self.training:
+            self.iterate(matrix)
+        u, v = self._u.clone(), self._v.clone()  # the next pass changes them before this one's gradients are computed
+        return weight / u.dot(matrix.mv(v))
+
+
+WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
+NORMALISING = (nn.BatchNorm1d, nn.BatchNorm2d)
+ACTIVATIONS = {"relu": nn.ReLU, "leaky": lambda: nn.LeakyReLU(0.2), "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+
+@torch.no_grad()
+def init_weights(net: nn.Module, std: float | None = 0.02) -> None:
+    """Weights from N(0, std²), those of batch norm from N(1, std²), biases 0 (Radford et al. 2016, section 4).
+
+    None leaves the net as it is.
+    """
+    if std is None:
+        return
+    std = real("the standard deviation of the first weights", std, least=0)
+    for layer in net.modules():
+        if isinstance(layer, (*WEIGHTED, *NORMALISING)):
+            bounded = hasattr(layer, "parametrizations")  # then `layer.weight` is a copy, divided
+            weight = layer.parametrizations.weight.original if bounded else layer.weight
+            weight.normal_(1.0 if isinstance(layer, NORMALISING) else 0.0, std)
+            if getattr(layer, "bias", None) is not None:
+                layer.bias.zero_()
+
+
+def add_spectral_norm(net: nn.Module) -> None:
+    """Divide the weights of every layer by their largest singular value, from now on (Miyato et al. 2018)."""
+    for layer in [m for m in net.modules() if isinstance(m, WEIGHTED)]:
+        register_parametrization(layer, "weight", SpectralNorm(layer.weight))

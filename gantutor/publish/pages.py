@@ -1,0 +1,200 @@
+"""Executed lessons as web pages that need no server, no network and no script.
+
+nbconvert makes them. Its own templates load MathJax, require.js and more from the web; ours load nothing: formulas are
+MathML, the style is in the page, and every picture has an alternative text.
+"""
+
+import re
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from gantutor.errors import BadInput
+from gantutor.files import replacing
+from gantutor.publish import mathml
+
+PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
+LABEL = re.compile(r'\b(?:title|label|xlabel|ylabel)="([^"{]+)"')  # what the code writes into a picture
+LINK = re.compile(r'href="([^":]*?)\.ipynb(#[^"]*)?"')
+
+STYLE = """
+:root { color-scheme: light; --ink: #1d2433; --line: #d9dee7; --code: #f5f7fa; --mono: ui-monospace, SFMono-Regular,
+        Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+body { color: var(--ink); background: white; font-family: system-ui, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
+h1, h2, h3 { line-height: 1.25; }
+a { color: #0057a8; }
+.prompt { display: none; }
+pre, code { font-family: var(--mono); }
+code { font-size: 0.9em; background: var(--code); padding: 0.1em 0.25em; border-radius: 3px; }
+pre { line-height: 1.45; overflow-x: auto; margin: 0.6em 0; padding: 0.7em 0.9em; }
+pre code { background: none; padding: 0; }
+.input pre { background: var(--code); border-left: 3px solid #9fb3cc; }
+.output pre { border-left: 3px solid var(--line); }
+.output img { max-width: 100%; height: auto; }
+table { display: block; overflow-x: auto; border-collapse: collapse; margin: 1em 0; font-size: 0.95em; }
+th, td { border-bottom: 1px solid var(--line); padding: 0.35em 0.7em; text-align: left; vertical-align: top; }
+details { margin: 0.8em 0; padding: 0.4em 0.9em; border: 1px solid var(--line); border-radius: 6px; }
+summary { cursor: pointer; color: #0057a8; }
+math { font-family: "Latin Modern Math", "STIX Two Math", "Cambria Math", "STIX Math", math; font-size: 1.05em; }
+.formula { display: block; overflow-x: auto; overflow-y: hidden; padding: 0.3em 0; }
+"""
+PAGE_STYLE = """
+body { margin: 0 auto; max-width: 52rem; padding: 1rem; font-size: 1.05rem; line-height: 1.6; }
+h1, h2, h3 { margin: 2rem 0 0.8rem; }
+pre { font-size: 0.85rem; }
+nav { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0.5rem 1.5rem; font-size: 0.95rem; }
+@media print { details { border: none } pre { white-space: pre-wrap } }
+"""
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+{head}<style>{style}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def write_html(lessons: Sequence[Path], folder: Path) -> list[Path]:
+    """Write each notebook as a page, as it was executed, and an `index.html` with links to them.
+
+    Raises `BadInput` where a formula is not understood, or a package is missing.
+    """
+    pages = {path: read(path) for path in lessons}
+    titles = {path.stem: title(notebook) for path, notebook in pages.items()}
+    written = []
+    for number, (path, notebook) in enumerate(pages.items()):
+        before, after = ([*titles][i] if 0 <= i < len(titles) else "index" for i in (number - 1, number + 1))
+        names = {"index": "All lessons", **titles}
+        steps = f'<nav><a href="{before}.html">← {escape(names[before])}</a>'
+        steps += f'<a href="{after}.html">{escape(names[after])} →</a></nav>'
+        body = relink(body_of(notebook), titles)
+        written.append(
+            write(folder / f"{path.stem}.html", titles[path.stem], f"{steps}\n<main>\n{body}\n</main>\n{steps}")
+        )
+    return [*written, write(folder / "index.html", "A course on GANs", contents(titles))]
+
+
+def contents(titles: dict[str, str]) -> str:
+    links = "".join(f'<li><a href="{name}.html">{escape(text)}</a></li>' for name, text in titles.items())
+    return f'<main><h1>A course on GANs</h1>\n<ul style="list-style: none; padding: 0">{links}</ul></main>'
+
+
+def write(path: Path, title: str, body: str, style: str = PAGE_STYLE, head: str = "") -> Path:
+    text = PAGE.format(title=escape(title), style=STYLE + style + highlighting(), body=body, head=head)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def highlighting() -> str:
+    """The colours of code."""
+    from pygments.formatters import HtmlFormatter
+
+    return HtmlFormatter(style="default").get_style_defs(".highlight")
+
+
+def relink(html: str, there: dict[str, str]) -> str:
+    """Links to other notebooks lead to their pages; where there is none, they are no links."""
+    html = LINK.sub(lambda m: f'href="{m[1]}.html{m[2] or ""}"' if m[1] in there else "data-elsewhere", html)
+    return re.sub(r"<a data-elsewhere>(.*?)</a>", r"\1", html, flags=re.DOTALL)
+
+
+# --- one notebook ----------------------------------------------------------------------------------------------------
+
+
+def read(path: Path):
+    """A notebook with an alternative text at each of its pictures."""
+    try:
+        import nbformat
+    except ModuleNotFoundError:
+        raise BadInput("pages need nbconvert: pip install jupyterlab.") from None
+    notebook = nbformat.read(path, as_version=4)
+    describe(notebook)
+    return notebook
+
+
+def title(notebook) -> str:
+    return notebook.cells[0].source.strip().splitlines()[0].lstrip("# ")
+
+
+def body_of(notebook) -> str:
+    """The cells of a notebook as HTML, without a page around them."""
+    exporter = with_mathml("HTMLExporter")(template_name="basic")
+    return exporter.from_notebook_node(notebook)[0]
+
+
+def with_mathml(name: str) -> type:
+    """One of nbconvert's exporters, "HTMLExporter" or "SlidesExporter", with formulas as MathML."""
+    try:
+        from nbconvert import exporters
+        from nbconvert.exporters.html import contextfilter
+        from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+    except ModuleNotFoundError:
+        raise BadInput("pages need nbconvert: pip install jupyterlab.") from None
+
+    class Renderer(IPythonRenderer):
+        def inline_math(self, body: str) -> str:
+            return mathml.mathml(body)
+
+        def block_math(self, body: str) -> str:
+            return f'<span class="formula">{mathml.mathml(body, block=True)}</span>'
+
+    class Exporter(getattr(exporters, name)):
+        @contextfilter
+        def markdown2html(self, context, source):
+            return MarkdownWithMath(renderer=Renderer(escape=False, exclude_anchor_links=True)).render(source)
+
+    return Exporter
+
+
+# --- alternative texts -----------------------------------------------------------------------------------------------
+
+
+def describe(notebook) -> None:
+    """Give every picture of a notebook the alternative text that `alternative` finds, in its output's metadata."""
+    for number, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", []):
+            for kind in set(PICTURES) & set(output.get("data", {})):
+                output.metadata.setdefault(kind, {})["alt"] = alternative(notebook.cells, number)
+
+
+def alternative(cells: Sequence, number: int) -> str:
+    """What a picture in cell `number` shows: the heading above it, its labels, and a sentence about it.
+
+    The sentence is what the text below asks to notice; else the last one above that is no question.
+    """
+    above = [cell.source for cell in cells[:number] if cell.cell_type == "markdown"]
+    heading = next((line for text in reversed(above) for line in reversed(headings(text))), "")
+    below = next((cell.source for cell in cells[number + 1 :] if cell.cell_type == "markdown"), "")
+    noticed = re.search(r"\*\*Notice[^*]*\*\*:?(.*)", below, re.DOTALL)
+    told = [text for text in sentences(noticed[1] if noticed else "".join(above[-1:])) if not text.endswith("?")]
+    labels = dict.fromkeys(LABEL.findall(cells[number].source))  # each once, in order
+    labelled = ", labelled " + ", ".join(f"“{label}”" for label in [*labels][:6]) if labels else ""
+    sentence = (told[:1] if noticed else told[-1:]) or [""]
+    return f"Picture in “{flat(heading)}”{labelled}. {sentence[0][:1].upper()}{sentence[0][1:]}".strip()
+
+
+def headings(text: str) -> list[str]:
+    return [line.lstrip("# ") for line in text.splitlines() if re.match(r"#+ ", line)]
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text in Markdown, as plain text; headings, tables, code and folds left out."""
+    text = re.sub(r"<details>.*?</details>|```.*?```|\$\$.*?\$\$", " ", text, flags=re.DOTALL)
+    lines = [re.sub(r"^\s*([-*]|\d+\.)\s+", "", line) for line in text.splitlines() if not re.match(r"\s*(#|\|)", line)]
+    found = re.split(r"(?<=[.?!])\s+", re.sub(r"\([^()]*[.?!]\)", "", flat(" ".join(lines))))
+    return [sentence for sentence in found if len(sentence) > 3]
+
+
+def flat(text: str) -> str:
+    """Markdown as plain text on one line."""
+    parts = re.split(r"(\$\$.+?\$\$|\$.+?\$)", text, flags=re.DOTALL)  # words, formula, words, …
+    parts[1::2] = [mathml.plain(formula.strip("$")) for formula in parts[1::2]]
+    parts[::2] = [re.sub(r"<[^>]+>|[*`\\]|!?\[(?=[^\]]*\]\()|\]\([^)]*\)", "", words) for words in parts[::2]]
+    return " ".join("".join(parts).split())

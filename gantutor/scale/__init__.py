@@ -1,0 +1,16 @@
+"""Many at once: S small GANs in one batched step, or one training by several processes.
+
+`ensemble` trains members that differ in their seeds for little more than the price of one; `distributed` shares each
+batch among ranks.
+"""
+
+from typing import TYPE_CHECKING
+
+from gantutor import lazy
+
+if TYPE_CHECKING:
+    from gantutor.scale.distributed import Ranks, SharedError, SharedRun, joined
+    from gantutor.scale.ensemble import Ensemble
+
+__all__ = ["Ensemble", "Ranks", "SharedError", "SharedRun", "joined"]
+__getattr__ = lazy.face(__name__)

@@ -1,0 +1,311 @@
+"""Many small GANs at once: S independent runs in one batched step, for little more than the price of one.
+
+A result with one seed is an anecdote. An ensemble gives S of them, each with its own first weights, its own order of
+the examples and its own noise: member i does what a `Run` with these seeds would do.
+
+    pairs = [models.mlp((2,), output="linear", seed=s) for s in (0, 2, 4)]
+    ensemble = Ensemble(pairs, toy.ring().sample(100_000, 0), seeds=0)
+    curves = [step.g_loss for step in ensemble.steps(1000)]  # (S,) each
+    points = ensemble.sample(2500)  # (S, 2500, 2)
+
+The weights of all members are stacked, (S, …), and so are their batches. `torch.vmap` turns what a net does with one
+member's weights and batch into batched matrix products. Adam goes through its weights one by one, so stacking them
+changes nothing.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from gantutor import losses, penalties
+from gantutor.data import Images
+from gantutor.errors import BadInput, reason, whole
+from gantutor.models import NETS, MinibatchStd, MLPDiscriminator, MLPGenerator, classes_of, pack_of
+from gantutor.state import evaluating
+from gantutor.train import Recipe, Run, latents, validate
+
+Pair = tuple[nn.Module, nn.Module]
+
+
+class Stacked(nn.Module):
+    """S nets of one architecture as one: (S·B, *shape), member after member -> what they give, likewise.
+
+    Its parameters and buffers are copies of theirs, stacked: (S, …).
+    """
+
+    def __init__(self, nets: Sequence[nn.Module]):
+        super().__init__()
+        states = [{**dict(net.named_parameters()), **dict(net.named_buffers())} for net in nets]
+        self.members, self.pack = len(nets), pack_of(nets[0])
+        self.configs = [getattr(net, "config", None) for net in nets]
+        self.net = exchanged(nets[0], lambda name, _: torch.stack([state[name].detach() for state in states]))
+        self.kind = type(nets[0])
+        self.latent_dim = getattr(nets[0], "latent_dim", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.each(x.unflatten(0, (self.members, -1))).flatten(0, 1)
+
+    def each(self, x: Tensor) -> Tensor:
+        """(S, B, *shape) -> what each member makes of its own batch, (S, B, …)."""
+        if self.kind is MLPGenerator:
+            return self.by_layers(x)
+        if self.kind is MLPDiscriminator:
+            return self.by_layers(x.reshape(self.members, x.shape[1] // self.pack, -1)).squeeze(2)
+        return side_by_side(self.net, x)
+
+    def by_layers(self, h: Tensor) -> Tensor:
+        """What `side_by_side` does with an MLP, in fewer and faster operations: (S, B, in) -> (S, B, …)."""
+        for layer in self.net.net:
+            if type(layer) is nn.Linear:
+                h = linear(h, layer.weight, layer.bias)  # (S, B, out)
+            else:
+                h = layer(h) if isinstance(layer, POINTWISE) else side_by_side(layer, h)
+        return h
+
+    def member(self, i: int) -> nn.Module:
+        """The i-th net, with a copy of its weights."""
+        net = exchanged(self.net, lambda _, t: t.detach()[i].clone())
+        if self.configs[i] is not None:
+            net.config = dict(self.configs[i])
+        return net
+
+
+POINTWISE = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid)
+
+
+def side_by_side(net: nn.Module, x: Tensor) -> Tensor:
+    """A net with stacked weights, each member with its own batch: (S, B, …) -> (S, B, …)."""
+    state = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    return torch.vmap(lambda own, batch: torch.func.functional_call(net, own, (batch,)))(state, x)
+
+
+def linear(h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """h Wᵀ + b for each member: (S, B, in), (S, out, in), (S, out) -> (S, B, out)."""
+    if weight.shape[1] == 1:  # matrix products are slow where a matrix is thin
+        product = (h * weight).sum(2, keepdim=True)
+        return product if bias is None else product + bias[:, None]
+    columns = weight.mT.contiguous() if weight.shape[2] < 8 else weight.mT  # (S, in, out)
+    return h @ columns if bias is None else torch.baddbmm(bias[:, None], h, columns)
+
+
+def exchanged(net: nn.Module, change: Callable[[str, Tensor], Tensor]) -> nn.Module:
+    """A copy of a net in which ``change(name, tensor)`` is in the place of each parameter and buffer."""
+    net = copy.deepcopy(net)
+    new = {}  # a parameter that two layers share stays one
+    for prefix, module in list(net.named_modules()):
+        for own in (module._parameters, module._buffers):
+            for name, old in own.items():
+                if old is not None and old not in new:
+                    tensor = change(f"{prefix}.{name}".lstrip("."), old)
+                    new[old] = nn.Parameter(tensor, old.requires_grad) if own is module._parameters else tensor
+                own[name] = new.get(old)
+    return net
+
+
+class Ensemble(Run):
+    """S training runs in one: used like a `Run`, and member i is the `Run` with the i-th of everything.
+
+    In its `Step`s the losses are (S,) and the logits (S, B), or (S, B / pack). Everything in a `Recipe` works. A
+    penalty is called once for all members, with their batches one after the other; it must be a mean over examples, and
+    may draw with `torch.rand` and `torch.randn`, first dimension S·B or S·B / pack, from the streams of the members.
+
+    Args:
+        pairs: S pairs (G, D) of one architecture, each made with its own seed. They are copied. No conditional ones.
+        data: as for `Run`; all members share it.
+        recipe: how to train; all members share it.
+        seeds: one for each member, or a whole number s for s, s + 1, …. As in `Run`.
+        order_seeds, noise_seeds: the same; vary only the order of the examples, or only the noise. To vary the first
+            weights alone, give all members the same seeds.
+        device, capture: as for `Run`.
+
+    Raises:
+        BadInput: the pairs, seeds, data and recipe do not fit together.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        data: Images | Tensor,
+        recipe: Recipe | None = None,
+        *,
+        seeds: int | Iterable[int],
+        order_seeds: int | Iterable[int] | None = None,
+        noise_seeds: int | Iterable[int] | None = None,
+        device: str | torch.device | None = None,
+        capture: bool | None = None,
+    ):
+        pairs = check_pairs(pairs)
+        seeds = each_seed("seeds", seeds, len(pairs))
+        order_seeds = seeds if order_seeds is None else each_seed("order_seeds", order_seeds, len(pairs))
+        noise_seeds = seeds if noise_seeds is None else each_seed("noise_seeds", noise_seeds, len(pairs))
+        G, D = (Stacked(nets) for nets in zip(*pairs, strict=True))
+        super().__init__(G, D, data, recipe, seed=noise_seeds[0], device=device, capture=capture)
+        self.order = [torch.Generator(self.device).manual_seed(seed) for seed in order_seeds]
+        self.streams = [torch.Generator(self.device).manual_seed(seed) for seed in noise_seeds]
+        talking = list(D.buffers()) or any(isinstance(layer, MinibatchStd) for layer in D.modules())
+        self.apart = D.kind in NETS.values() and not talking  # D looks at each example, or pack, by itself
+
+    def __len__(self) -> int:
+        """The number of members."""
+        return self.G.members
+
+    def member(self, i: int, *, averaged: bool = False) -> Pair:
+        """The i-th pair (G, D) as ordinary nets with copies of its weights; with the averaged G if asked for."""
+        whole("the member", i)
+        if i >= len(self):
+            raise BadInput(f"the member is {i}, but there are {len(self)}: count them from 0 to {len(self) - 1}.")
+        return (self.G_average if averaged else self.G).member(i), self.D.member(i)
+
+    def sample(self, n: int, *, seed: int = 0, averaged: bool = True) -> Tensor:
+        """`n` examples of each member, (S, n, *shape), all from the same latents: those that `train.sample` uses."""
+        G = self.G_average if averaged else self.G
+        z = latents(self.G, n, seed).to(self.device, self.dtype)  # (n, latent_dim)
+        with evaluating(G), torch.no_grad():
+            return torch.cat([G.each(part.expand(len(self), -1, -1)) for part in z.split(max(1, 1000 // len(self)))], 1)
+
+    # --- where it differs from a run ---
+
+    def batch(self) -> tuple[Tensor, None]:
+        """The members' batches, one after the other: (S·B, *shape)."""
+        n, size = len(self.examples), (self.recipe.batch_size,)
+        index = [torch.randint(n, size, generator=generator, device=self.device) for generator in self.order]
+        return self.pick(torch.cat(index))
+
+    def noise(self) -> Tensor:
+        """Each member's latents from its own stream: (S·B, latent_dim)."""
+        shape, kind = (self.recipe.batch_size, self.G.latent_dim), {"device": self.device, "dtype": self.dtype}
+        return torch.cat([torch.randn(shape, generator=stream, **kind) for stream in self.streams])
+
+    def logits(self, x: Tensor, y: None = None, through: Callable[..., Tensor] | None = None) -> Tensor:
+        """The logits (S, B) of examples (S·B, *shape)."""
+        return super().logits(x, y, through).unflatten(0, (len(self), -1))
+
+    def both_logits(self, real: Tensor, fake: Tensor, y: None) -> tuple[Tensor, Tensor]:
+        """In one pass where D looks at each example by itself, for that is faster."""
+        if not self.apart:
+            return super().both_logits(real, fake, y)
+        stacks = [x.unflatten(0, (len(self), -1)) for x in (real, fake)]  # (S, B, *shape) each
+        return self.logits(torch.cat(stacks, 1).flatten(0, 1), y).chunk(2, 1)
+
+    @property
+    def loss(self) -> losses.Loss:
+        """The loss of each member by itself: logits (S, B) -> (S,)."""
+        loss = self.recipe.loss
+        return loss._replace(d=torch.vmap(loss.d), g=torch.vmap(loss.g))
+
+    def penalty(self, D: penalties.Discriminator, real: Tensor, fake: Tensor) -> Tensor:
+        """The mean over all examples. Added to each of S losses, whose sum is descended, it is the members' sum."""
+        with OwnStreams(self.streams):
+            return self.recipe.penalty(D, real, fake)
+
+    def generators(self) -> Iterable[torch.Generator]:
+        return [*self.order, *self.streams]
+
+    def settle(self, G: Stacked, D: Stacked) -> Pair:
+        G, D = G.to(self.device), D.to(self.device)
+        validate.check_nets(G.member(0), D.member(0), self.few(D), None, self.recipe.batch_size)
+        try:
+            with torch.no_grad():  # on copies, for batch norm counts
+                made = copy.deepcopy(G)(self.few(D).new_zeros(G.members * 2 * D.pack, G.latent_dim))
+                logits = copy.deepcopy(D)(made).unflatten(0, (G.members, -1))  # (S, 2)
+                self.loss.d(logits, logits), self.loss.g(logits, logits)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError) as error:
+            why = f"these nets, or the loss {self.recipe.loss.name!r}, cannot be stacked ({reason(error)})"
+            raise BadInput(f"{why}: train each pair in a Run.") from error
+        return G, D
+
+    def ours(self, G: Stacked, D: Stacked) -> bool:
+        return type(self) is Ensemble and {G.kind, D.kind} <= set(NETS.values())
+
+
+LIKE = {torch.rand_like: torch.rand, torch.randn_like: torch.randn}
+OTHERS = {
+    *(torch.randint, torch.randint_like, torch.randperm, torch.bernoulli, torch.normal, torch.multinomial),
+    *(Tensor.uniform_, Tensor.normal_, Tensor.random_, Tensor.bernoulli_, Tensor.exponential_, Tensor.bernoulli),
+}
+
+
+class OwnStreams(TorchFunctionMode):
+    """Inside the block, each member's rows of what `torch.rand` and `randn` give come from the member's own stream."""
+
+    where = "in an ensemble"
+
+    def __init__(self, streams: Sequence[torch.Generator]):
+        super().__init__()
+        self.streams = streams
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in LIKE:
+            like, *args = args
+            function, args = LIKE[function], like.shape
+            kwargs = {"device": like.device, "dtype": like.dtype, **kwargs}
+        if function in OTHERS:
+            raise BadInput(
+                f"the penalty draws with {function.__name__}: {self.where} use torch.rand or torch.randn, "
+                "whose numbers are divided row by row."
+            )
+        if function not in LIKE.values():
+            return function(*args, **kwargs)
+        size = kwargs.pop("size", args[0] if len(args) == 1 and isinstance(args[0], Sequence) else args)
+        if not size or not size[0]:
+            raise self.refused(size)
+        return self.rows(function, size, kwargs)
+
+    def rows(self, function: Callable[..., Tensor], size: Sequence[int], options: dict) -> Tensor:
+        if size[0] % len(self.streams):
+            raise self.refused(size)
+        shape = size[0] // len(self.streams), *size[1:]
+        return torch.cat([function(shape, **{"generator": stream, **options}) for stream in self.streams])
+
+    def refused(self, size: Sequence[int]) -> BadInput:
+        return BadInput(
+            f"the penalty draws numbers of shape {tuple(size)}: {self.where} draw a row for each example or pack."
+        )
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+
+def check_pairs(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs as a list. Raises `BadInput` unless they can be stacked."""
+    pairs = list(pairs) if isinstance(pairs, Iterable) else [pairs]
+    if not pairs:
+        raise BadInput("there are no pairs: give at least one (G, D).")
+    for i, pair in enumerate(pairs):
+        if not (isinstance(pair, Sequence) and len(pair) == 2 and all(isinstance(net, nn.Module) for net in pair)):
+            raise BadInput(f"pair {i} is {type(pair).__name__}: give a list of pairs (G, D) of nn.Modules.")
+        for name, net, first in zip("GD", pair, pairs[0], strict=True):
+            if classes_of(net):
+                raise BadInput(f"{name} of pair {i} is conditional, and an ensemble takes no labels: use one Run each.")
+            if difference := differs(net, first):
+                raise BadInput(f"{name} of pair {i} has {difference} than that of pair 0: use one architecture.")
+    return pairs
+
+
+def differs(net: nn.Module, other: nn.Module) -> str:
+    """In what two nets differ, in words; "" where one's weights would fit the other."""
+    if type(net) is not type(other):
+        return f"another class, {type(net).__name__},"
+    mine, theirs = (getattr(n, "config", {}) for n in (net, other))
+    for name in mine:
+        if name != "seed" and mine[name] != theirs.get(name):
+            return f"another {name}, {mine[name]!r},"
+    mine, theirs = ({k: (t.shape, t.dtype) for k, t in n.state_dict().items()} for n in (net, other))
+    return "other layers" if mine != theirs or repr(net) != repr(other) else ""
+
+
+def each_seed(name: str, seeds: int | Iterable[int], members: int) -> list[int]:
+    """One seed for each member; a whole number s stands for s, s + 1, …."""
+    if not isinstance(seeds, Iterable):
+        first = whole(name, seeds)
+        return [first + i for i in range(members)]
+    seeds = [whole(name, seed) for seed in seeds]
+    if len(seeds) != members:
+        raise BadInput(f"{name} has {len(seeds)} numbers for {members} pairs: give one for each.")
+    return seeds

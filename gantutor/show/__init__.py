@@ -1,0 +1,48 @@
+"""Pictures. The only room that imports matplotlib; it opens no window and prints nothing, it returns the picture.
+
+Pictures that are redrawn while a net trains are made with Pillow (`grid`, `dots`, `game`, `chart`: some milliseconds
+each); pictures to study are matplotlib figures (`losses`, `curves`, `densities`, `field`, `points`: about 0.1 s each).
+A notebook shows either by naming it in the last line of a cell, or with ``display(picture)``. The figures are not
+registered with pyplot: nothing is shown twice and nothing needs closing.
+
+Colours: real data and D are blue, generated data and G orange (Okabe & Ito's palette, told apart by colour-blind
+readers).
+"""
+
+from typing import TYPE_CHECKING
+
+from gantutor import lazy
+
+if TYPE_CHECKING:
+    from gantutor.show.pictures import chart, dots, game, grid, stack, strip
+    from gantutor.show.plots import curves, densities, field, losses, points, surface
+    from gantutor.show.reports import COLOURS, card, comparison, evidence
+    from gantutor.show.style import FAKE, GREY, PALETTE, REAL, Figure, History, Picture, png
+
+__all__ = [
+    "COLOURS",
+    "FAKE",
+    "GREY",
+    "PALETTE",
+    "REAL",
+    "Figure",
+    "History",
+    "Picture",
+    "card",
+    "chart",
+    "comparison",
+    "curves",
+    "densities",
+    "dots",
+    "evidence",
+    "field",
+    "game",
+    "grid",
+    "losses",
+    "png",
+    "points",
+    "stack",
+    "strip",
+    "surface",
+]
+__getattr__ = lazy.face(__name__)

@@ -1,0 +1,226 @@
+"""Pictures that are redrawn while a net trains, by Pillow: some milliseconds each."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gantutor import errors
+from gantutor.errors import BadInput
+from gantutor.show.style import (
+    FAKE,
+    GREY,
+    LOG_2,
+    LOG_4,
+    REAL,
+    History,
+    Picture,
+    as_image,
+    check_images,
+    check_points,
+    font,
+    numbers,
+)
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw
+
+
+# ---------------------------------------------------------------- images of tensors, by Pillow
+
+
+def grid(images: Tensor, columns: int | None = None, scale: int = 2, gap: int = 2) -> "Image.Image":
+    """Lay images out in rows, from left to right, with thin light lines between them.
+
+    Args:
+        images: floating-point tensor (N, C, H, W) in [-1, 1], grey (C = 1) or RGB (C = 3), on any device.
+        columns: images per row; by default as square as possible.
+        scale: pixels of the picture per pixel of an image, a whole number.
+        gap: width of the lines, in pixels of the picture.
+    Raises `BadInput` for any other shape or type, and for values that are NaN or outside [-1, 1].
+    """
+    from PIL import Image
+
+    check_images(images)
+    for name, value, least in (("columns", columns or 1, 1), ("scale", scale, 1), ("gap", gap, 0)):
+        if not isinstance(value, int) or value < least:
+            raise BadInput(f"{name} is {value!r}: give a whole number, {least} or more.")
+    n, c, h, w = images.shape
+    columns = min(n, columns or math.ceil(math.sqrt(n)))
+    rows = math.ceil(n / columns)
+    pixels = ((images.detach().cpu().float() + 1) * 127.5).round().to(torch.uint8)  # (N, C, H, W), 0…255
+    pixels = pixels.permute(0, 2, 3, 1).numpy().repeat(scale, 1).repeat(scale, 2)  # (N, h, w, C), enlarged
+    h, w = h * scale + gap, w * scale + gap
+    sheet = np.full((rows * columns, h, w, c), 200, np.uint8)
+    sheet[:n, gap:, gap:] = pixels
+    sheet[n:] = 255  # places left empty
+    sheet = sheet.reshape(rows, columns, h, w, c).transpose(0, 2, 1, 3, 4).reshape(rows * h, columns * w, c)
+    sheet = np.pad(sheet, ((0, gap), (0, gap), (0, 0)), constant_values=200)  # the lines on the right and below
+    return Image.fromarray(sheet[:, :, 0] if c == 1 else sheet)
+
+
+def dots(real: Tensor | None, fake: Tensor, limit: float | None = None, size: int = 320) -> "Image.Image":
+    """Points in the plane, data (blue) under generator (orange), drawn fast; `points` draws them with axes.
+
+    Args:
+        real, fake: (N, 2) and (M, 2); `real` may be None.
+        limit: the picture shows [-limit, limit] on both axes; by default all of `real` (else of `fake`) with a margin.
+        size: width and height in pixels.
+    """
+    from PIL import Image, ImageDraw
+
+    clouds = [(check_points(cloud), colour) for cloud, colour in ((real, REAL), (fake, FAKE)) if cloud is not None]
+    limit = limit or 1.35 * max(float(np.abs(clouds[0][0]).max(initial=0)), 1e-9)
+    image = Image.new("RGB", (2 * size, 2 * size), "white")  # drawn twice as large, then reduced: smooth edges
+    draw = ImageDraw.Draw(image)
+    for cloud, colour in clouds:
+        for x, y in ((cloud * (1, -1) / limit + 1) * size).clip(-9, 2 * size + 9).tolist():
+            draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)
+    draw.rectangle((0, 0, 2 * size - 1, 2 * size - 1), outline="#c8c8c8", width=2)
+    return image.resize((size, size), Image.Resampling.BOX)
+
+
+def game(real: Tensor | None, fake: Tensor | None, belief: np.ndarray | None = None,
+         moves: tuple[Tensor, Tensor] | None = None, *, limit: float = 2.5,
+         size: int = 400) -> "Image.Image":  # fmt: skip
+    """A two-dimensional game as it stands, drawn fast: what D believes, data (blue), generator (orange), G's moves.
+
+    Args:
+        real, fake: (N, 2) and (M, 2), or None.
+        belief: (side, side) probabilities "real" as `surface` returns them: 1 is blue, ½ white, 0 orange.
+        moves: where each arrow begins and where it ends, (A, 2) each. Those with a number that is not finite are left
+            out.
+        limit: the picture shows [-limit, limit] on both axes.
+        size: width and height in pixels.
+    Raises `BadInput` for a limit of 0 or less, and where not as many arrows end as begin.
+    """
+    from PIL import Image, ImageDraw
+
+    limit = errors.real("limit", limit, above=0)
+    image = Image.new("RGB", (2 * size, 2 * size), "white")  # drawn twice as large, then reduced: smooth edges
+    if belief is not None:
+        image = Image.fromarray(heat(belief)).resize(image.size, Image.Resampling.BILINEAR)
+    draw = ImageDraw.Draw(image)
+
+    def pixels(cloud: Tensor | np.ndarray) -> list:
+        return ((check_points(cloud) * (1, -1) / limit + 1) * size).clip(-99, 2 * size + 99).tolist()
+
+    for cloud, colour in ((real, REAL), (fake, FAKE)):
+        for x, y in pixels(cloud) if cloud is not None else ():
+            draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour, outline="white")
+    if moves is not None:
+        begin, end = (numbers("the moves", part) for part in moves)
+        if begin.shape != end.shape:
+            raise BadInput(f"the moves begin at {begin.shape} and end at {end.shape}: give (A, 2) twice.")
+        sound = np.isfinite(begin).all(1) & np.isfinite(end).all(1)
+        arrows = zip(pixels(begin[sound]), pixels(end[sound]), strict=True) if sound.any() else ()
+        for start, stop in arrows:
+            _arrow(draw, start, stop)
+    draw.rectangle((0, 0, 2 * size - 1, 2 * size - 1), outline="#c8c8c8", width=2)
+    return image.reduce(2)
+
+
+def heat(belief: np.ndarray) -> np.ndarray:
+    """Probabilities (side, side), first row lowest, as colours (side, side, 3) uint8, first row on top. NaN is grey."""
+    p = np.nan_to_num(belief, nan=0.5)[::-1, :, None].clip(0, 1)
+    blue, orange = np.array([120.0, 178, 214]), np.array([238.0, 168, 120])  # `REAL` and `FAKE`, paler
+    strength = np.abs(2 * p - 1) ** 0.6  # so that a slight doubt can be seen too
+    colours = 255 + strength * (np.where(p > 0.5, blue, orange) - 255)
+    return np.where(np.isnan(belief)[::-1, :, None], 200, colours).round().astype(np.uint8)
+
+
+def _arrow(draw: "ImageDraw.ImageDraw", start: Sequence[float], end: Sequence[float]) -> None:
+    """A black line with a head, which is small on a short one."""
+    (x, y), (u, v) = start, end
+    length = math.hypot(u - x, v - y)
+    draw.line((x, y, u, v), fill="black", width=2)
+    if length > 3:
+        head = min(12.0, length / 2) / length
+        back, across = (u - head * (u - x), v - head * (v - y)), (head * (v - y) / 2, -head * (u - x) / 2)
+        corners = [(u, v), *((back[0] + sign * across[0], back[1] + sign * across[1]) for sign in (1, -1))]
+        draw.polygon(corners, fill="black")
+
+
+def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image":
+    """The loss curves as a small picture drawn fast, for live displays; `losses` draws them to be studied."""
+    from PIL import Image, ImageDraw
+
+    image = Image.new("RGB", (2 * width, 2 * height), "white")
+    draw = ImageDraw.Draw(image)
+    left, right, top, bottom = 80, 2 * width - 20, 60, 2 * height - 60
+    values = np.array(history, dtype=float).reshape(-1, 3)
+    values = values[np.isfinite(values).all(axis=1)]
+    high = max(2.0, float(np.quantile(values[:, 1:], 0.98)) * 1.15) if len(values) else 2.0
+    low = min(0.0, float(np.quantile(values[:, 1:], 0.02)) * 1.15) if len(values) else 0.0
+    last = max(float(values[-1, 0]) if len(values) else 1.0, 1.0)
+    values = values[:: max(1, len(values) // 2000)]  # more points than pixels would only cost time
+
+    def y_of(v):
+        return bottom - (np.clip(v, low, high) - low) / (high - low) * (bottom - top)
+
+    ends = {end: _short(end) for end, far in ((low, low < 0), (high, high > 4)) if far}
+    named = []  # heights at which there is a name: where two would touch, the first one stays
+    for level, name in {**ends, 0.0: "0", LOG_4: "log 4", LOG_2: "log 2"}.items():
+        y = float(y_of(level))
+        draw.line((left, y, right, y), fill="#c8c8c8", width=2)
+        if all(abs(y - other) > 26 for other in named):
+            draw.text((left - 8, y), name, fill=GREY, anchor="rm", font=font(22))
+            named.append(y)
+    for column, colour, name, place in ((1, REAL, "D loss", left), (2, FAKE, "G loss", left + 150)):
+        path = np.stack([left + values[:, 0] / last * (right - left), y_of(values[:, column])], 1)
+        if len(path) > 1:
+            draw.line([tuple(p) for p in path.tolist()], fill=colour, width=3, joint="curve")
+        draw.text((place, 16), name, fill=colour, font=font(26))
+    draw.text((right, bottom + 10), f"step {last:,.0f}", fill=GREY, anchor="ra", font=font(24))
+    return image.resize((width, height), Image.Resampling.BOX)
+
+
+def _short(value: float) -> str:
+    """A number in few characters: -3.2, 57, -101k."""
+    size = abs(value)
+    return f"{value / 1000:.0f}k" if size >= 1000 else f"{value:.0f}" if size >= 10 else f"{value:.1f}"
+
+
+def strip(frames: Sequence[Picture], titles: Sequence[str] | None = None, height: int | None = None) -> "Image.Image":
+    """Pictures side by side, each under its title: what a slider would show, for a page where sliders do not move.
+
+    Args:
+        frames: Pillow images or figures.
+        titles: one line of text for each, or None.
+        height: make all pictures this high, in pixels; by default they keep their size.
+    """
+    from PIL import Image, ImageDraw
+
+    if not frames or (titles is not None and len(titles) != len(frames)):
+        raise BadInput(f"strip got {len(frames)} frames and {len(titles or [])} titles: give one title for each frame.")
+    images = [as_image(frame) for frame in frames]
+    if height:
+        images = [im.resize((round(im.width * height / im.height), height), Image.Resampling.LANCZOS) for im in images]
+    above, gap = (24 if titles else 0), 10
+    titles = list(titles or [""] * len(images))
+    widths = [max(im.width, math.ceil(font(14).getlength(t)) + 4) for im, t in zip(images, titles, strict=True)]
+    row = Image.new("RGB", (sum(widths) + gap * (len(images) - 1), above + max(im.height for im in images)), "white")
+    draw, x = ImageDraw.Draw(row), 0
+    for image, title, width in zip(images, titles, widths, strict=True):
+        row.paste(image, (x + (width - image.width) // 2, above))
+        draw.text((x + width / 2, above / 2), title, fill="black", anchor="mm", font=font(14))
+        x += width + gap
+    return row
+
+
+def stack(pictures: Sequence[Picture]) -> "Image.Image":
+    """Pictures one above the other, on white."""
+    from PIL import Image
+
+    if not pictures:
+        raise BadInput("stack got no pictures: give at least one.")
+    images = [as_image(picture) for picture in pictures]
+    sheet = Image.new("RGB", (max(im.width for im in images), sum(im.height for im in images)), "white")
+    y = 0
+    for image in images:
+        sheet.paste(image, (0, y))
+        y += image.height
+    return sheet

@@ -1,0 +1,176 @@
+"""Figures to study, by matplotlib: about 0.1 s each."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gantutor import state
+from gantutor.errors import BadInput
+from gantutor.show.style import (
+    FAKE,
+    LOG_2,
+    LOG_4,
+    PALETTE,
+    REAL,
+    STYLES,
+    Figure,
+    History,
+    check_points,
+    new_axes,
+    numbers,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+# ---------------------------------------------------------------- figures to study, by matplotlib
+
+
+def losses(history: History, *, guides: bool = True, title: str = "", smooth: bool = True) -> Figure:
+    """D's and G's loss over the steps.
+
+    Args:
+        history: (step, D's loss, G's loss) tuples, as `live.train` returns them.
+        guides: draw where the losses lie while D can only guess: log 4 for D, log 2 for a non-saturating G.
+        smooth: with over 100 entries, draw the entries pale and their running mean over them.
+    """
+    values = np.asarray(history, dtype=float)
+    if values.ndim != 2 or values.shape[1] != 3 or not len(values):
+        raise BadInput(f"history has shape {values.shape}: give (step, D's loss, G's loss) tuples, at least one.")
+    picture, axes = new_axes(title=title, xlabel="step", ylabel="loss")
+    for column, colour, name in ((1, REAL, "D loss"), (2, FAKE, "G loss")):
+        window = max(1, len(values) // 40) if smooth and len(values) > 100 else 1
+        mean = np.convolve(values[:, column], np.ones(window) / window, "valid")
+        if window > 1:
+            axes.plot(values[:, 0], values[:, column], color=colour, lw=0.8, alpha=0.3)
+        axes.plot(values[window // 2 : window // 2 + len(mean), 0], mean, color=colour, lw=1.8, label=name)
+    finite = values[:, 1:][np.isfinite(values[:, 1:])]
+    if finite.size:
+        low, high = np.quantile(finite, [0.005, 0.995])
+        axes.set_ylim(min(0, low * 1.1), max(1.6, high * 1.1))
+    if guides:
+        for level, name, colour in ((LOG_4, "log 4", REAL), (LOG_2, "log 2", FAKE)):
+            axes.axhline(level, color=colour, lw=1, ls=":")
+            axes.annotate(name, (1.005, level), xycoords=("axes fraction", "data"), color=colour, va="center")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)  # above, where no curve can be
+    return picture
+
+
+def curves(x, lines: Mapping[str, object], *, title: str = "", xlabel: str = "", ylabel: str = "", log: bool = False,
+           ylim: tuple[float, float] | None = None, size: tuple[float, float] = (8, 3)) -> Figure:  # fmt: skip
+    """Curves over one x axis, with a legend.
+
+    Args:
+        x: (N,) values, array, tensor or list.
+        lines: {label: (N,) values}.
+        log: logarithmic y axis.
+        ylim: lowest and highest y.
+        size: width and height in inches, at 100 pixels each.
+    """
+    x = numbers("x", x)
+    picture, axes = new_axes(size, title=title, xlabel=xlabel, ylabel=ylabel)
+    for i, (label, y) in enumerate(lines.items()):
+        y = numbers(label, y)
+        if x.shape != y.shape or x.ndim != 1:
+            raise BadInput(f"the curve {label!r} has shape {y.shape} over x of shape {x.shape}: give both as (N,).")
+        axes.plot(x, y, color=PALETTE[i % 7], ls=STYLES[i % 7], lw=2, label=label)
+    if log:
+        axes.set_yscale("log")
+    if ylim:
+        axes.set_ylim(*ylim)
+    if lines:
+        axes.legend(loc="best")
+    return picture
+
+
+def densities(x, lines: Mapping[str, object], *, title: str = "", ylim: tuple[float, float] | None = None) -> Figure:
+    """Densities on a line, the area under the first two shaded: data (blue) and generator (orange); D after them.
+
+    Args: as `curves`, of which this is a special case: ``densities(x, {"p": p, "q": q, "D*": d})``.
+    """
+    picture = curves(x, lines, title=title, xlabel="x", ylim=ylim)
+    (axes,) = picture.axes
+    for line in axes.lines[:2]:
+        axes.fill_between(line.get_xdata(), line.get_ydata(), color=line.get_color(), alpha=0.12, lw=0)
+    return picture
+
+
+def field(direction: Callable, paths: Mapping[str, object] | None = None, *, limit: float = 2.0,
+          xlabel: str = "θ (generator)", ylabel: str = "ψ (discriminator)", title: str = "") -> Figure:  # fmt: skip
+    """A vector field as arrows of equal length, and paths through it: hollow ring at the start, dot at the end.
+
+    Args:
+        direction: (x, y) -> (dx, dy), on arrays of equal shape, such as
+            ``lambda theta, psi: theory.dirac_field("gan", theta, psi)``.
+        paths: {label: (N, 2)} points in order. A path is drawn as far as it is finite.
+        limit: the picture shows [-limit, limit] on both axes.
+    """
+    picture, axes = new_axes((4.6, 4.6), title=title, xlabel=xlabel, ylabel=ylabel)
+    axis = np.linspace(-limit, limit, 17)
+    x, y = np.meshgrid(axis, axis)
+    dx, dy = (np.asarray(d, dtype=float) for d in direction(x, y))
+    length = np.maximum(np.hypot(dx, dy), 1e-12)
+    axes.quiver(x, y, dx / length, dy / length, color="#9a9a9a", scale=26, width=0.004, pivot="mid")
+    for i, (label, path) in enumerate((paths or {}).items()):
+        path = numbers(label, path)
+        if path.ndim != 2 or path.shape[1] != 2:
+            raise BadInput(f"the path {label!r} has shape {path.shape}: give points in order, (N, 2).")
+        path = path[np.isfinite(path).all(1)]
+        axes.plot(*path.T, color=PALETTE[i % 7], lw=1.4, marker=".", ms=2.5, label=label)
+        axes.plot(*path[0], "o", color=PALETTE[i % 7], mfc="white", ms=8)
+        axes.plot(*path[-1], "o", color=PALETTE[i % 7], ms=7)
+    axes.axhline(0, color="#d0d0d0", lw=1, zorder=0)
+    axes.axvline(0, color="#d0d0d0", lw=1, zorder=0)
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    axes.grid(visible=False)
+    if paths and any(paths):
+        axes.legend(loc="upper right")
+    return picture
+
+
+def points(real: Tensor | None, fake: Tensor | None, D: Callable[[Tensor], Tensor] | None = None, *,
+           limit: float | None = None, title: str = "") -> Figure:  # fmt: skip
+    """Points in the plane: data (blue) and generator (orange), over what D believes where.
+
+    Args:
+        real, fake: (N, 2) and (M, 2), or None.
+        D: maps points (K, 2) to logits (K,); its probability "real", σ(logit), is drawn as a heat map.
+        limit: the picture shows [-limit, limit] on both axes; by default all of `real` (else of `fake`) with a margin.
+    """
+    clouds = [
+        (check_points(cloud), colour, label)
+        for cloud, colour, label in ((real, REAL, "data"), (fake, FAKE, "generator"))
+        if cloud is not None
+    ]
+    if not clouds:
+        raise BadInput("points got neither real nor fake points: give at least one of the two.")
+    limit = limit or 1.35 * max(float(np.abs(clouds[0][0]).max(initial=0)), 1e-9)
+    picture, axes = new_axes((5.6, 4.4) if D else (4.4, 4.4), title=title)
+    if D is not None:
+        box = (-limit, limit, -limit, limit)
+        belief = surface(D, limit)
+        heat = axes.imshow(belief, extent=box, origin="lower", cmap="gray", vmin=0, vmax=1, alpha=0.7)
+        axes.contour(belief, levels=[0.5], extent=box, colors="black", linewidths=0.8)
+        picture.colorbar(heat, label="D(x): probability that x is real", shrink=0.8)
+    for cloud, colour, label in clouds:
+        axes.scatter(*cloud.T, s=6, color=colour, alpha=0.6, lw=0, label=label)
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    axes.grid(visible=False)
+    axes.legend(loc="upper right", markerscale=2.5)
+    return picture
+
+
+def surface(D: Callable[[Tensor], Tensor], limit: float, side: int = 80) -> np.ndarray:
+    """σ(D) on a square grid over [-limit, limit]², as (side, side); the first row is the lowest y. D's mode is kept."""
+    axis = torch.linspace(-limit, limit, side)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    places = torch.stack([x.flatten(), y.flatten()], 1)  # (side², 2)
+    if not isinstance(D, nn.Module):
+        return torch.sigmoid(D(places)).detach().reshape(side, side).numpy()
+    with state.evaluating(D), torch.no_grad():
+        places = places.to(next((p.device for p in D.parameters()), "cpu"))
+        return torch.sigmoid(D(places)).cpu().reshape(side, side).numpy()

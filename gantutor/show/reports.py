@@ -1,0 +1,106 @@
+"""What a run of the museum, or a diagnosis, looks like."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from gantutor.show.pictures import chart, dots, grid, stack, strip
+from gantutor.show.style import GREY, font
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from gantutor.doctor import Diagnosis
+    from gantutor.museum import Outcome
+    from gantutor.museum.settings import Side
+
+
+# ---------------------------------------------------------------- the museum
+
+
+def comparison(outcome: "Outcome", height: int = 176) -> "Image.Image":
+    """An exhibit's broken version above its sound twin: samples, loss curves and the symptom's value.
+
+    Args:
+        outcome: what `museum.exhibit(…).run()` returns.
+        height: of each row, in pixels.
+    """
+    symptom, rows = outcome.exhibit.symptom, []
+    for name, value in outcome.measured().items():
+        title = f"{name}: {symptom.name} {value:.3g}"
+        rows.append(strip([evidence(getattr(outcome, name), height)], [title]))
+    return stack(rows)
+
+
+def evidence(side: "Side", height: int = 176) -> "Image.Image":
+    """One side of an exhibit: its samples, whatever their values are (NaN is grey), and its loss curves."""
+    samples = side.samples.detach().cpu().float().nan_to_num(0)
+    pictures = samples.ndim == 4
+    picture = grid(samples[:24].clamp(-1, 1), 8) if pictures else dots(side.run.examples[:1000], samples)
+    columns = side.history["d_loss"], side.history["g_loss"]
+    history = [(step, d, g) for step, (d, g) in enumerate(zip(*columns, strict=True), 1)]
+    return strip([picture, chart(history)], height=height)
+
+
+# ---------------------------------------------------------------- the doctor's card
+
+COLOURS = {"mild": "#56B4E9", "moderate": "#E69F00", "severe": "#D55E00", "healthy": "#009E73"}
+
+
+def card(diagnosis: "Diagnosis", samples: Tensor | None = None, width: int = 720) -> "Image.Image":
+    """A diagnosis as a card: each finding with its evidence and what to try first; samples on the right.
+
+    Args:
+        samples: images (N, C, H, W) in [-1, 1], of which up to 16 are shown; others are cut off, NaN is grey.
+        width: of the card, in pixels.
+    """
+    from PIL import Image, ImageDraw
+
+    picture = None
+    if samples is not None:
+        samples = samples[:16].detach().float().nan_to_num(0).clamp(-1, 1)
+        picture = grid(samples, 4, scale=max(1, 200 // (4 * samples.shape[2])))
+    room = width - 40 - (picture.width + 20 if picture else 0)
+    lines = list(_card_lines(diagnosis, room))
+    heights = [font(size).size + 7 for _, size, _ in lines]
+    height = max(sum(heights), picture.height if picture else 0) + 40
+    sheet = Image.new("RGB", (width, height), "white")
+    draw, y = ImageDraw.Draw(sheet), 20
+    worst = max((f.severity for f in diagnosis.findings), key=list(COLOURS).index, default="healthy")
+    draw.rectangle((0, 0, 7, height), fill=COLOURS[worst])
+    for (text, size, colour), step in zip(lines, heights, strict=True):
+        draw.text((20, y), text, fill=colour, font=font(size))
+        y += step
+    if picture:
+        sheet.paste(picture.convert("RGB"), (width - picture.width - 20, 20))
+    return sheet
+
+
+def _card_lines(diagnosis: "Diagnosis", room: int) -> Iterator[tuple[str, int, str]]:
+    """The text of a card, wrapped to `room` pixels: (text, size, colour)."""
+    for text in (f"Compared with {diagnosis.data}; seen by {diagnosis.judge}.", *diagnosis.notes):
+        yield from ((line, 12, GREY) for line in _wrapped(text, 12, room))
+    if diagnosis.healthy:
+        yield "Healthy: nothing was found.", 18, COLOURS["healthy"]
+    for number, finding in enumerate(diagnosis.findings, 1):
+        yield f"{number}. {finding.name} ({finding.severity})", 18, COLOURS[finding.severity]
+        texts = [
+            finding.meaning,
+            *map(str, finding.evidence),
+            f"Try: {finding.to_try[0]}.",
+            f"Lesson: {finding.lesson}",
+        ]
+        for text in texts:
+            yield from ((line, 13, "black") for line in _wrapped(text, 13, room))
+
+
+def _wrapped(text: str, size: int, room: int) -> Iterator[str]:
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}".strip()
+        if line and font(size).getlength(longer) > room:
+            yield line
+            longer = word
+        line = longer
+    yield line

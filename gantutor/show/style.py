@@ -1,0 +1,107 @@
+"""Colours, fonts, figures, and checks of what is to be drawn."""
+
+import io
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+import matplotlib
+import numpy as np
+from matplotlib import figure
+from torch import Tensor
+
+from gantutor.errors import BadInput
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFont
+
+
+REAL, FAKE, GREY = "#0072B2", "#D55E00", "#6b6b6b"  # blue: data, D; orange: generator
+PALETTE = (REAL, FAKE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1)), ":")
+LOG_4, LOG_2 = math.log(4), math.log(2)
+
+History = Sequence[tuple[int, float, float]]  # (step, D's loss, G's loss)
+
+
+class Figure(figure.Figure):
+    """A matplotlib figure that a notebook shows as a PNG, whether or not pyplot was ever imported."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
+Picture = "Image.Image | Figure"
+
+
+def png(picture: Picture) -> bytes:
+    """The picture, a Pillow image or a figure, as the bytes of a PNG file."""
+    file = io.BytesIO()
+    if isinstance(picture, figure.Figure):
+        picture.savefig(file, format="png")
+    else:
+        picture.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def as_image(picture: Picture) -> "Image.Image":
+    """A Pillow image as it is (in RGB), a figure rendered."""
+    from PIL import Image
+
+    if isinstance(picture, figure.Figure):
+        picture = Image.open(io.BytesIO(png(picture)))
+    if not isinstance(picture, Image.Image):
+        raise BadInput(f"the picture is a {type(picture).__name__}: give a Pillow image or a figure of gantutor.show.")
+    return picture.convert("RGB")
+
+
+@cache
+def font(size: int) -> "ImageFont.FreeTypeFont":
+    from PIL import ImageFont
+
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)  # has σ, θ, − and ×
+
+
+def new_axes(size: tuple[float, float] = (8, 3), *, title: str = "", xlabel: str = "", ylabel: str = ""):
+    picture = Figure(figsize=size, dpi=100, layout="constrained")
+    axes = picture.subplots()
+    axes.set_title(title, fontsize=12)
+    axes.set_xlabel(xlabel, fontsize=11)
+    axes.set_ylabel(ylabel, fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    return picture, axes
+
+
+# ---------------------------------------------------------------- checks of arguments
+
+
+def check_images(images: Tensor) -> None:
+    """Raise `BadInput` unless these are images: floating point, (N, 1 or 3, H, W), N ≥ 1, in [-1, 1]."""
+    shape = tuple(getattr(images, "shape", ()))
+    if not isinstance(images, Tensor) or len(shape) != 4 or shape[1] not in (1, 3) or 0 in shape:
+        kind = f"a tensor of shape {shape}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        raise BadInput(f"the images are {kind}: give a tensor (N, C, H, W) with C = 1 (grey) or 3 (RGB).")
+    if not images.is_floating_point():
+        raise BadInput(f"the images are {images.dtype}: give floating-point values in [-1, 1], such as x / 127.5 - 1.")
+    low, high = (v.item() for v in images.detach().aminmax())
+    if not (low >= -1.001 and high <= 1.001):  # false for NaN too
+        raise BadInput(f"the images hold values from {low:g} to {high:g}: give values in [-1, 1].")
+
+
+def check_points(cloud: Tensor) -> np.ndarray:
+    """The points as an array (N, 2). Raises `BadInput` unless they are that; those that are not finite are left out."""
+    array = numbers("the points", cloud)
+    if array.ndim != 2 or array.shape[1] != 2 or not len(array):
+        raise BadInput(f"the points have shape {array.shape}: give points in the plane, (N, 2).")
+    return array[np.isfinite(array).all(1)]
+
+
+def numbers(name: str, values) -> np.ndarray:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise BadInput(f"{name} cannot be read as numbers: give an array, a tensor or a list of numbers.") from None

@@ -1,0 +1,41 @@
+"""Training: a `Recipe` says how, a `Run` holds everything that changes, and ``for step in run.steps(n)`` does it.
+
+The loop yields after every step and keeps no log: whoever wants a curve or a picture looks at what it yields.
+
+    G, D = models.mlp()
+    run = Run(G, D, data.load("mnist"), seed=0)
+    curve = [(step.index, step.d_loss.item(), step.g_loss.item()) for step in run.steps(1000)]
+    images = run.sample(64)
+
+A conditional pair (`models.mlp(classes=10)`) is trained by the same loop: it gets the labels of its `Images`, and
+``run.sample(64, labels=7)`` draws sevens.
+
+`recipe`, `run` and `sampling` are the core. Around it: `validate` checks that everything fits together, `accelerate`
+makes a step faster, `accumulate` smaller, and `unrolled` lets G look ahead.
+"""
+
+from typing import TYPE_CHECKING
+
+from gantutor import lazy
+
+if TYPE_CHECKING:
+    from gantutor.train.recipe import PLANE, R3GAN, Recipe
+    from gantutor.train.run import Run, Step, decay, ramp, set_learning_rate, share, update_average
+    from gantutor.train.sampling import latents, sample, wanted_labels
+
+__all__ = [
+    "PLANE",
+    "R3GAN",
+    "Recipe",
+    "Run",
+    "Step",
+    "decay",
+    "latents",
+    "ramp",
+    "sample",
+    "set_learning_rate",
+    "share",
+    "update_average",
+    "wanted_labels",
+]
+__getattr__ = lazy.face(__name__)

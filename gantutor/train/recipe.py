@@ -1,0 +1,73 @@
+"""How to train, as data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gantutor import losses, penalties
+from gantutor.errors import BadInput, real, whole
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. The defaults suit the pairs of `models` on 28×28 images; vary them with `dataclasses.replace`.
+
+    Attributes:
+        loss: one of `losses.LOSSES`, or a `losses.Loss` of your own.
+        batch_size: real examples, and generated ones, per step.
+        lr_g, lr_d: Adam's learning rates at the start.
+        betas: Adam's β1 and β2, for both nets. β1 = 0 switches momentum off.
+        penalty: a function of `penalties`, or None.
+        gamma: weight of the penalty.
+        penalty_every: apply it every so many steps, that many times as strongly (lazy regularisation,
+            Karras et al. 2020, appendix B).
+        d_steps: D steps for each G step.
+        average: decay of the exponential moving average of G's weights (Yazıcı et al. 2019); 0 copies G. Early on the
+            decay is lower, see `ramp`, so that the average forgets the random start.
+        decay_from: share of `run.steps(...)` after which the learning rates fall linearly to 0; 1 never.
+        unroll: G looks at D as it would be after so many further steps on the same batch, and G's gradient goes through
+            those steps (Metz et al. 2017, eq. 8). D itself is not changed by it. The further steps are those of Adam
+            and leave the penalty out. 0 switches it off; each one costs about as much as two steps of D.
+    """
+
+    loss: losses.Loss = losses.NON_SATURATING
+    batch_size: int = 64
+    lr_g: float = 1.5e-3
+    lr_d: float = 1e-3
+    betas: tuple[float, float] = (0.0, 0.999)
+    penalty: penalties.Penalty | None = penalties.r1
+    gamma: float = 1.0
+    penalty_every: int = 16
+    d_steps: int = 1
+    average: float = 0.999
+    decay_from: float = 0.75
+    unroll: int = 0
+
+    def __post_init__(self):
+        if not isinstance(self.loss, losses.Loss):
+            raise BadInput(f"loss is {self.loss!r}: give a losses.Loss, such as losses.LOSSES['hinge'].")
+        if not (self.penalty is None or callable(self.penalty)):
+            raise BadInput(f"penalty is {self.penalty!r}: give None, or a function such as penalties.r1.")
+        for name in ("batch_size", "penalty_every", "d_steps"):
+            whole(name, getattr(self, name), least=1)
+        for name in ("lr_g", "lr_d"):
+            real(name, getattr(self, name), above=0)
+        whole("unroll", self.unroll)
+        real("gamma", self.gamma, least=0)
+        real("average", self.average, least=0, below=1)
+        real("decay_from", self.decay_from, least=0, most=1)
+        if not isinstance(self.betas, Sequence) or len(self.betas) != 2:
+            raise BadInput(f"betas is {self.betas!r}: give two numbers, such as (0.0, 0.999).")
+        for beta in self.betas:
+            real("betas", beta, least=0, below=1)
+
+    def all_ours(self) -> bool:
+        """Whether loss and penalty are the package's own."""
+        return self.loss in losses.LOSSES.values() and self.penalty in (None, *penalties.PENALTIES.values())
+
+
+R3GAN = Recipe(loss=losses.RELATIVISTIC, penalty=penalties.r1_r2, penalty_every=1)
+"""Relativistic pairing with R1 and R2 at every step, for nets without normalisation (Huang et al. 2024)."""
+
+PLANE = Recipe(batch_size=128, lr_g=2e-3, lr_d=2e-3, betas=(0.0, 0.99), gamma=0.1, penalty_every=1, decay_from=0.3)
+"""For `models.plane` on points divided by their `Mixture.spread`: no mode is lost, and with the falling rate the points
+settle in them. R1 at every step, for the modes are narrow."""

@@ -1,0 +1,61 @@
+"""Drawing from a generator."""
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gantutor.errors import BadInput, whole
+from gantutor.models import check_labels, classes_of, with_labels
+from gantutor.state import evaluating
+
+SAMPLING = 0x5A4D504C  # added to the seed of a sample, so that it never repeats the noise of training
+
+
+def sample(
+    G: nn.Module,
+    n: int,
+    *,
+    seed: int = 0,
+    labels: int | Sequence[int] | Tensor | None = None,
+    batch_size: int = 1000,
+) -> Tensor:
+    """Draw (n, *shape) from a generator in eval mode, on its own device; the mode is put back afterwards.
+
+    The same seed gives the same latents. `labels`, for a conditional G: one class for all, or n of them; without,
+    the classes take turns, 0, 1, 2, ….
+    """
+    z, y, weight = latents(G, n, seed), wanted_labels(G, n, labels), next(G.parameters(), torch.empty(0))
+    labels = itertools.repeat(None) if y is None else y.to(weight.device).split(batch_size)
+    parts = zip(z.split(whole("batch_size", batch_size, least=1)), labels, strict=False)
+    with evaluating(G), torch.no_grad():
+        return torch.cat([with_labels(G, y)(part.to(weight)) for part, y in parts])
+
+
+def wanted_labels(G: nn.Module, n: int, labels: int | Sequence[int] | Tensor | None = None) -> Tensor | None:
+    """The labels (n,) that `sample` gives to a conditional G, on the CPU; None for any other.
+
+    Raises `BadInput` for labels that do not fit.
+    """
+    classes = classes_of(G)
+    if labels is None:
+        return torch.arange(n) % classes if classes else None
+    if not classes:
+        raise BadInput(f"labels are {labels!r}, but this generator is not conditional: leave them out.")
+    try:
+        y = torch.as_tensor(labels).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise BadInput(f"labels are {labels!r}: give one class, or {n} of them.") from None
+    y = y.expand(n) if y.ndim == 0 else y
+    whole_numbers = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+    y = y.long() if whole_numbers else y
+    check_labels(y, n, classes)
+    return y
+
+
+def latents(G: nn.Module, n: int, seed: int) -> Tensor:
+    """The latents (n, latent_dim) that `sample` uses for a seed, on the CPU: the same for every device."""
+    n, seed = whole("the number of samples", n, least=1), whole("seed", seed)
+    rounded = -(-n // 16) * 16  # torch draws in blocks of 16: so the first samples do not depend on how many there are
+    return torch.randn(rounded, G.latent_dim, generator=torch.Generator().manual_seed((seed + SAMPLING) % 2**63))[:n]

@@ -1,0 +1,53 @@
+"""D's further steps, as a function that can be differentiated (Metz et al. 2017)."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gantutor.errors import BadInput
+
+
+def foreseen(
+    adam: torch.optim.Adam, D: nn.Module, loss: Callable[[dict[str, Tensor]], Tensor], steps: int
+) -> dict[str, Tensor]:
+    """D's weights after further steps of Adam down a loss, differentiable in whatever else the loss depends on.
+
+    They start from Adam's present state, which stays as it is, and so do D's weights.
+
+    Args:
+        adam: D's optimizer.
+        loss: a function of D's weights by name. One number, or several to be summed.
+
+    Raises:
+        BadInput: the optimizer is not Adam, or has options that these steps do not know.
+    """
+    group = {id(p): group for group in adam.param_groups for p in group["params"]}
+    named = {name: p for name, p in D.named_parameters() if p.requires_grad and id(p) in group}
+    if type(adam) is not torch.optim.Adam or any(g["weight_decay"] or g["amsgrad"] for g in adam.param_groups):
+        raise BadInput(f"D's optimizer is {type(adam).__name__}, and only plain Adam can be unrolled: set unroll=0.")
+    weights = {name: p.detach().requires_grad_() for name, p in named.items()}
+    moments = {name: adam.state.get(p) or fresh(p) for name, p in named.items()}
+    for _ in range(steps):
+        slopes = torch.autograd.grad(loss(weights).sum(), list(weights.values()), create_graph=True)
+        for (name, p), slope in zip(named.items(), slopes, strict=True):
+            weights[name], moments[name] = adam_step(weights[name], slope, moments[name], group[id(p)])
+    return weights
+
+
+def fresh(weight: Tensor) -> dict[str, Tensor]:
+    """Adam's state of a weight before the first step."""
+    zero = torch.zeros_like(weight)
+    return {"step": torch.zeros(()), "exp_avg": zero, "exp_avg_sq": zero}
+
+
+def adam_step(
+    weight: Tensor, slope: Tensor, state: dict[str, Tensor], options: dict
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """One step of Adam (Kingma & Ba 2015, algorithm 1) as a function: the new weight and the new state."""
+    (beta1, beta2), step = options["betas"], state["step"] + 1
+    mean = state["exp_avg"].lerp(slope, 1 - beta1)
+    square = state["exp_avg_sq"].lerp(slope.square(), 1 - beta2)
+    unbiased = square / (1 - beta2 ** step.double()) + torch.finfo(square.dtype).tiny  # √ has no slope at 0
+    change = mean / (1 - beta1 ** step.double()) / (unbiased.sqrt() + options["eps"])
+    return weight - options["lr"] * change, {"step": step, "exp_avg": mean, "exp_avg_sq": square}

@@ -1,0 +1,143 @@
+"""Do the examples, the nets and the computer fit together? Each check raises a `BadInput` that says what does not."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gantutor.data import Images, place
+from gantutor.errors import BadInput, reason
+from gantutor.models import MinibatchStd, classes_of, pack_of, with_labels
+from gantutor.state import evaluating
+
+
+def check_examples(data: Images | Tensor, batch_size: int) -> Tensor:
+    """The tensor (N, *shape) of the data as it is stored: floats, or in `Images` perhaps bytes.
+
+    Raises `BadInput` unless it can be trained on: finite, pixels within [-1, 1], N ≥ batch.
+    """
+    x = data.stored if isinstance(data, Images) else data
+    if isinstance(data, Images) and x.dtype == torch.uint8:
+        check_count(x, batch_size)
+        return x
+    if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2:
+        kind = f"a {x.dtype} tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        raise BadInput(f"the data is {kind}: give Images, or a float tensor (N, *shape) such as (60000, 1, 28, 28).")
+    check_count(x, batch_size)
+    low, high = (v.item() for v in x.aminmax())
+    if not x.isfinite().all():
+        raise BadInput("the data holds NaN or infinite values: remove those examples before training.")
+    if x.ndim >= 3 and (low < -1 or high > 1):
+        raise BadInput(
+            f"the pixels lie in [{low:g}, {high:g}], outside [-1, 1]: rescale them; for 0…255 that is x / 127.5 - 1."
+        )
+    return x
+
+
+def check_count(x: Tensor, batch_size: int) -> None:
+    if len(x) < batch_size:
+        raise BadInput(f"batch_size is {batch_size}, but there are only {len(x)} examples: choose a smaller batch.")
+
+
+def check_labelled(G: nn.Module, D: nn.Module, data: Images | Tensor, device: torch.device) -> Tensor | None:
+    """The labels (N,) for a conditional pair, else None. Raises `BadInput` where pair and data do not agree."""
+    classes, others = (classes_of(net) for net in (G, D))
+    if classes != others:
+        raise BadInput(f"G is made for {classes} classes and D for {others}: make both for the same number.")
+    if not classes:
+        return None
+    if not isinstance(data, Images):
+        raise BadInput("G and D are conditional, but the data has no labels: give Images instead of a tensor.")
+    if len(data.classes) != classes:
+        raise BadInput(f"G and D are made for {classes} classes, but {data.name} has {len(data.classes)}.")
+    return place(data.labels, device)
+
+
+def choose_capture(capture: bool | None, device: torch.device, own: bool) -> bool:
+    """Whether to replay a CUDA graph: as asked for, else on CUDA where all that is recorded is the package's own.
+
+    Raises `BadInput` where it was asked for and there is no CUDA.
+    """
+    if capture not in (None, True, False):
+        raise BadInput(f"capture is {capture!r}: give True, False, or None for the package to choose.")
+    if capture and device.type != "cuda":
+        raise BadInput(
+            f"capture is True, but CUDA graphs need a CUDA device, and this run is on {device}: leave it out."
+        )
+    return bool(capture) if capture is not None else device.type == "cuda" and own
+
+
+def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = None, batch_size: int = 2) -> None:
+    """Raise `BadInput` unless G makes examples shaped like x and D gives one logit for each; both are tried on two.
+
+    x is some of the examples, as floats. A packed D is tried on two packs, and batch_size must be a multiple of `pack`.
+    """
+    check_batch(G, D, batch_size, conditional=labels is not None)
+    if not isinstance(getattr(G, "latent_dim", None), int):
+        raise BadInput("G has no attribute latent_dim: set it to the length of the latent vectors that G takes.")
+    weight = next(G.parameters(), x)
+    if weight.dtype != x.dtype:
+        raise BadInput(f"the data is {x.dtype}, but the weights of G are {weight.dtype}: bring both to one dtype.")
+    pack = pack_of(D)
+    some = x[torch.arange(2 * pack, device=x.device) % len(x)]  # (2 · pack, *shape)
+    y = None if labels is None else labels[:1].repeat(2)
+    with evaluating(G), evaluating(D), torch.no_grad():
+        made = _try("G", with_labels(G, y), torch.zeros(2, G.latent_dim, device=x.device, dtype=x.dtype))
+        if made.shape != (2, *x.shape[1:]):
+            raise BadInput(f"G makes examples of shape {tuple(made.shape[1:])}, but the data has {tuple(x.shape[1:])}.")
+        logits = _try("D", with_labels(D, y), some)
+        if logits.numel() != 2:
+            each = "each" if pack == 1 else f"for each pack of {pack}"
+            raise BadInput(
+                f"D turns {len(some)} examples into {tuple(logits.shape)}: it must give one logit {each}, (2,)."
+            )
+
+
+def check_batch(G: nn.Module, D: nn.Module, batch_size: int, conditional: bool) -> None:
+    """Raise `BadInput` unless a batch fits batch norm, and the packs and groups that D makes of it."""
+    pack = pack_of(D)
+    if pack > 1 and conditional:
+        raise BadInput(f"D judges packs of {pack} and is conditional: labels are for single examples; leave one out.")
+    if batch_size % pack:
+        raise BadInput(f"batch_size is {batch_size}, but D judges packs of {pack}: choose a multiple of {pack}.")
+    for net, n, what in ((G, batch_size, "examples"), (D, batch_size // pack, "examples" if pack == 1 else "packs")):
+        if n == 1 and any(isinstance(layer, nn.BatchNorm1d) for layer in net.modules()):
+            raise BadInput(
+                f"batch_size is {batch_size}, and batch norm needs at least two {what}: choose a larger batch."
+            )
+    for layer in D.modules():
+        if isinstance(layer, MinibatchStd):
+            layer.size(batch_size // pack)
+
+
+def check_parts(G: nn.Module, D: nn.Module, recipe, parts: int, what: str, labels: Tensor | None) -> None:
+    """Raise `BadInput` unless the batches of a `Recipe` can be cut into so many equal parts, none cutting a group.
+
+    `what` says what the parts are: "2 ranks".
+    """
+    if parts == 1:
+        return
+    B, pack = recipe.batch_size, pack_of(D)
+    if recipe.unroll:
+        raise BadInput(f"unroll is {recipe.unroll}, and D's further steps need the whole batch: no {what} then.")
+    if B % parts:
+        raise BadInput(f"batch_size is {B}, which is not divisible into {what}: choose a multiple of {parts}.")
+    try:
+        check_batch(G, D, B // parts, labels is not None)
+    except BadInput as error:
+        raise BadInput(f"in each of {what}, {error}") from error
+    for layer in D.modules():
+        if isinstance(layer, MinibatchStd) and B // parts // pack % (group := layer.size(B // pack)):
+            raise BadInput(f"minibatch_std compares groups of {group}, and {what} of a batch of {B} would cut them: "
+                           f"choose a multiple of {parts * pack * group}.")  # fmt: skip
+
+
+def _try(name: str, net: Callable[[Tensor], Tensor], argument: Tensor) -> Tensor:
+    try:
+        return net(argument)
+    except torch.OutOfMemoryError:
+        raise  # says nothing about the shape; `Run` tells it
+    except BadInput as error:
+        raise BadInput(f"{name}: {error}") from error
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise BadInput(f"{name} cannot take an input of shape {tuple(argument.shape)}: {reason(error)}.") from error

@@ -1,0 +1,204 @@
+"""Images of any form become one form, or one sentence."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from drawn import digits
+from PIL import Image
+
+from gantutor.data import Images
+from gantutor.doctor import inputs
+from gantutor.errors import BadInput
+from gantutor.metrics import classifier
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Images:
+    return digits(400, 0, "drawn")
+
+
+def form(x, notes=None):
+    return inputs.to_images(x, "the samples", [] if notes is None else notes)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: x,
+        lambda x: x[:, 0],
+        lambda x: x.numpy(),
+        lambda x: x.numpy().astype(">f8"),
+        lambda x: x.double().requires_grad_(),
+        lambda x: x.permute(0, 2, 3, 1),
+        lambda x: ((x + 1) * 127.5).round().byte(),
+        lambda x: ((x + 1) * 127.5).round().long().numpy()[:, 0],
+        lambda x: Images("", x, torch.zeros(len(x)).long(), ("0",)),
+    ],
+    ids=["tensor", "no channel", "numpy", "big-endian", "with gradient", "channels last", "bytes", "int64", "Images"],
+)
+def test_every_form_of_the_same_images_gives_the_same(drawn, make):
+    x = drawn.pixels[:70]
+    y = form(make(x))
+    assert (y.dtype, y.device.type, y.requires_grad) == (torch.float32, "cpu", False)
+    torch.testing.assert_close(y, x, atol=1e-6, rtol=0)
+
+
+def test_floats_keep_their_range():
+    assert form(torch.full((70, 8, 8), 300.0)).max() == 300
+
+
+@pytest.mark.parametrize(
+    ("bad", "word"),
+    [
+        ([1, 2], "list"),
+        ("abc", "str"),
+        (np.array([None] * 9, dtype=object), "object"),
+        (np.array(["a"]), "<U1"),
+        (torch.zeros(5, 8, 8, dtype=torch.complex64), "complex64"),
+        (torch.zeros(5), r"\(5,\)"),
+        (torch.zeros(0, 1, 8, 8), r"\(0, 1, 8, 8\)"),
+        (torch.zeros(5, 1, 7, 7), "7×7"),
+    ],
+)
+def test_what_is_no_image_is_named(bad, word):
+    with pytest.raises(BadInput, match=f"the samples .*{word}"):
+        form(bad)
+
+
+def test_labels():
+    assert inputs.to_labels(None, 3, "the labels") is None
+    for good in ([0, 1, 2], np.array([0.0, 1, 2]), torch.tensor([0, 1, 2], dtype=torch.uint8)):
+        assert inputs.to_labels(good, 3, "the labels").tolist() == [0, 1, 2]
+    for bad in ([0, 1], [0, 1, -1], [0, 1, 0.5], ["a", "b", "c"], [[0], [1], [2]], [0, 1, float("nan")]):
+        with pytest.raises(BadInput, match="the labels .*each of the 3 images"):
+            inputs.to_labels(bad, 3, "the labels")
+
+
+def test_sizes_and_channels_are_brought_together_with_a_note(drawn):
+    real, notes = drawn.pixels[:70], []
+    assert torch.equal(inputs.alike(real, real, notes), real)
+    assert notes == []
+    doubled = real.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert inputs.alike(doubled, real, notes).shape == real.shape
+    assert "56×56 pixels and were resized to the 28×28" in notes[0]
+    torch.testing.assert_close(inputs.alike(real.expand(-1, 3, -1, -1), real, notes), real)
+    assert inputs.alike(real, real.expand(-1, 3, -1, -1), notes).shape[1] == 3
+    with pytest.raises(BadInput, match="2 channels and the real images 1"):
+        inputs.alike(real.expand(-1, 2, -1, -1), real, [])
+
+
+@pytest.mark.parametrize("make", [lambda x: (x + 1) / 2, lambda x: (x + 1) * 127.5])
+def test_real_images_of_another_range_are_read_with_a_note(drawn, make):
+    notes = []
+    torch.testing.assert_close(inputs.to_real(make(drawn.pixels), "the real images", notes), drawn.pixels)
+    assert notes[0].startswith("The real images lie in [0, ")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (lambda x: x * float("nan"), "NaN"),
+        (lambda x: x * 3, r"\[-3, 3\]"),
+        (lambda x: torch.full_like(x, -1), "all the same"),
+        (lambda x: x[:1].expand_as(x), "all the same"),
+    ],
+)
+def test_a_reference_must_be_sound(drawn, spoil, word):
+    with pytest.raises(BadInput, match=f"the real images .*{word}"):
+        inputs.to_real(spoil(drawn.pixels), "the real images", [])
+
+
+def admit(drawn, samples=None, **options):
+    options = {"labels": None, "real_labels": None, "held_out": None, "known": None} | options
+    return inputs.admit(drawn.pixels[:80] if samples is None else samples, drawn, **options)
+
+
+def test_a_fifth_of_the_real_images_is_set_apart(drawn):
+    torch.manual_seed(0)
+    p = admit(drawn)
+    assert (len(p.train), len(p.held), len(p.others), len(p.real)) == (400, 80, 320, 320)
+    both = torch.cat([p.held, p.others]).flatten(1)
+    assert len(torch.unique(both, dim=0)) == 400  # no image is on both sides
+    assert admit(drawn, held_out=drawn.pixels[:70]).held.shape[0] == 70
+
+
+def test_finite_samples_keep_their_labels(drawn):
+    x = drawn.pixels[:100].clone()
+    x[::2] = float("nan")
+    p = admit(drawn, x, labels=torch.arange(100))
+    assert len(p.x) == 50
+    assert all(torch.equal(p.x[i], x[label]) for i, label in enumerate(p.labels))
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"samples": torch.zeros(5, 1, 28, 28)}, "5 samples"),
+        ({"held_out": torch.rand(9, 1, 28, 28)}, "9 held-out"),
+        ({"known": 3}, "judge is a int"),
+        ({"known": classifier.Classifier(shape=(3, 28, 28))}, r"\(3, 28, 28\)"),
+        ({"labels": [1, 2]}, "the labels"),
+        ({"real_labels": [1, 2]}, "the labels of the real images"),
+    ],
+)
+def test_what_does_not_fit_is_named(drawn, options, word):
+    with pytest.raises(BadInput, match=word):
+        admit(drawn, **options)
+
+
+def test_eyes_are_chosen_from_the_best_to_the_humblest(drawn):
+    x, notes = drawn.pixels, []
+    given = classifier.Classifier("mine", drawn.classes).eval()
+    assert inputs.choose_eyes(drawn, x, drawn.labels, given, notes).name == "the judge given"
+    named = Images("strokes", x, drawn.labels, drawn.classes)
+    assert "shipped judge of strokes" in inputs.choose_eyes(named, x, None, None, notes).name
+    assert "look like its own" in inputs.choose_eyes(x, x, None, None, notes).name
+    upside_down = x.flip(2)
+    trained = inputs.choose_eyes(upside_down, upside_down, drawn.labels + 3, None, notes)
+    assert "trained on the labels" in trained.name
+    assert trained.values == tuple(range(3, 13))
+    seen = trained.look(upside_down)[1].argmax(1)
+    assert (torch.tensor(trained.values)[seen] == drawn.labels + 3).double().mean() > 0.9
+    humble = inputs.choose_eyes(upside_down, upside_down, None, None, notes)
+    assert "random convolutions" in humble.name
+    assert humble.look(upside_down[:3])[1] is None
+    assert notes == []
+    lottery = torch.randint(10, (400,), generator=torch.Generator().manual_seed(0))
+    assert "random" in inputs.choose_eyes(upside_down, upside_down, lottery, None, notes).name
+    assert "could not tell their classes apart" in notes[0]
+
+
+def test_files_are_read(tmp_path, drawn):
+    x, y = ((drawn.pixels[:9] + 1) * 127.5).round().byte().numpy(), drawn.labels[:9].numpy()
+    np.savez(tmp_path / "both.npz", images=x, labels=y)
+    np.savez(tmp_path / "images.npz", images=x)
+    np.save(tmp_path / "bare.npy", x)
+    (tmp_path / "folder").mkdir()
+    for i, image in enumerate(x):
+        Image.fromarray(image[0]).save(tmp_path / "folder" / f"{i}.png")
+    for name, labelled in {"both.npz": True, "images.npz": False, "bare.npy": False}.items():
+        images, labels = inputs.read(tmp_path / name)
+        np.testing.assert_array_equal(images, x)
+        assert labels.tolist() == y.tolist() if labelled else labels is None
+    images, labels = inputs.read(tmp_path / "folder")
+    torch.testing.assert_close(images.pixels, torch.from_numpy(x) / 127.5 - 1)
+    assert labels is None
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("x")
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 no more")
+    (tmp_path / "nothing.npy").write_bytes(b"")
+    (tmp_path / "pickle.npy").write_bytes(pickle.dumps([1, 2]))
+    np.save(tmp_path / "object.npy", np.array([None, "a"], dtype=object))
+    np.savez(tmp_path / "other.npz", pictures=np.zeros(3))
+    np.savez(tmp_path / "objects.npz", images=np.array([None], dtype=object))
+    for name in ("empty", "text.txt", "broken.npz", "nothing.npy", "pickle.npy", "object.npy", "other.npz",
+                 "objects.npz", "missing.npz"):  # fmt: skip
+        with pytest.raises(BadInput) as error:
+            inputs.read(tmp_path / name)
+        assert name.partition(".")[0] in str(error.value)
+        assert "\n" not in str(error.value)
