@@ -10,7 +10,7 @@ The notebooks are the same under every budget; only step counts change::
 import os
 from typing import TypeVar
 
-from gantutor.errors import unknown, whole
+from gantutor.errors import unknown, whole_number
 
 NAMES = ("quick", "full")
 
@@ -36,4 +36,4 @@ def pick(*, quick: T, full: T) -> T:
 def seed() -> int:
     """The base seed of the notebooks: `GANTUTOR_SEED`, or 0. Raises `BadInput` unless it is a whole number ≥ 0."""
     value = os.environ.get("GANTUTOR_SEED") or "0"
-    return whole("GANTUTOR_SEED", int(value) if value.isascii() and value.isdigit() else value)
+    return whole_number("GANTUTOR_SEED", int(value) if value.isascii() and value.isdigit() else value)

@@ -56,7 +56,7 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> BadInput:
     return BadInput(f"unknown {kind} {name!r}: {hint}The choices are: {', '.join(choices)}.")
 
 
-def whole(name: str, value: object, least: int = 0) -> int:
+def whole_number(name: str, value: object, least: int = 0) -> int:
     """`value` as an int from `least` to 2⁶³ − 1 (also from a NumPy integer). Raises `BadInput` naming it otherwise."""
     try:
         number = operator.index(value)
@@ -67,7 +67,7 @@ def whole(name: str, value: object, least: int = 0) -> int:
     return number
 
 
-def real(
+def real_number(
     name: str,
     value: object,
     *,

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from gantutor.errors import whole
+from gantutor.errors import whole_number
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw the block's random numbers from `seed`, and leave torch's global random state as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(whole("seed", seed))  # torch.manual_seed would seed GPUs too
+        torch.random.default_generator.manual_seed(whole_number("seed", seed))  # torch.manual_seed would seed GPUs too
         yield
 
 

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from gantutor.errors import BadInput, real, unknown, whole
+from gantutor.errors import BadInput, real_number, unknown, whole_number
 
 SIGNALS = ("saturating", "non-saturating")
 DIRAC_LOSSES = ("gan", "nsgan", "wgan")
@@ -21,8 +21,8 @@ UPDATES = ("simultaneous", "alternating")
 
 def gaussian(x, mean: float = 0.0, std: float = 1.0) -> np.ndarray:
     """The density of N(mean, std²) at every point of `x` (any shape)."""
-    std = real("std", std, above=0)
-    u = (np.asarray(x, dtype=float) - real("mean", mean)) / std
+    std = real_number("std", std, above=0)
+    u = (np.asarray(x, dtype=float) - real_number("mean", mean)) / std
     return np.exp(-0.5 * u**2) / (std * math.sqrt(2 * math.pi))
 
 
@@ -51,7 +51,7 @@ def smoothed_discriminator(p, q, alpha: float = 0.0, beta: float = 0.0) -> np.nd
     Source: Salimans et al. 2016, section 3.4.
     """
     p, q = _densities(p, q)
-    alpha, beta = (real(name, v, least=0, most=1) for name, v in (("alpha", alpha), ("beta", beta)))
+    alpha, beta = (real_number(name, v, least=0, most=1) for name, v in (("alpha", alpha), ("beta", beta)))
     total = p + q
     return np.divide((1 - alpha) * p + beta * q, total, out=np.full(total.shape, 0.5), where=total > 0)
 
@@ -71,7 +71,7 @@ def value(p, q, d, dx) -> float:
     d = _probabilities(d)
     if np.broadcast_shapes(p.shape, d.shape) != p.shape:
         raise BadInput(f"d has shape {d.shape} but the densities have {p.shape}: give D on the same grid.")
-    return float(np.sum(_x_log_y(p, d, q) + _x_log_y(q, 1 - d, p)) * real("dx", dx, above=0))
+    return float(np.sum(_x_log_y(p, d, q) + _x_log_y(q, 1 - d, p)) * real_number("dx", dx, above=0))
 
 
 def jensen_shannon(p, q, dx) -> float:
@@ -85,7 +85,7 @@ def jensen_shannon(p, q, dx) -> float:
     p, q = _densities(p, q)
     d = optimal_discriminator(p, q)  # p/m = 2·D*, q/m = 2·(1 − D*)
     one_minus_d = optimal_discriminator(q, p)
-    return float(0.5 * np.sum(_x_log_y(p, 2 * d, q) + _x_log_y(q, 2 * one_minus_d, p)) * real("dx", dx, above=0))
+    return float(0.5 * np.sum(_x_log_y(p, 2 * d, q) + _x_log_y(q, 2 * one_minus_d, p)) * real_number("dx", dx, above=0))
 
 
 # ---------------------------------------------------------------- what G hears from D
@@ -184,11 +184,11 @@ def dirac_trajectory(
     _check_dirac(loss, penalty, gamma)
     if updates not in UPDATES:
         raise unknown("kind of updates", updates, UPDATES)
-    steps, d_steps = whole("steps", steps, least=0), whole("d_steps", d_steps, least=1)
+    steps, d_steps = whole_number("steps", steps, least=0), whole_number("d_steps", d_steps, least=1)
     if updates == "simultaneous" and d_steps > 1:
         raise BadInput(f"d_steps is {d_steps}, but in simultaneous updates D moves once: use updates='alternating'.")
-    lr, momentum = real("lr", lr, above=0), real("momentum", momentum, above=-1, below=1)
-    limit = math.inf if clip is None else real("clip", clip, above=0)
+    lr, momentum = real_number("lr", lr, above=0), real_number("momentum", momentum, above=-1, below=1)
+    limit = math.inf if clip is None else real_number("clip", clip, above=0)
     theta, psi = _start(start)
 
     path = np.full((steps + 1, 2), np.inf)
@@ -240,7 +240,7 @@ def _check_dirac(loss, penalty, gamma):
         raise unknown("Dirac-GAN loss", loss, DIRAC_LOSSES)
     if penalty is not None and penalty not in DIRAC_PENALTIES:
         raise unknown("penalty", penalty, DIRAC_PENALTIES)
-    gamma = real("gamma", gamma, least=0)
+    gamma = real_number("gamma", gamma, least=0)
     if penalty is None and gamma:
         raise BadInput(f"gamma is {gamma:g} but there is no penalty: name one of {', '.join(DIRAC_PENALTIES)}.")
 
@@ -250,7 +250,7 @@ def _start(start):
         theta, psi = start
     except (TypeError, ValueError):
         raise BadInput(f"start is {start!r}: give two numbers (θ, ψ).") from None
-    return np.float64(real("start θ", theta)), np.float64(real("start ψ", psi))
+    return np.float64(real_number("start θ", theta)), np.float64(real_number("start ψ", psi))
 
 
 def _densities(p, q):

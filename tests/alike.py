@@ -37,7 +37,7 @@ def convolutions() -> tuple[nn.Module, nn.Module]:
     return G.double(), models.DCGANDiscriminator(2, seed=1).double()
 
 
-BASE = Recipe(batch_size=16, gamma=0.5, penalty_every=3, average=0.9, decay_from=0.5)
+BASE = Recipe(batch_size=16, gamma=0.5, penalty_every=3, ema_decay=0.9, decay_from=0.5)
 WGAN_GP = Recipe(batch_size=16, loss=losses.WASSERSTEIN, penalty=penalties.wgan_gp, penalty_every=1, d_steps=2)
 PAIRED = Recipe(batch_size=16, loss=losses.RELATIVISTIC, penalty=penalties.r1_r2, penalty_every=1)
 ALIKE = {  # nets that look at each example, pack or group by itself
@@ -65,7 +65,7 @@ def dropout():
 def outcome(run: Run, steps: int = STEPS) -> dict:
     """What a training leads to, in plain tensors."""
     curve = [torch.stack([step.d_loss, step.g_loss]) for step in run.steps(steps)]
-    nets = {name: getattr(run, name).state_dict() for name in ("G", "D", "G_average")}
+    nets = {name: getattr(run, name).state_dict() for name in ("G", "D", "G_ema")}
     return {"curve": torch.stack(curve), **{f"{n}.{k}": t.clone() for n, s in nets.items() for k, t in s.items()}}
 
 

@@ -74,7 +74,7 @@ def test_a_captured_run_takes_the_steps_of_an_eager_one(tape, pair, data, change
         runs.append(Run(*pair(), data, dataclasses.replace(RECIPE, **changes), seed=1))
         seen.append(numbers(runs[-1], 50))
     assert seen[0] == seen[1]
-    for net in ("G", "D", "G_average"):
+    for net in ("G", "D", "G_ema"):
         assert torch.equal(*(weights(getattr(run, net)) for run in runs))
     assert len(runs[1].captured) == (2 if runs[1].recipe.penalty else 1)
 
@@ -88,7 +88,7 @@ def test_a_run_that_trained_before_it_was_captured_goes_on(tape):
         run.captured.clear()  # as after loading: optimizer states exist when the graph is recorded
         list(run.steps(6))
         runs.append(run)
-    assert torch.equal(*(weights(run.G_average) for run in runs))
+    assert torch.equal(*(weights(run.G_ema) for run in runs))
 
 
 def test_the_stand_in_keeps_numbers_as_a_cuda_graph_does(tape):
@@ -110,11 +110,11 @@ def test_a_step_that_cannot_be_captured_is_named(tape):
 
     own = losses.Loss("own", waiting, losses.non_saturating_g)
     run = Run(*points_pair(), POINTS, dataclasses.replace(RECIPE, loss=own))
-    nets = [weights(net) for net in (run.G, run.D, run.G_average)]
+    nets = [weights(net) for net in (run.G, run.D, run.G_ema)]
     order, stream = run.order.get_state(), run.randomness.state
     with pytest.raises(BadInput, match="cannot be recorded as a CUDA graph.*not permitted.*capture=False"):
         list(run.steps(1))
-    for net, before in zip((run.G, run.D, run.G_average), nets, strict=True):
+    for net, before in zip((run.G, run.D, run.G_ema), nets, strict=True):
         assert torch.equal(weights(net), before)  # the warm-up has left no trace
     assert torch.equal(run.order.get_state(), order)
     assert all(map(torch.equal, run.randomness.state, stream))

@@ -56,7 +56,7 @@ def unbroken(images: data.Images, steps: int, of: int | None = None, seed: int =
 
 def assert_same(run: Run, other: Run) -> None:
     assert run.step == other.step
-    for name in ("G", "D", "G_average"):
+    for name in ("G", "D", "G_ema"):
         states = getattr(run, name).state_dict(), getattr(other, name).state_dict()
         assert all(torch.equal(a, b) for a, b in zip(*map(dict.values, states), strict=True)), name
     for a, b in ((run.opt_g, other.opt_g), (run.opt_d, other.opt_d)):
@@ -126,7 +126,7 @@ def test_what_is_left_out_is_as_it_was(few, monkeypatch, capsys):
         assert train("6 --seed 7 --batch-size 64") == 0
     assert command("train mlp --resume --device cpu --out here") == 0
     assert_same(checkpoint.load("here", few), unbroken(few, 6, seed=7))
-    flags = checkpoint.read("here")[1]["flags"]
+    flags = checkpoint.read_state("here")[1]["flags"]
     assert flags == {"model": "mlp", "data": "strokes", "seed": 7, "batch_size": 64, "precision": "fp32"}
 
 
@@ -167,11 +167,11 @@ def test_a_longer_total_says_what_becomes_of_the_learning_rate(few, capsys):
 
 def test_a_run_for_seconds_goes_on_to_a_number_of_steps(few, capsys):
     assert command("train mlp --seconds 0.05 --device cpu --out here") == 0
-    steps = checkpoint.read("here")[1]["step"]
+    steps = checkpoint.read_state("here")[1]["step"]
     assert command("train mlp --resume --device cpu --out here") == 2
     assert "say how long" in capsys.readouterr().err
     assert train(f"{steps + 3} --data mnist --resume") == 0
-    assert checkpoint.read("here")[1]["step"] == steps + 3
+    assert checkpoint.read_state("here")[1]["step"] == steps + 3
 
 
 def test_a_run_saved_in_python_is_not_resumed_by_the_command(few, capsys):
@@ -205,19 +205,19 @@ def test_a_folder_with_only_the_run_before_holds_a_run(few, capsys):
 def test_the_last_two_saves_are_kept(few, monkeypatch, capsys):
     assert train("8 --save-every 3") == 0
     assert sorted(os.listdir("here")) == ["run.previous.pt", "run.pt"]
-    assert checkpoint.read("here")[1]["step"] == 8
+    assert checkpoint.read_state("here")[1]["step"] == 8
     os.replace(Path("here", "run.previous.pt"), Path("here", "run.pt"))
     assert_same(checkpoint.load("here", few), unbroken(few, 6, of=8))
     assert train("8 --resume --save-every 4") == 0  # what was saved at the last step is not saved again
     os.replace(Path("here", "run.previous.pt"), Path("here", "run.pt"))
-    assert checkpoint.read("here")[1]["step"] == 6
+    assert checkpoint.read_state("here")[1]["step"] == 6
 
 
 def test_without_a_number_of_steps_the_clock_says_when(few, monkeypatch, capsys):
     monkeypatch.setattr(autosave, "PAUSE", 0.0)
     assert train("4") == 0
     os.replace(Path("here", "run.previous.pt"), Path("here", "run.pt"))
-    assert checkpoint.read("here")[1]["step"] == 3
+    assert checkpoint.read_state("here")[1]["step"] == 3
 
 
 def test_a_full_disk_pauses_the_saving_and_not_the_training(few, monkeypatch, capsys):
@@ -318,9 +318,9 @@ def test_a_broken_state_is_not_saved_though_nobody_has_looked_at_it_yet(few, mon
 
     at_step(monkeypatch, 20, poison, "turn")
     assert train("50 --save-every 7") == 2
-    state = checkpoint.read("here")[1]
+    state = checkpoint.read_state("here")[1]
     assert state["step"] == 14
-    assert all(t.isfinite().all() for name in ("G", "D", "G_average") for t in state[name].values())
+    assert all(t.isfinite().all() for name in ("G", "D", "G_ema") for t in state[name].values())
 
 
 def test_a_stop_after_nan_is_no_quiet_end(few, monkeypatch, capsys):

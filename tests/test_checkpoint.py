@@ -20,7 +20,7 @@ from gantutor.scale import ensemble
 from gantutor.train import Recipe, Run, accelerate
 
 POINTS = toy.ring().sample(64, seed=0)
-RECIPE = Recipe(batch_size=8, penalty=penalties.wgan_gp, penalty_every=3, average=0.9)
+RECIPE = Recipe(batch_size=8, penalty=penalties.wgan_gp, penalty_every=3, ema_decay=0.9)
 
 
 def trained(steps=4, recipe=RECIPE, data=POINTS):
@@ -50,7 +50,7 @@ def test_a_loaded_run_goes_on_bit_for_bit(tmp_path):
     for a, b in zip(run.steps(), again.steps(), strict=True):  # to the end of the ten steps, with the same decay
         assert a.index == b.index
         assert torch.equal(a.d_loss, b.d_loss)
-    for name in ("G", "D", "G_average"):
+    for name in ("G", "D", "G_ema"):
         for a, b in zip(
             getattr(run, name).state_dict().values(), getattr(again, name).state_dict().values(), strict=True
         ):
@@ -83,7 +83,7 @@ def test_an_image_run_goes_on_as_if_never_interrupted(tmp_path, pair, classes):
     for a, b in zip(expected[3:], again.steps(), strict=True):
         assert torch.equal(a.real_logits, b.real_logits)  # the same images, labels and noise
         assert torch.equal(a.fake_logits, b.fake_logits)
-    for name in ("G", "D", "G_average"):
+    for name in ("G", "D", "G_ema"):
         saved, loaded = getattr(unbroken, name).state_dict(), getattr(again, name).state_dict()
         assert all(torch.equal(saved[key], loaded[key]) for key in saved)
     assert torch.equal(
@@ -163,7 +163,7 @@ def test_the_loaded_generator_is_the_averaged_one(tmp_path):
     checkpoint.save(run, tmp_path)
     G = checkpoint.load_generator(tmp_path)
     z = torch.randn(5, 3)
-    assert torch.equal(G(z), run.G_average(z))
+    assert torch.equal(G(z), run.G_ema(z))
     assert not any(p.requires_grad for p in G.parameters())
     assert not torch.allclose(G(z), run.G.eval()(z))
 
@@ -257,7 +257,7 @@ def test_a_flipped_byte_is_found_out(tmp_path):
     [
         {"nets": []},
         {"nets": {"G": {"class": "MLPGenerator", "config": None}, "D": {"class": "MLPDiscriminator", "config": {}}}},
-        {"G_average": [1, 2]},
+        {"G_ema": [1, 2]},
         {"randomness": []},
         {"randomness": [torch.zeros(3)]},
         {"step": "x"},
@@ -401,10 +401,10 @@ def test_a_loaded_ensemble_goes_on_bit_for_bit(tmp_path, pair):
     assert type(again) is ensemble.Ensemble
     assert [step.index for step in again.steps()] == [4, 5, 6, 7, 8]
     assert torch.equal(again.sample(7), unbroken.sample(7))
-    states = [checkpoint.read(checkpoint.save(run, tmp_path / "end").parent)[1] for run in (unbroken, again)]
+    states = [checkpoint.read_state(checkpoint.save(run, tmp_path / "end").parent)[1] for run in (unbroken, again)]
     assert parts(states[0]) == parts(states[1])
     assert again.member(2)[0].config == unbroken.member(2)[0].config
-    assert parts(states[0]) != parts(checkpoint.read(checkpoint.save(gathered(7), tmp_path / "end").parent)[1])
+    assert parts(states[0]) != parts(checkpoint.read_state(checkpoint.save(gathered(7), tmp_path / "end").parent)[1])
 
 
 def test_of_an_ensemble_there_is_no_one_generator(tmp_path):
@@ -428,7 +428,7 @@ def test_an_ensemble_of_other_nets_cannot_be_saved(tmp_path):
 def outcome(folder) -> str:
     """What becomes of the run in a folder: "sentence", or "loaded" with all that it holds."""
     try:
-        return str(parts(checkpoint.read(folder)[1]))
+        return str(parts(checkpoint.read_state(folder)[1]))
     except BadInput as error:
         return "several lines" if "\n" in str(error) else "sentence"
 
@@ -466,7 +466,7 @@ def test_the_checksum_of_the_archive_alone_would_not_do(tmp_path):
         names = archive.namelist()
     assert any(name.endswith("xyteorder") for name in names)
     with pytest.raises(BadInput, match="its SHA-256 is wrong"):
-        checkpoint.read(tmp_path)
+        checkpoint.read_state(tmp_path)
 
 
 def test_a_file_cut_anywhere_is_told(tmp_path):
@@ -551,7 +551,7 @@ def test_where_only_the_run_before_is_left_it_is_the_run(tmp_path):
 
 def test_flags_are_given_back(tmp_path):
     checkpoint.save(trained(), tmp_path, flags={"model": "mlp", "seed": 3})
-    assert checkpoint.read(tmp_path)[1]["flags"] == {"model": "mlp", "seed": 3}
+    assert checkpoint.read_state(tmp_path)[1]["flags"] == {"model": "mlp", "seed": 3}
 
 
 def test_saving_leaves_no_trace_in_the_run(tmp_path):
@@ -560,5 +560,5 @@ def test_saving_leaves_no_trace_in_the_run(tmp_path):
         checkpoint.save(saved, tmp_path, keep_previous=True)
         assert torch.equal(a.d_loss, b.d_loss)
     paths = [checkpoint.save(run, tmp_path / name) for run, name in ((quiet, "quiet"), (saved, "saved"))]
-    states = [parts(checkpoint.read(path.parent)[1]) for path in paths]
+    states = [parts(checkpoint.read_state(path.parent)[1]) for path in paths]
     assert states[0] == states[1]

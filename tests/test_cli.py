@@ -68,7 +68,7 @@ def assert_same_progress(run: Run, images: data.Images, steps: int, of: int, see
         if step.index == steps:
             break
     assert run.step == other.step == steps
-    for name in ("G", "D", "G_average"):
+    for name in ("G", "D", "G_ema"):
         for a, b in zip(getattr(run, name).parameters(), getattr(other, name).parameters(), strict=True):
             assert torch.equal(a, b), name
 
@@ -272,7 +272,7 @@ def test_ctrl_c_ends_a_real_training(tmp_path):
     assert process.returncode == 0, err
     assert "Stopped early" in out
     assert "Traceback" not in err
-    assert checkpoint.read(tmp_path / "run")[1]["step"] > 0
+    assert checkpoint.read_state(tmp_path / "run")[1]["step"] > 0
 
 
 # --- sample ----------------------------------------------------------------------------------------------------------
@@ -358,7 +358,7 @@ def test_in_a_png_each_class_begins_a_row(tmp_path, per_class, columns):
 def test_sample_of_a_run_that_blew_up_or_makes_no_images_is_refused(images, tmp_path, monkeypatch, capsys, file):
     monkeypatch.chdir(tmp_path)
     blown_up = Run(*models.mlp(), images)
-    next(blown_up.G_average.parameters()).data.fill_(float("nan"))
+    next(blown_up.G_ema.parameters()).data.fill_(float("nan"))
     checkpoint.save(blown_up, "nan")
     plane = models.mlp((2,), g_hidden=(8,), d_hidden=(8,), output="linear")
     checkpoint.save(Run(*plane, torch.zeros(64, 2)), "plane")

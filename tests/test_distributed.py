@@ -249,7 +249,7 @@ def test_batch_norm_on_two_ranks_differs_less_than_another_seed_does(trained):
 def test_the_running_mean_of_batch_norm_is_that_of_the_whole_batch(trained):
     """And the variance is the mean of the halves': by the law of total variance the whole's is at least that."""
     found, alone = trained[0]["batch norm, one step"], outcome(Run(*batch_norm(), seed=3), 1)
-    for net in ("G", "G_average"):  # the average has it too, not that of one rank
+    for net in ("G", "G_ema"):  # the average has it too, not that of one rank
         mean, variance = (f"{net}.net.1.running_{what}" for what in ("mean", "var"))
         assert (found[mean] - alone[mean]).abs().max() < 1e-12
         assert alone[mean].abs().max() > 0.005
@@ -324,12 +324,12 @@ def alone(tmp_path_factory) -> dict:
 
 def state_of(run: Run, steps: int) -> dict:
     list(run.steps(steps))
-    return {f"{net}.{name}": t for net in ("G", "D", "G_average") for name, t in getattr(run, net).state_dict().items()}
+    return {f"{net}.{name}": t for net in ("G", "D", "G_ema") for name, t in getattr(run, net).state_dict().items()}
 
 
 def saved(folder: Path) -> dict:
-    _, state = checkpoint.read(folder / "run")
-    return {f"{net}.{name}": t for net in ("G", "D", "G_average") for name, t in state[net].items()}
+    _, state = checkpoint.read_state(folder / "run")
+    return {f"{net}.{name}": t for net in ("G", "D", "G_ema") for name, t in state[net].items()}
 
 
 def test_stopped_on_one_rank_it_goes_on_with_four(tmp_path, alone):
@@ -354,7 +354,7 @@ def test_a_killed_rank_ends_the_training_and_what_is_saved_can_be_used(tmp_path,
     assert (status, said) == (2, "")
     assert "the connection to another rank is broken: it has ended, or does not answer" in complaint
     assert "Traceback" not in complaint
-    assert checkpoint.read(tmp_path / "run")[1]["step"] == 6
+    assert checkpoint.read_state(tmp_path / "run")[1]["step"] == 6
     if number == 1:
         assert "at step 7 the connection" in complaint
         assert f"The first 6 steps are saved in {Path('run', 'run.pt')}." in complaint
@@ -389,14 +389,14 @@ def test_a_rank_that_does_not_answer_is_not_waited_for_once_a_signal_asks_to_end
     (status, said, complaint), _ = results(processes, tmp_path)
     assert (status, said) == (2, "")
     assert "at step 7 the connection to another rank is broken: it has ended, or does not answer" in complaint
-    assert checkpoint.read(tmp_path / "run")[1]["step"] == 6
+    assert checkpoint.read_state(tmp_path / "run")[1]["step"] == 6
 
 
 def test_nan_on_one_rank_is_told_once(tmp_path):
     first, other = say(2, tmp_path, f"{TRAIN} --save-every 6", diverge)
     assert (first[0], *other) == (2, 2, "", "")
     assert first[2].count("the training diverged: ") == 1
-    assert checkpoint.read(tmp_path / "run")[1]["step"] == 6
+    assert checkpoint.read_state(tmp_path / "run")[1]["step"] == 6
 
 
 def test_a_lack_of_memory_is_told_by_the_rank_that_has_it(tmp_path):
@@ -409,7 +409,7 @@ def test_a_lack_of_memory_is_told_by_the_rank_that_has_it(tmp_path):
 def test_seconds_are_those_of_the_ranks_together(tmp_path):
     first, other = say(2, tmp_path, "train mlp --data strokes --seconds 0.3 --out run --device cpu")
     assert (first[0], *other) == (0, 0, "", "")
-    assert checkpoint.read(tmp_path / "run")[1]["step"] >= 1
+    assert checkpoint.read_state(tmp_path / "run")[1]["step"] >= 1
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from gantutor.train import PLANE, Recipe, Run, validate
 
 POINTS = toy.grid().sample(200, seed=0).double()
 PIXELS = torch.rand(32, 1, 28, 28, generator=torch.Generator().manual_seed(0)).double() * 2 - 1
-RECIPE = Recipe(batch_size=8, penalty_every=3, average=0.9)
+RECIPE = Recipe(batch_size=8, penalty_every=3, ema_decay=0.9)
 SEEDS = dict(seeds=0, order_seeds=[7, 8, 9], noise_seeds=[1, 5, 3])
 
 
@@ -78,7 +78,7 @@ def assert_equal_to_runs(make, recipe, data=POINTS, steps=20):
             for name in ("d_loss", "g_loss", "real_logits", "fake_logits"):
                 torch.testing.assert_close(getattr(ours, name)[i], getattr(theirs, name), rtol=0, atol=1e-9)
         for net, wanted in zip((*together.member(i), together.member(i, averaged=True)[0]),
-                               (run.G, run.D, run.G_average), strict=True):  # fmt: skip
+                               (run.G, run.D, run.G_ema), strict=True):  # fmt: skip
             assert type(net) is type(wanted)
             torch.testing.assert_close(numbers(net), numbers(wanted), rtol=0, atol=1e-9)
         for averaged in (True, False):

@@ -179,10 +179,10 @@ def test_files_are_read(tmp_path, drawn):
     for i, image in enumerate(x):
         Image.fromarray(image[0]).save(tmp_path / "folder" / f"{i}.png")
     for name, labelled in {"both.npz": True, "images.npz": False, "bare.npy": False}.items():
-        images, labels = inputs.read(tmp_path / name)
+        images, labels = inputs.load_images(tmp_path / name)
         np.testing.assert_array_equal(images, x)
         assert labels.tolist() == y.tolist() if labelled else labels is None
-    images, labels = inputs.read(tmp_path / "folder")
+    images, labels = inputs.load_images(tmp_path / "folder")
     torch.testing.assert_close(images.pixels, torch.from_numpy(x) / 127.5 - 1)
     assert labels is None
 
@@ -199,6 +199,6 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     for name in ("empty", "text.txt", "broken.npz", "nothing.npy", "pickle.npy", "object.npy", "other.npz",
                  "objects.npz", "missing.npz"):  # fmt: skip
         with pytest.raises(BadInput) as error:
-            inputs.read(tmp_path / name)
+            inputs.load_images(tmp_path / name)
         assert name.partition(".")[0] in str(error.value)
         assert "\n" not in str(error.value)

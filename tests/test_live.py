@@ -70,7 +70,7 @@ def test_train_takes_the_same_steps_as_the_plain_loop_and_returns_their_losses(p
     np.testing.assert_allclose(history, expected, rtol=1e-6)
     assert all(
         torch.equal(a, b)
-        for a, b in zip(watched.G_average.state_dict().values(), plain.G_average.state_dict().values(), strict=True)
+        for a, b in zip(watched.G_ema.state_dict().values(), plain.G_ema.state_dict().values(), strict=True)
     )
     assert len(page.frames) >= 3  # first, last and some between
     assert str(page.frames[-1]).startswith("step 40 of 40 ")

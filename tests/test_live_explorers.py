@@ -511,7 +511,7 @@ def test_the_map_follows_a_run_that_learns_on():
     box.controls["direction_1"].value = 0.0
     z, axes = box.frame
     middle = explorer.turned(z, axes, torch.zeros(1, 4))
-    expected = np.asarray(show.grid(explorer.drawn(run.G_average, middle, None), scale=3, gap=0)).astype(int)
+    expected = np.asarray(show.grid(explorer.drawn(run.G_ema, middle, None), scale=3, gap=0)).astype(int)
     shown = np.asarray(box.map_without_mark)[4 * 25 + 1 : 5 * 25, 4 * 25 + 1 : 5 * 25].astype(int)
     assert np.abs(shown - expected).max() <= 1
     assert box.map_without_mark.tobytes() != before.tobytes()
@@ -680,7 +680,7 @@ def test_a_d_step_moves_only_d_and_a_g_step_only_g():
         assert not torch.equal(weights(getattr(lab.run, moved)), before[moved])
         assert torch.equal(weights(getattr(lab.run, still)), before[still])
         expected = before["G"].lerp(weights(lab.run.G), 0.9)  # at step 0 the average follows by 1 - 1/10
-        torch.testing.assert_close(weights(lab.run.G_average), expected)
+        torch.testing.assert_close(weights(lab.run.G_ema), expected)
         assert lab.picture.value == lab.pad.picture.value != picture
     assert lab.readout["step"] == 1
     before, after = lab.moves

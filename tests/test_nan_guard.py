@@ -15,7 +15,7 @@ from gantutor.scale import ensemble
 from gantutor.train import Recipe, Run
 
 POINTS = toy.ring().sample(64, seed=0)
-RECIPE = Recipe(batch_size=8, penalty_every=2, average=0.9)
+RECIPE = Recipe(batch_size=8, penalty_every=2, ema_decay=0.9)
 SIZES = {"shape": (2,), "latent_dim": 3, "g_hidden": (8, 6), "d_hidden": (8, 6), "output": "linear"}
 
 
@@ -118,7 +118,7 @@ def test_the_run_is_put_back_to_its_last_sound_state(monkeypatch):
     with pytest.raises(Diverged, match="step 23"):
         take(run, 60, every=10)
     assert run.step == 20
-    for name in ("G", "D", "G_average"):
+    for name in ("G", "D", "G_ema"):
         for a, b in zip(getattr(run, name).parameters(), getattr(twin, name).parameters(), strict=True):
             assert torch.equal(a, b)
     assert torch.equal(run.take_step().d_loss, twin.take_step().d_loss)  # the same batch and noise, the same Adam

@@ -93,7 +93,7 @@ def test_an_unknown_name_is_refused():
 def test_what_is_saved_is_read_again(tmp_path):
     G = models.dcgan(classes=10, seed=3)[0].eval()
     shipped.save_half(G, tmp_path / "g.pt", config=G.config)
-    again = pretrained.read(tmp_path / "g.pt")
+    again = pretrained.from_file(tmp_path / "g.pt")
     assert torch.allclose(train.sample(again, 20), train.sample(G, 20), atol=0.01)  # 16 bits keep three digits
     assert not torch.equal(next(again.parameters()), next(G.parameters()))
 

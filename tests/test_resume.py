@@ -62,7 +62,7 @@ def run_ensemble(folder: Path, out: str, steps: int, point: tuple[str, int] | No
     """Train an ensemble in Python and save it every few steps, going on with what is there."""
     os.chdir(folder)
     die_at(point)
-    if checkpoint.find(out):
+    if checkpoint.run_file(out):
         run = checkpoint.load(out, few())
     else:
         pairs = [SMALL["mlp"](seed=seed) for seed in (0, 2, 4)]
@@ -141,10 +141,10 @@ def stamp(file: Path) -> int:
 
 def assert_same_end(folder: Path) -> None:
     """Weights, averaged weights, optimizers, random streams and samples of both runs are equal, bit for bit."""
-    whole, broken = (parts(checkpoint.read(folder / name)[1]) for name in ("whole", "broken"))
+    whole, broken = (parts(checkpoint.read_state(folder / name)[1]) for name in ("whole", "broken"))
     assert [a[0] for a, b in zip(whole, broken, strict=True) if a != b] == []
     names = {part[0].split(".")[1].partition("[")[0] for part in whole}
-    assert {"G", "D", "G_average", "opt_g", "opt_d", "order", "randomness", "step", "plan"} <= names
+    assert {"G", "D", "G_ema", "opt_g", "opt_d", "order", "randomness", "step", "plan"} <= names
     a, b = (checkpoint.load(folder / name, few()).sample(20) for name in ("whole", "broken"))
     assert torch.equal(a, b)
     assert a.std() > 0
@@ -180,7 +180,9 @@ def test_killed_and_resumed_it_ends_where_it_would_have_ended(tmp_path, options,
     for _ in range(kills):
         args = tmp_path, f"{again} {dice.choice((1, 2, 7))}", None
         killed_at_random(dice, tmp_path / "broken" / "run.pt", run_command, *args)
-    assert 0 < checkpoint.read(tmp_path / "broken")[1]["step"] < checkpoint.read(tmp_path / "whole")[1]["step"]
+    assert (
+        0 < checkpoint.read_state(tmp_path / "broken")[1]["step"] < checkpoint.read_state(tmp_path / "whole")[1]["step"]
+    )
     finish(run_command, tmp_path, f"{again} 50", None)
     assert_same_end(tmp_path)
 

@@ -326,8 +326,8 @@ def test_lesson_09_is_right():
     for (recipe, c), grown in zip(lesson_09.GROWN, checks.find("09.5").expected(), strict=True):
         left = 1.0
         for _ in range(c):  # steps of the small batch
-            left *= recipe.average
-        assert grown["average"] == pytest.approx(left)
+            left *= recipe.ema_decay
+        assert grown["ema_decay"] == pytest.approx(left)
         images = recipe.batch_size * recipe.penalty_every  # from one penalty to the next
         assert grown["batch_size"] * grown["penalty_every"] == max(images, grown["batch_size"])
         assert grown["lr_g"] / recipe.lr_g == grown["lr_d"] / recipe.lr_d == math.sqrt(c)

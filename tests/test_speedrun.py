@@ -77,7 +77,7 @@ def test_the_samples_that_are_judged_are_those_of_the_generator_that_comes_back(
     )
     assert finish.looks[0].scores["frechet"] == pytest.approx(metrics.frechet(features, reference))
     assert finish.looks[0].scores["recall"] == metrics.precision_and_recall(reference, features)[1]
-    assert all(map(torch.equal, finish.G.parameters(), again.G_average.parameters()))
+    assert all(map(torch.equal, finish.G.parameters(), again.G_ema.parameters()))
 
 
 def test_scores_tell_real_images_from_collapsed_and_from_mislabelled_ones():

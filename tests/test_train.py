@@ -12,7 +12,7 @@ from gantutor.errors import BadInput
 from gantutor.train import R3GAN, Recipe, Run, latents, sample, validate
 from gantutor.train.unrolled import foreseen
 
-PLAIN = Recipe(batch_size=8, penalty=None, average=0.0, decay_from=1.0)
+PLAIN = Recipe(batch_size=8, penalty=None, ema_decay=0.0, decay_from=1.0)
 POINTS = toy.ring().sample(64, seed=0)
 
 
@@ -32,7 +32,7 @@ def weights(net):
 def test_the_loop_takes_the_steps_that_a_loop_by_hand_takes():
     """Algorithm 1 of Goodfellow et al. 2014 written out with torch's own cross-entropy, R1 by autograd, in float64."""
     data = POINTS.double()
-    recipe = Recipe(batch_size=8, gamma=0.5, penalty_every=3, average=0.9, decay_from=0.5, d_steps=2)
+    recipe = Recipe(batch_size=8, gamma=0.5, penalty_every=3, ema_decay=0.9, decay_from=0.5, d_steps=2)
     G, D = (net.double() for net in pair())
     run = Run(copy.deepcopy(G), copy.deepcopy(D), data, recipe, seed=5)
 
@@ -71,14 +71,14 @@ def test_the_loop_takes_the_steps_that_a_loop_by_hand_takes():
         assert step.g_loss.item() == pytest.approx(g_loss.item(), rel=1e-9)
     torch.testing.assert_close(weights(run.G), weights(G), rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(weights(run.D), weights(D), rtol=1e-9, atol=1e-12)
-    ours, theirs = (torch.cat([p.detach().flatten() for p in n.parameters()]) for n in (run.G_average, average))
+    ours, theirs = (torch.cat([p.detach().flatten() for p in n.parameters()]) for n in (run.G_ema, average))
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 def test_it_learns_a_shifted_cloud():
     """Points around (2, -1) with spread 0.5: after 800 steps the generator's mean and spread are there."""
     data = torch.randn(2000, 2, generator=torch.Generator().manual_seed(1)) * 0.5 + torch.tensor([2.0, -1.0])
-    run = Run(*pair(g_hidden=(32, 32), d_hidden=(32, 32)), data, Recipe(gamma=0.1, penalty_every=4, average=0.98))
+    run = Run(*pair(g_hidden=(32, 32), d_hidden=(32, 32)), data, Recipe(gamma=0.1, penalty_every=4, ema_decay=0.98))
     before = run.sample(2000).mean(0)
     for _ in run.steps(800):
         pass
@@ -172,7 +172,7 @@ def test_g_step_leaves_no_gradient_in_d_and_its_settings_as_they_were():
 
 
 def test_sampling_is_repeatable_in_eval_mode_and_gives_the_modes_back():
-    run = small_run(dataclasses.replace(PLAIN, average=0.9))
+    run = small_run(dataclasses.replace(PLAIN, ema_decay=0.9))
     list(run.steps(3))
     run.G.train()
     run.G.net[1].eval()
@@ -304,7 +304,7 @@ def test_nets_that_do_not_fit_are_named():
         dict(betas=0.5),
         dict(loss="hinge"),
         dict(penalty="r1"),
-        dict(average=1.0),
+        dict(ema_decay=1.0),
         dict(decay_from=1.2),
     ],
 )
@@ -349,7 +349,7 @@ def test_the_conditional_loop_takes_the_steps_that_a_loop_by_hand_takes():
     """Algorithm 1 with D(x, y) and G(z, y), R1 by autograd on the data alone, in float64."""
     points = clouds(64)
     data = Clouds(points.name, points.pixels.double(), points.labels, points.classes)
-    recipe = Recipe(batch_size=8, gamma=0.5, penalty_every=2, average=0.9, decay_from=1.0)
+    recipe = Recipe(batch_size=8, gamma=0.5, penalty_every=2, ema_decay=0.9, decay_from=1.0)
     G, D = (net.double() for net in pair(classes=3))
     run = Run(copy.deepcopy(G), copy.deepcopy(D), data, recipe, seed=5)
 
@@ -387,7 +387,7 @@ def test_the_conditional_loop_takes_the_steps_that_a_loop_by_hand_takes():
 @pytest.mark.parametrize("label", ["concat", "embed", "projection"])
 def test_each_way_to_tell_the_class_learns_which_class_is_where(label):
     nets = pair(classes=3, label=label, g_hidden=(32, 32), d_hidden=(32, 32))
-    run = Run(*nets, clouds(), Recipe(gamma=0.1, penalty_every=4, average=0.98))
+    run = Run(*nets, clouds(), Recipe(gamma=0.1, penalty_every=4, ema_decay=0.98))
 
     def right(labels):
         made = run.sample(300, labels=labels)
@@ -407,7 +407,7 @@ def test_labels_of_samples():
     assert torch.equal(run.sample(4, labels=2), run.sample(4, labels=torch.tensor([2, 2, 2, 2])))
     assert not torch.allclose(run.sample(4, labels=2), run.sample(4, labels=1))
     many = run.sample(2500, labels=1)  # more than one batch of sampling
-    torch.testing.assert_close(many[2000:2010], run.G_average(latent(run, 2010)[2000:], torch.ones(10).long()))
+    torch.testing.assert_close(many[2000:2010], run.G_ema(latent(run, 2010)[2000:], torch.ones(10).long()))
 
 
 def latent(run, n):
@@ -434,9 +434,9 @@ def test_labels_that_do_not_fit_are_named(labels, message):
 
 
 def test_the_average_has_the_running_statistics_of_g():
-    run = small_run(dataclasses.replace(PLAIN, average=0.9))
+    run = small_run(dataclasses.replace(PLAIN, ema_decay=0.9))
     list(run.steps(3))
-    own, averaged = run.G.net[1], run.G_average.net[1]
+    own, averaged = run.G.net[1], run.G_ema.net[1]
     assert own.num_batches_tracked == averaged.num_batches_tracked == 3
     assert torch.equal(own.running_mean, averaged.running_mean)
     assert not torch.equal(own.weight, averaged.weight)
@@ -457,7 +457,7 @@ def test_labels_for_an_unconditional_generator_are_refused():
 
 def unrolling_run(loss=losses.NON_SATURATING, unroll=3, **changes):
     """Trained for a few steps in float64, so that Adam has a state."""
-    recipe = Recipe(loss, batch_size=8, betas=(0.5, 0.9), average=0.0, decay_from=0.5, unroll=unroll)
+    recipe = Recipe(loss, batch_size=8, betas=(0.5, 0.9), ema_decay=0.0, decay_from=0.5, unroll=unroll)
     run = Run(*(net.double() for net in pair(batch_norm=False, **changes)), POINTS.double(), recipe)
     for step in run.steps(8):
         if step.index == 6:  # by now the learning rate has begun to fall
@@ -604,7 +604,7 @@ def test_a_run_on_bytes_is_the_run_on_floats_bit_for_bit(classes):
     ends = [[step.d_loss for step in run.steps(20)] for run in runs]
     assert runs[0].examples.dtype == torch.uint8
     assert torch.equal(torch.stack(ends[0]), torch.stack(ends[1]))
-    assert torch.equal(weights(runs[0].G_average), weights(runs[1].G_average))
+    assert torch.equal(weights(runs[0].G_ema), weights(runs[1].G_ema))
 
 
 def test_bytes_are_refused_where_nobody_says_that_they_are_pixels():

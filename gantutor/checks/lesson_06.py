@@ -389,7 +389,7 @@ LAZY = Exercise(
 
 RING = toy.ring(std=0.05)
 BUDGET, SEEDS, GOOD = 200, 3, 0.20  # of high quality: twice what a cloud without any shape gets
-SLOW = train.Recipe(lr_g=1e-3, lr_d=2e-4, betas=(0.5, 0.999), penalty=None, average=0.0, decay_from=1.0)
+SLOW = train.Recipe(lr_g=1e-3, lr_d=2e-4, betas=(0.5, 0.999), penalty=None, ema_decay=0.0, decay_from=1.0)
 
 
 def price(recipe: train.Recipe) -> int:
@@ -431,7 +431,7 @@ def ring_seen(answer: object) -> dict[str, object]:
     return {"modes": modes, "good": good, "recipe": answer}
 
 
-QUICK = train.Recipe(lr_g=3e-3, lr_d=3e-3, betas=(0.0, 0.99), gamma=0.1, penalty_every=1, average=0.0, decay_from=0.5)
+QUICK = train.Recipe(lr_g=3e-3, lr_d=3e-3, betas=(0.0, 0.99), gamma=0.1, penalty_every=1, ema_decay=0.0, decay_from=0.5)
 
 COVER = Exercise(
     id="06.6",

@@ -389,14 +389,14 @@ NOISE = Exercise(
 # ---------------------------------------------------------------- 09.5
 
 ONE = train.Recipe()
-TWO = train.Recipe(batch_size=32, average=0.9, penalty_every=8, lr_g=4e-3, lr_d=2e-3)
+TWO = train.Recipe(batch_size=32, ema_decay=0.9, penalty_every=8, lr_g=4e-3, lr_d=2e-3)
 GROWN = (ONE, 4), (ONE, 16), (TWO, 4)
 
 
 class recipes(on):
     """Observe a function that gives a recipe: the fields that it may change, and whether it changed another."""
 
-    FIELDS = ("batch_size", "penalty_every", "average", "lr_g", "lr_d")
+    FIELDS = ("batch_size", "penalty_every", "ema_decay", "lr_g", "lr_d")
 
     def result(self, answer: Callable, case: tuple) -> dict | None:
         made = super().result(answer, case)
@@ -413,7 +413,7 @@ def grown(recipe: train.Recipe, c: int, **other: object) -> train.Recipe:
     changes = {
         "batch_size": c * recipe.batch_size,
         "penalty_every": recipe.penalty_every // c or 1,
-        "average": recipe.average**c,
+        "ema_decay": recipe.ema_decay**c,
         "lr_g": recipe.lr_g * c**0.5,
         "lr_d": recipe.lr_d * c**0.5,
     }
@@ -431,7 +431,7 @@ GROW = Exercise(
     hints=(
         "In one step the large batch sees what the small one sees in c steps. What has happened in c steps?",
         "In c steps the average keeps aᶜ of what it knew, and c/16 penalties have come.",
-        "replace(recipe, batch_size=c·B, average=a**c, penalty_every=every // c, at least 1, and both rates times √c).",
+        "replace(recipe, batch_size=c·B, ema_decay=a**c, penalty_every=every // c, at least 1, and both rates times √c).",
     ),
     observe=recipes(*GROWN),
     right=grown,
@@ -456,24 +456,24 @@ GROW = Exercise(
             sign=wrong("penalty_every"),
         ),
         Mistake(
-            lambda recipe, c: grown(recipe, c, average=recipe.average),
+            lambda recipe, c: grown(recipe, c, ema_decay=recipe.ema_decay),
             "The average keeps the same share in each step, and a step is c times as many images: it remembers c times "
             "as far back.",
             sign=lambda seen: all(
-                same(mine["average"], case[0].average, 1e-9) for mine, case in zip(seen, GROWN, strict=True)
+                same(mine["ema_decay"], case[0].ema_decay, 1e-9) for mine, case in zip(seen, GROWN, strict=True)
             ),
         ),
         Mistake(
-            lambda recipe, c: grown(recipe, c, average=recipe.average ** (1 / c)),
+            lambda recipe, c: grown(recipe, c, ema_decay=recipe.ema_decay ** (1 / c)),
             "The average now remembers *longer*, in images by c². In one large step it must forget what c small ones "
             "would.",
-            sign=lambda seen: seen[0]["average"] > ONE.average,
+            sign=lambda seen: seen[0]["ema_decay"] > ONE.ema_decay,
         ),
         Mistake(
-            lambda recipe, c: grown(recipe, c, average=max(0.0, 1 - c * (1 - recipe.average))),
+            lambda recipe, c: grown(recipe, c, ema_decay=max(0.0, 1 - c * (1 - recipe.ema_decay))),
             "The average is not right yet. What is kept in c steps is a · a · … · a. (1 − c(1 − a) is near it while a "
             "is near 1, and not exact.)",
-            sign=wrong("average"),
+            sign=wrong("ema_decay"),
         ),
         Mistake(
             lambda recipe, c: grown(recipe, c, lr_g=recipe.lr_g * c, lr_d=recipe.lr_d * c),

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from gantutor.errors import BadInput, unknown, whole
+from gantutor.errors import BadInput, unknown, whole_number
 from gantutor.files import ROOT
 
 MODELS = ("mlp", "dcgan", "cmlp", "cdcgan")  # functions of `models` that make the pair (G, D); with c, conditional
@@ -53,7 +53,7 @@ def quoted(path: Path) -> str:
 def check_counts(args: argparse.Namespace, *names: str) -> None:
     for name in names:
         if getattr(args, name) is not None:
-            whole("--" + name.replace("_", "-"), getattr(args, name), least=1)
+            whole_number("--" + name.replace("_", "-"), getattr(args, name), least=1)
 
 
 def choose_device(name: str) -> str:

@@ -26,13 +26,13 @@ def run(args: argparse.Namespace) -> int:
 
     if args.against not in data.NAMES and not os.path.exists(args.against):
         raise unknown("data set, file or folder", args.against, data.NAMES)
-    samples, labels = inputs.read(args.samples)
+    samples, labels = inputs.load_images(args.samples)
     held_out = None
     if args.against in data.NAMES:
         note(f"Reading {args.against} …")
         real, real_labels, held_out = data.load(args.against), None, data.load(args.against, "test")
     else:
-        real, real_labels = inputs.read(args.against)
+        real, real_labels = inputs.load_images(args.against)
     note(f"Examining {len(samples):,} samples …")
     diagnosis = doctor.examine(samples, real, labels=labels, real_labels=real_labels, held_out=held_out)
     print(diagnosis.to_json() if args.json else diagnosis)

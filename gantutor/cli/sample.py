@@ -62,7 +62,7 @@ def find_generator(run: Path):
 
     if str(run) in pretrained.SHIPPED and not os.path.exists(run):
         return pretrained.generator(str(run)), pretrained.SHIPPED[str(run)].data
-    return checkpoint.load_generator(run), str(checkpoint.read(run)[1]["data"])
+    return checkpoint.load_generator(run), str(checkpoint.read_state(run)[1]["data"])
 
 
 def choose_classes(args: argparse.Namespace, classes: int, trained_on: str) -> tuple[int, int | list[int] | None, str]:

@@ -24,7 +24,7 @@ from gantutor.cli.common import (
     seed,
     works,
 )
-from gantutor.errors import BadInput, Diverged, OutOfMemory, RankLost, real, unknown
+from gantutor.errors import BadInput, Diverged, OutOfMemory, RankLost, real_number, unknown
 
 TOO_VAGUE = "say how long to train: --steps N or --seconds S."
 
@@ -120,14 +120,14 @@ def claim(args: argparse.Namespace, ranks, stack: contextlib.ExitStack) -> tuple
         return Path(stack.enter_context(tempfile.TemporaryDirectory())), b""
     out = args.out or Path("runs", f"{args.model}-{args.data or FLAGS['data']}")
     stack.enter_context(autosave.held(out))
-    return out, checkpoint.find(out).read_bytes() if find_saved(args, out) else b""
+    return out, checkpoint.run_file(out).read_bytes() if find_saved(args, out) else b""
 
 
 def take_up(args: argparse.Namespace, out: Path, content: bytes) -> dict | None:
     """What the run holds that is to be resumed; None for a start from 0. Flags that were left out get their values."""
     from gantutor.runs import checkpoint
 
-    if content and checkpoint.find(out) is None:
+    if content and checkpoint.run_file(out) is None:
         (out / checkpoint.FILE).write_bytes(content)
     state = find_saved(args, out)
     settle_flags(args, out, state["flags"] if state else {})
@@ -152,13 +152,13 @@ def find_saved(args: argparse.Namespace, out: Path) -> dict | None:
     """
     from gantutor.runs import checkpoint
 
-    if checkpoint.find(out) is None:
+    if checkpoint.run_file(out) is None:
         return None
     if not args.resume:
         raise BadInput(f"{out} already holds a run: go on with it with --resume, or choose another folder with --out.")
     if mended := checkpoint.recover(out):
         note(mended)
-    path, state = checkpoint.read(out)
+    path, state = checkpoint.read_state(out)
     if not isinstance(state["flags"], dict) or state["flags"].keys() != FLAGS.keys():
         raise BadInput(f"{path} was not saved by this version of gantutor train: go on with it in Python, with "
                        "checkpoint.load.")  # fmt: skip
@@ -299,7 +299,7 @@ def check_numbers(args: argparse.Namespace) -> None:
     if args.steps is None and args.seconds is None and not args.resume:
         raise BadInput(TOO_VAGUE)
     if args.seconds is not None:
-        real("--seconds", args.seconds, above=0)
+        real_number("--seconds", args.seconds, above=0)
         if args.resume:
             raise BadInput("--seconds and --resume: a run goes on to a number of steps, give the total with --steps N.")
     check_counts(args, "steps", "batch_size", "save_every", "accumulate")

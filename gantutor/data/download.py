@@ -101,9 +101,9 @@ def fetch(name: str, root: str | os.PathLike | None = None) -> Path:
         raise unknown("data set", name, SHA256)
     folder = locate(name, SHA256[name], root)
     for file in SHA256[name]:
-        path = find(folder, file)
+        path = find_file(folder, file)
         with blaming(path):
-            check(name, file, read(path))
+            check_digest(name, file, decompressed(path))
     return folder
 
 
@@ -114,26 +114,26 @@ def locate(name: str, files: Iterable[str], root: str | os.PathLike | None = Non
     """
     parents = _places(root)
     for parent in parents:
-        if all(find(parent / name, file) for file in files):
+        if all(find_file(parent / name, file) for file in files):
             return parent / name
     folder = parents[0] / name
     if fixed := _given():
-        missing = next(fixed / name / file for file in files if not find(fixed / name, file))
+        missing = next(fixed / name / file for file in files if not find_file(fixed / name, file))
         raise BadDataFolder(
             f"GANTUTOR_DATA is set, but {missing} is missing: put the file there, or unset GANTUTOR_DATA."
         )
-    missing = next(folder / file for file in files if not find(folder, file))
+    missing = next(folder / file for file in files if not find_file(folder, file))
     if not download:
         way_out = f"run `gantutor fetch {name}`, or {WAY_OUT.format(name=name)}"
         raise DataUnavailable(f"{name} is not on this computer ({missing} is missing): {way_out}.")
     mirrors = list(MIRRORS[name])
     for file in SHA256[name]:
-        if not find(folder, file):
+        if not find_file(folder, file):
             _download(name, file, folder, mirrors)
     return folder
 
 
-def find(folder: Path, file: str) -> Path | None:
+def find_file(folder: Path, file: str) -> Path | None:
     """`folder/file`, or the same file already decompressed (without its `.gz`), or None."""
     both = (folder / file, folder / file.removesuffix(".gz"))
     return next((path for path in both if os.path.exists(path)), None)
@@ -174,7 +174,7 @@ def _cache() -> Path:
 # --- whether they are whole ------------------------------------------------------------------------------------------
 
 
-def read(path: Path) -> bytearray:
+def decompressed(path: Path) -> bytearray:
     """The decompressed contents of a file. Raises `Damaged`."""
     try:
         with open(path, "rb") as file:
@@ -205,7 +205,7 @@ def unpack(file: BinaryIO) -> bytearray:
     return contents
 
 
-def check(name: str, file: str, contents: bytearray) -> None:
+def check_digest(name: str, file: str, contents: bytearray) -> None:
     """Raise `Damaged` unless `contents` are those of the published file."""
     digest, published = hashlib.sha256(contents).hexdigest(), SHA256[name][file]
     if digest != published:
@@ -234,7 +234,7 @@ def _download(name: str, file: str, folder: Path, mirrors: list[str]) -> None:
         host = urlsplit(mirror).netloc
         try:
             body = _receive(mirror + file, f"{name}/{file}")
-            check(name, file, unpack(io.BytesIO(body)))
+            check_digest(name, file, unpack(io.BytesIO(body)))
         except MirrorFailed as error:
             reached |= error.reached
             reasons.append(f"{host} {error}")

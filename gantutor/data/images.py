@@ -16,8 +16,18 @@ import torch
 from torch import Tensor
 
 from gantutor.data import strokes
-from gantutor.data.download import FILES, SHA256, Damaged, NoMirror, blaming, check, find, locate, read
-from gantutor.errors import BadDataFolder, BadInput, DataUnavailable, OutOfMemory, reason, unknown, whole
+from gantutor.data.download import (
+    FILES,
+    SHA256,
+    Damaged,
+    NoMirror,
+    blaming,
+    check_digest,
+    decompressed,
+    find_file,
+    locate,
+)
+from gantutor.errors import BadDataFolder, BadInput, DataUnavailable, OutOfMemory, reason, unknown, whole_number
 
 NAMES = ("strokes", "mnist", "fashion-mnist")
 DIGITS = tuple("0123456789")
@@ -204,8 +214,10 @@ def stacked(images: Images, n: int, seed: int = 0) -> Images:
         raise BadInput(
             f"{images.name} has {len(images.classes)} classes: give at most 100, which have a million modes."
         )
-    draw = torch.Generator().manual_seed(whole("seed", seed))
-    index = torch.randint(len(images), (whole("n", n, least=1), 3), generator=draw).to(images.stored.device)  # (n, 3)
+    draw = torch.Generator().manual_seed(whole_number("seed", seed))
+    index = torch.randint(len(images), (whole_number("n", n, least=1), 3), generator=draw).to(
+        images.stored.device
+    )  # (n, 3)
     K = len(images.classes)
     labels = (images.labels[index] * torch.tensor([K * K, K, 1], device=index.device)).sum(1)  # (n,)
     names = tuple(" ".join(three) for three in itertools.product(images.classes, repeat=3))
@@ -220,18 +232,18 @@ def _published(name: str, split: str, folder: Path) -> tuple[Tensor, Tensor]:
 
     The hash would find every fault; it comes last, because "labels instead of images" helps more than two hashes.
     """
-    paths = [find(folder, file) for file in FILES[split]]
+    paths = [find_file(folder, file) for file in FILES[split]]
     contents, tensors = [], []
     for path, shape in zip(paths, ((28, 28), ()), strict=True):
         with blaming(path):
-            contents.append(read(path))
+            contents.append(decompressed(path))
             tensors.append(parse_idx(contents[-1], shape))
     images, labels = tensors  # (N, 28, 28), (N,)
     if len(images) != len(labels):
         raise BadInput(f"{paths[0]} holds {len(images)} images, but {paths[1]} {len(labels)} labels: replace both.")
     for path, file, content in zip(paths, FILES[split], contents, strict=True):
         with blaming(path):
-            check(name, file, content)
+            check_digest(name, file, content)
     return images.unsqueeze(1), labels  # (N, 1, 28, 28), (N,)
 
 

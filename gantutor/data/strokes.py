@@ -19,7 +19,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from gantutor.errors import whole
+from gantutor.errors import whole_number
 
 # STYLES[digit][style]: points `x,y` in percent of a box, x to the right and y down, that the pen passes through
 # smoothly. After `/` it goes on from the last point at an angle; at `|` it is lifted.
@@ -129,7 +129,7 @@ def draw(n: int, seed: int) -> Strokes:
     The same `n` and `seed` give the same images whatever the number of threads. 60,000 take some seconds.
     Raises `BadInput` unless `n` and `seed` are whole numbers, 0 or more.
     """
-    n, seed = whole("n", n), whole("seed", seed)
+    n, seed = whole_number("n", n), whole_number("seed", seed)
     generator = torch.Generator().manual_seed(seed)
 
     def between(low: float, high: float, *shape: int) -> Tensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gantutor.errors import BadInput, real, whole
+from gantutor.errors import BadInput, real_number, whole_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Mixture:
             given = f"have shape {shape}" if isinstance(self.means, Tensor) else f"are a {type(self.means).__name__}"
             raise BadInput(f"the means {given}: give a tensor (modes, 2) of finite numbers.")
         object.__setattr__(self, "means", self.means.to(torch.float32))
-        object.__setattr__(self, "std", real("std", self.std, above=0))
+        object.__setattr__(self, "std", real_number("std", self.std, above=0))
 
     def __len__(self) -> int:
         """The number of modes."""
@@ -46,7 +46,7 @@ class Mixture:
 
     def sample(self, n: int, seed: int) -> Tensor:
         """`n` independent points, float32 (n, 2); the same for the same seed."""
-        n, seed = whole("n", n, least=0), whole("seed", seed, least=0)
+        n, seed = whole_number("n", n, least=0), whole_number("seed", seed, least=0)
         generator = torch.Generator().manual_seed(seed)
         mode = torch.randint(len(self), (n,), generator=generator)
         noise = torch.randn(n, 2, generator=generator)
@@ -66,22 +66,22 @@ def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Mixture:
 
     (`linspace(0, 2π, modes)`, found in public code, counts angle 0 twice and gives one mode fewer.)
     """
-    angles = 2 * math.pi * torch.arange(whole("modes", modes, least=1), dtype=torch.float64) / modes
-    means = real("radius", radius, above=0) * torch.stack([angles.cos(), angles.sin()], dim=1)  # (K, 2)
+    angles = 2 * math.pi * torch.arange(whole_number("modes", modes, least=1), dtype=torch.float64) / modes
+    means = real_number("radius", radius, above=0) * torch.stack([angles.cos(), angles.sin()], dim=1)  # (K, 2)
     return Mixture("ring", means, std)
 
 
 def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> Mixture:
     """`side`² Gaussians on a square grid centred at the origin: by default the means are {−4, −2, 0, 2, 4}²."""
-    steps = _centred(whole("side", side, least=1), spacing)
+    steps = _centred(whole_number("side", side, least=1), spacing)
     return Mixture("grid", torch.cartesian_prod(steps, steps), std)
 
 
 def line(modes: int = 5, spacing: float = 2.0, std: float = 0.05) -> Mixture:
     """`modes` Gaussians on the first axis, `spacing` apart, centred at the origin."""
-    steps = _centred(whole("modes", modes, least=1), spacing)
+    steps = _centred(whole_number("modes", modes, least=1), spacing)
     return Mixture("line", torch.stack([steps, torch.zeros_like(steps)], dim=1), std)
 
 
 def _centred(count, spacing):
-    return real("spacing", spacing, above=0) * (torch.arange(count, dtype=torch.float64) - (count - 1) / 2)
+    return real_number("spacing", spacing, above=0) * (torch.arange(count, dtype=torch.float64) - (count - 1) / 2)

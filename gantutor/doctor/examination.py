@@ -17,7 +17,7 @@ from torch import Tensor
 from gantutor.doctor import image_tests, net_tests
 from gantutor.doctor.findings import AILMENTS, Diagnosis, Evidence, Finding
 from gantutor.doctor.inputs import LEAST, Labels, Patient, Pictures, admit
-from gantutor.errors import BadInput, whole
+from gantutor.errors import BadInput, whole_number
 from gantutor.metrics import Classifier
 
 
@@ -57,7 +57,7 @@ def examine(
         BadInput: too few images, shapes that do not fit, a net that fails.
     """
     with torch.random.fork_rng(range(torch.cuda.device_count())):
-        torch.manual_seed(whole("seed", seed))
+        torch.manual_seed(whole_number("seed", seed))
         if samples is None:
             if generator is None:
                 raise BadInput("there are neither samples nor a generator: give one of them.")

@@ -275,7 +275,7 @@ def train_judge(real: Tensor, labels: Tensor) -> tuple[Classifier, tuple[int, ..
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def read(path: str | os.PathLike) -> tuple[np.ndarray | Images, np.ndarray | None]:
+def load_images(path: str | os.PathLike) -> tuple[np.ndarray | Images, np.ndarray | None]:
     """Images and labels (or None) from a .npz (keys images, labels), a .npy, or a folder of pictures.
 
     A folder is read as `from_folder` says.

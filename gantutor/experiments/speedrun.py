@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from gantutor import __version__, data, metrics, models
-from gantutor.errors import BadInput, unknown, whole
+from gantutor.errors import BadInput, unknown, whole_number
 from gantutor.files import replacing
 from gantutor.metrics import classifier
 from gantutor.models import classes_of
@@ -118,8 +118,8 @@ class Entry:
     compile: bool = False
 
     def __post_init__(self):
-        whole("steps", self.steps, least=1)
-        looks = [whole("looks", look, least=1) for look in self.looks]
+        whole_number("steps", self.steps, least=1)
+        looks = [whole_number("looks", look, least=1) for look in self.looks]
         if not looks or looks != sorted(set(looks)) or looks[-1] > self.steps:
             raise BadInput(f"looks are {tuple(looks)}: give one or more steps in order, the last at most {self.steps}.")
 
@@ -219,7 +219,7 @@ def run(
         if race.meets(looks[-1].scores) or step.index == entry.looks[-1]:
             break
         began = time.perf_counter()
-    return Finish(race.meets(looks[-1].scores), tuple(looks), training.G_average)
+    return Finish(race.meets(looks[-1].scores), tuple(looks), training.G_ema)
 
 
 # --- records ---------------------------------------------------------------------------------------------------------

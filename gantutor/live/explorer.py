@@ -43,7 +43,7 @@ def latent(run: training.Run | nn.Module, *, nearest: Images | Tensor | None = N
     """
     G, names = run, ()
     if isinstance(run, training.Run):
-        G, names = run.G_average, run.data.classes if isinstance(run.data, Images) else ()
+        G, names = run.G_ema, run.data.classes if isinstance(run.data, Images) else ()
         nearest = run.data if nearest is None else nearest
     images = nearest.pixels if isinstance(nearest, Images) else nearest
     return LatentExplorer(G, checked(G, images), images, names)

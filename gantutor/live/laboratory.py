@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gantutor import losses, metrics, models, penalties, show, train
 from gantutor.data import toy
-from gantutor.errors import BadInput, unknown, whole
+from gantutor.errors import BadInput, unknown, whole_number
 from gantutor.live.parts import EVERY, SLICE, Pad, Panel, Player, button, control, menu, row, scale
 
 LIMIT = 2.5  # the picture shows [-LIMIT, LIMIT] on both axes
@@ -44,7 +44,7 @@ def lab(data: str = "ring", *, seed: int = 0) -> "Lab":
     """
     if data not in (*MODES, "drawn"):
         raise unknown("data", data, [*MODES, "drawn"])
-    return Lab(data, whole("seed", seed))
+    return Lab(data, whole_number("seed", seed))
 
 
 class Lab(Panel):
@@ -152,14 +152,14 @@ class Lab(Panel):
         with run.randomness:
             real, y = run.batch()
             loss = run.g_step(real, run.generate(y), y)
-        train.update_average(run.G_average, run.G, 1 - min(run.recipe.average, train.ramp(run.step)))
+        train.update_ema(run.G_ema, run.G, 1 - min(run.recipe.ema_decay, train.ramp(run.step)))
         run.step += 1
         self.losses, self.moves = (self.losses[0], loss.item()), (before, self.fakes(MOVING))
         self.refresh()
 
     def play_for(self, steps: int) -> None:
         """So many whole steps at once."""
-        for _ in range(whole("the number of steps", steps, least=1) - 1):
+        for _ in range(whole_number("the number of steps", steps, least=1) - 1):
             self.playable().take_step()
         self.last_step()
         self.refresh()

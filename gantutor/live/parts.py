@@ -18,7 +18,7 @@ from IPython.display import display
 from torch import Tensor
 
 from gantutor import show
-from gantutor.errors import BadInput, GantutorError, real, reason, whole
+from gantutor.errors import BadInput, GantutorError, real_number, reason, whole_number
 
 SHARE = 0.025  # the part of the training time that displaying may take; the loop's own looks come on top
 NAP = 0.02  # seconds between two looks at whether somebody pressed a button
@@ -58,7 +58,7 @@ class Clock:
     """When to do something next: after `every` seconds, later where doing it would take over `part` of the time."""
 
     def __init__(self, every: float, part: float = SHARE):
-        self.every, self.part = real("every", every, least=0), part
+        self.every, self.part = real_number("every", every, least=0), part
         self.next = time.perf_counter() + min(self.every, 0.1)
 
     def tick(self, began: float) -> None:
@@ -286,7 +286,7 @@ class Pad(widgets.GridBox):
     """
 
     def __init__(self, width: int, height: int, cells: int, click: Callable[[float, float], None]):
-        self.cells, self.click = whole("cells", cells, least=1), click
+        self.cells, self.click = whole_number("cells", cells, least=1), click
         size = {"width": f"{width}px", "height": f"{height}px"}
         place = {**size, "grid_area": "all", "margin": "0"}
         self.picture = widgets.Image(format="png", layout=place)

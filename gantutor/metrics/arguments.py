@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from gantutor.errors import BadInput
-from gantutor.errors import real as number
+from gantutor.errors import BadInput, real_number
 
 # --- tools -----------------------------------------------------------------------------------------------------------
 
@@ -33,7 +32,7 @@ def as_shares(expected: Tensor, classes: int) -> Tensor:
 
 
 def between_0_and_1(name: str, value: float) -> float:
-    return number(name, value, above=0, below=1)
+    return real_number(name, value, above=0, below=1)
 
 
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)

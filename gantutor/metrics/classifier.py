@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gantutor import data
-from gantutor.errors import BadInput, unknown, whole
+from gantutor.errors import BadInput, unknown, whole_number
 from gantutor.models import shipped
 from gantutor.state import evaluating, seeded
 
@@ -134,7 +134,7 @@ def fit(images: data.Images, *, epochs: int = 4, seed: int = 0) -> Classifier:
     """
     if len(images) < 50:
         raise BadInput(f"a judge cannot learn from {len(images)} images: give at least 50, better thousands.")
-    whole("epochs", epochs, least=1)
+    whole_number("epochs", epochs, least=1)
     with seeded(seed):
         j = Classifier(images.name, images.classes, images.stored.shape[1:]).to(images.stored.device)
         batch_size = min(250, len(images) // 8)

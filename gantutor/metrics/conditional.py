@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gantutor.errors import BadInput, whole
+from gantutor.errors import BadInput, whole_number
 from gantutor.metrics.arguments import INTEGERS, labels_on_cpu, on_cpu
 from gantutor.metrics.distances import frechet
 from gantutor.metrics.neighbours import checked
@@ -101,7 +101,7 @@ def label_response(D: nn.Module, x: Tensor, y: Tensor, seed: int = 0) -> LabelRe
     check_labels(y, len(x), classes)
     if not len(x):
         raise BadInput("there are no examples to show to D: give at least one.")
-    draw = torch.Generator().manual_seed(whole("seed", seed))
+    draw = torch.Generator().manual_seed(whole_number("seed", seed))
     wrong = (y + torch.randint(1, classes, y.shape, generator=draw)) % classes  # (N,), never y
     own, other = _logits(D, x, y), _logits(D, x, wrong)  # (N,)
     if not torch.stack([own, other]).isfinite().all():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gantutor.errors import BadInput, whole
+from gantutor.errors import BadInput, whole_number
 from gantutor.metrics import classifier
 from gantutor.metrics.neighbours import (
     checked,
@@ -76,7 +76,7 @@ def score(sampler: Callable[[int], Tensor], j: classifier.Classifier, reference:
 
     `sampler(n)` gives (n, C, H, W) in [-1, 1]: ``metrics.score(run.sample, j, judge.look(j, test.pixels)[0])``.
     """
-    x = sampler(whole("n", n, least=2))
+    x = sampler(whole_number("n", n, least=2))
     if not isinstance(x, Tensor) or len(x) != n:
         given = f"{len(x)} images" if isinstance(x, Tensor) else f"a {type(x).__name__}"
         raise BadInput(

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from gantutor.data import strokes, toy
-from gantutor.errors import BadInput, whole
-from gantutor.errors import real as number
+from gantutor.errors import BadInput, real_number, whole_number
 from gantutor.metrics.arguments import INTEGERS, as_probabilities, as_shares, between_0_and_1, labels_on_cpu, on_cpu
 from gantutor.metrics.neighbours import (
     checked,
@@ -66,7 +65,7 @@ def mixture_coverage(points: Tensor, mixture: toy.Mixture, within: float = 3.0) 
     Raises:
         BadInput: the points do not fit the mixture, or are NaN or infinite.
     """
-    within = number("within", within, above=0)
+    within = real_number("within", within, above=0)
     distances, nearest = nearest_neighbours(points, mixture.means)  # (N, 1) each
     return label_coverage(nearest[:, 0], len(mixture), high_quality=distances[:, 0] <= within * mixture.std)
 
@@ -87,7 +86,7 @@ def label_coverage(
     Raises:
         BadInput: the shapes or values do not fit.
     """
-    classes, labels = whole("classes", classes, least=1), labels_on_cpu(labels)
+    classes, labels = whole_number("classes", classes, least=1), labels_on_cpu(labels)
     labels = labels.long() if labels.dtype in INTEGERS else labels
     check_labels(labels, labels.numel(), classes)
     if not len(labels):
@@ -122,7 +121,7 @@ def strokes_coverage(
     Raises:
         BadInput: the shapes do not fit, a feature is NaN or infinite, or some mode is missing in the reference.
     """
-    quantile = number("quantile", quantile, above=0, most=1)
+    quantile = real_number("quantile", quantile, above=0, most=1)
     reference = checked(reference_features)
     if not isinstance(factors, strokes.Strokes):
         raise BadInput(
@@ -167,7 +166,7 @@ def different_bins(real: Tensor, fake: Tensor, bins: int = 100, alpha: float = 0
     Raises:
         BadInput: the shapes do not fit, there are too few examples, or a feature is NaN or infinite.
     """
-    bins = whole("bins", bins, least=2)
+    bins = whole_number("bins", bins, least=2)
     critical = math.sqrt(2) * torch.erfinv(torch.tensor(1 - between_0_and_1("alpha", alpha), dtype=torch.float64))
     real, fake = checked_pair(real, fake, least=5 * bins, why=f"{bins} bins need five for each")
     centres = clusters(real, bins, seed)  # (K, d)

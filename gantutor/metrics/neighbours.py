@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gantutor.errors import BadInput, whole
+from gantutor.errors import BadInput, whole_number
 
 SPARE = 4  # candidates beyond k whose distance is computed exactly
 
@@ -27,7 +27,7 @@ def nearest_neighbours(queries: Tensor, base: Tensor, k: int = 1, exclude_self: 
     Raises:
         BadInput: the shapes do not fit, `base` has too few examples, or a feature is NaN or infinite.
     """
-    k = whole("k", k, least=1)
+    k = whole_number("k", k, least=1)
     queries, base = checked_pair(queries, base, least=1)
     if exclude_self and not torch.equal(queries, base):
         raise BadInput("exclude_self is for a set against itself: give the same features twice.")
@@ -65,8 +65,8 @@ def clusters(x: Tensor, count: int, seed: int = 0, steps: int = 30) -> Tensor:
 
     K is `count`, or less if x (N, d), N ≥ 1, has fewer different examples.
     """
-    x, count = checked(x, least=1), whole("count", count, least=1)
-    draw = torch.Generator().manual_seed(whole("seed", seed))
+    x, count = checked(x, least=1), whole_number("count", count, least=1)
+    draw = torch.Generator().manual_seed(whole_number("seed", seed))
     chosen = [torch.randint(len(x), (), generator=draw).item()]
     rest = (x - x[chosen[-1]]).square().sum(1)  # squared distance to the nearest centre, (N,)
     while len(chosen) < count and rest.max() > 0:

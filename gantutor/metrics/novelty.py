@@ -6,8 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gantutor.errors import BadInput, whole
-from gantutor.errors import real as number
+from gantutor.errors import BadInput, real_number, whole_number
 from gantutor.metrics.arguments import between_0_and_1
 from gantutor.metrics.neighbours import (
     checked,
@@ -49,8 +48,8 @@ def birthday(features: Tensor, threshold: float, trials: int = 500, seed: int = 
     Raises:
         BadInput: the shape or the threshold does not fit, or a feature is NaN or infinite.
     """
-    x, threshold = checked(features), number("threshold", threshold, least=0)
-    trials, draw = whole("trials", trials, least=1), torch.Generator().manual_seed(whole("seed", seed))
+    x, threshold = checked(features), real_number("threshold", threshold, least=0)
+    trials, draw = whole_number("trials", trials, least=1), torch.Generator().manual_seed(whole_number("seed", seed))
     order = torch.randperm(len(x), generator=draw)
     count, pairs = min(len(x), 64), _collisions(x[order[:64]], threshold)
     while len(pairs) < ENOUGH and count < len(x):

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from gantutor.errors import BadInput, whole
+from gantutor.errors import BadInput, whole_number
 from gantutor.metrics.arguments import as_probabilities
 from gantutor.metrics.distances import diversity, frechet, kernel_distance
 from gantutor.metrics.modes import different_bins, inception_score, label_coverage
@@ -30,14 +30,14 @@ def floor(metric: Callable[[Tensor, Tensor], Result], real: Tensor, n: int, seed
     Raises:
         BadInput: there are fewer than 2n real examples.
     """
-    n = whole("n", n, least=1)
+    n = whole_number("n", n, least=1)
     if not isinstance(real, Tensor):
         raise BadInput(f"the real examples are a {type(real).__name__}: give a tensor (M, …).")
     if len(real) < 2 * n:
         raise BadInput(
             f"a floor at {n} takes {2 * n} real examples, and there are {len(real)}: give more, or a smaller n."
         )
-    order = torch.randperm(len(real), generator=torch.Generator().manual_seed(whole("seed", seed)))
+    order = torch.randperm(len(real), generator=torch.Generator().manual_seed(whole_number("seed", seed)))
     return metric(real[order[:n]], real[order[n : 2 * n]])
 
 
@@ -75,7 +75,7 @@ def report(
     Raises:
         BadInput: the shapes do not fit, there are too few examples, or a value is NaN or infinite.
     """
-    draw = torch.Generator().manual_seed(whole("seed", seed))
+    draw = torch.Generator().manual_seed(whole_number("seed", seed))
     if held_out is None:
         if held_out_probabilities is not None or probabilities is not None:
             raise BadInput("probabilities need a baseline: give held_out and held_out_probabilities too.")

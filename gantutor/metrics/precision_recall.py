@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gantutor.errors import whole
+from gantutor.errors import whole_number
 from gantutor.metrics.neighbours import (
     checked,
     checked_pair,
@@ -38,7 +38,7 @@ def precision_and_recall(real: Tensor, fake: Tensor, k: int = 3) -> PrecisionRec
     Raises:
         BadInput: the shapes do not fit, there are k or fewer examples, or a feature is NaN or infinite.
     """
-    k = whole("k", k, least=1)
+    k = whole_number("k", k, least=1)
     real, fake = checked_pair(real, fake, least=k + 1)
     among_real, _ = _balls(fake, real, _radii(real, k), closed=True)
     among_fake, _ = _balls(real, fake, _radii(fake, k), closed=True)
@@ -67,7 +67,7 @@ def density_and_coverage(real: Tensor, fake: Tensor, k: int = 5) -> DensityCover
     Raises:
         BadInput: the shapes do not fit, there are k or fewer real examples, or a feature is NaN or infinite.
     """
-    k = whole("k", k, least=1)
+    k = whole_number("k", k, least=1)
     real, fake = checked(real, least=k + 1), checked(fake, least=1)
     per_fake, per_ball = _balls(fake, real, _radii(real, k), closed=False)
     return DensityCoverage(per_fake.double().mean().item() / k, (per_ball > 0).double().mean().item())

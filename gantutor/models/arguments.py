@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from gantutor.errors import BadInput, unknown, whole
+from gantutor.errors import BadInput, unknown, whole_number
 
 
 def check_sizes(**sizes: Sequence[int]) -> None:
@@ -13,20 +13,20 @@ def check_sizes(**sizes: Sequence[int]) -> None:
         if not isinstance(values, Sequence):
             raise BadInput(f"{name} is {values!r}: give a list of sizes, such as ({values!r},).")
         for value in values:
-            whole(name, value, least=1)
+            whole_number(name, value, least=1)
 
 
 def check_conditioning(classes: int, label: str, choices: Sequence[str]) -> None:
-    whole("classes", classes)
+    whole_number("classes", classes)
     check_choices(label=(label, choices))
 
 
 def check_groups(pack: int, classes: int, **groups: int) -> None:
     """Raise `BadInput` unless `pack` is 1 or more (1 for a conditional D) and each group is 0 or has at least two."""
-    if whole("pack", pack, least=1) > 1 and classes:
+    if whole_number("pack", pack, least=1) > 1 and classes:
         raise BadInput(f"pack is {pack} and classes is {classes}: a conditional D cannot be packed; leave one out.")
     for name, size in groups.items():
-        if whole(name, size) == 1:
+        if whole_number(name, size) == 1:
             raise BadInput(f"{name} is 1, and there is nothing to compare one with: give 0 for none, or 2 or more.")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from gantutor.errors import BadInput, real, whole
+from gantutor.errors import BadInput, real_number, whole_number
 from gantutor.models.arguments import check_choices, check_conditioning, check_groups, check_sizes, plain_values
 from gantutor.models.conditioning import D_LABELS, G_LABELS, Join, g_label, projected
 from gantutor.models.layers import ACTIVATIONS, MinibatchStd, add_spectral_norm, fold, init_weights
@@ -101,8 +101,8 @@ class DCGANDiscriminator(nn.Module):
         check_choices(down=(down, DOWN), norm=(norm, NORMS))
         check_conditioning(classes, label, D_LABELS)
         check_groups(pack, classes, minibatch_std=minibatch_std)
-        slope = real("slope", slope, least=0)
-        whole("hidden", hidden)
+        slope = real_number("slope", slope, least=0)
+        whole_number("hidden", hidden)
         self.config = plain_values(width=width, shape=list(shape), down=down, kernel=kernel, norm=norm, slope=slope,
                                    hidden=hidden, spectral=spectral, init_std=init_std, seed=seed, classes=classes,
                                    label=label, pack=pack, minibatch_std=minibatch_std)  # fmt: skip

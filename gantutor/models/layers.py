@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.utils.parametrize import register_parametrization
 
-from gantutor.errors import BadInput, real
+from gantutor.errors import BadInput, real_number
 
 # --- small parts -----------------------------------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ def init_weights(net: nn.Module, std: float | None = 0.02) -> None:
     """
     if std is None:
         return
-    std = real("the standard deviation of the first weights", std, least=0)
+    std = real_number("the standard deviation of the first weights", std, least=0)
     for layer in net.modules():
         if isinstance(layer, (*WEIGHTED, *NORMALISING)):
             bounded = hasattr(layer, "parametrizations")  # then `layer.weight` is a copy, divided

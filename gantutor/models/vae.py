@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gantutor.errors import BadInput, real
+from gantutor.errors import BadInput, real_number
 from gantutor.models.arguments import check_sizes, plain_values
 from gantutor.models.dense import MLPGenerator, hidden_layer
 from gantutor.models.layers import init_weights
@@ -121,6 +121,6 @@ def kl(mean: Tensor, log_var: Tensor) -> Tensor:
 
 def log_likelihood(x: Tensor, made: Tensor, noise: float) -> Tensor:
     """log N(x; made, s²I) of each image, (B, *shape) -> (B,): the squared error, read as a density (appendix C.2)."""
-    noise = real("noise", noise, above=0)
+    noise = real_number("noise", noise, above=0)
     errors = ((x - made) / noise).square().flatten(1)  # (B, pixels)
     return -(errors + math.log(2 * math.pi * noise**2)).sum(1) / 2

@@ -15,7 +15,7 @@ from functools import cached_property
 from gantutor import data, doctor, losses, state, train
 from gantutor.data import Images
 from gantutor.doctor import Diagnosis
-from gantutor.errors import BadInput, unknown, whole
+from gantutor.errors import BadInput, unknown, whole_number
 from gantutor.metrics import classifier
 from gantutor.models import classes_of
 from gantutor.museum.measures import Symptom
@@ -78,9 +78,9 @@ class Exhibit:
 
         Raises `BadInput` for other images (the measures want the shipped judges), and for numbers that are none.
         """
-        steps = self.steps if steps is None else whole("steps", steps, least=1)
+        steps = self.steps if steps is None else whole_number("steps", steps, least=1)
         images, held_out = set_apart(data.load_or_strokes("mnist") if images is None else images)
-        seed = whole("seed", seed)
+        seed = whole_number("seed", seed)
         sides = [play(self.parts(piece, images), steps, seed, piece) for piece in (self.broken, self.sound)]
         return Outcome(self, *sides, images, held_out, seed)
 
@@ -220,7 +220,7 @@ class Outcome:
         if side.samples.ndim != 4:
             raise BadInput(f"{self.exhibit.id} makes points, and the doctor looks at images: read the symptom instead.")
         shown = slice(6000)
-        told, G = classes_of(side.run.G), side.run.G_average
+        told, G = classes_of(side.run.G), side.run.G_ema
         return doctor.examine(
             side.samples,
             Images(self.images.name, self.images.pixels[shown], self.images.labels[shown], self.images.classes),

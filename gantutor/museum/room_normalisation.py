@@ -62,9 +62,9 @@ def small_dcgan(seed: int) -> tuple[nn.Module, nn.Module]:
 
 def draw_in_train_mode(run: Run, n: int) -> Tensor:
     """Nobody called eval(): batch norm takes the statistics of this batch."""
-    run.G_average.train()
+    run.G_ema.train()
     with torch.no_grad():
-        return run.G_average(train.latents(run.G_average, n, 0))
+        return run.G_ema(train.latents(run.G_ema, n, 0))
 
 
 def never_warmed(seed: int) -> tuple[nn.Module, nn.Module]:
@@ -115,7 +115,7 @@ def learns_with_nets(nets) -> None:
 def company(side: Side, real: Images) -> float:
     """How much a pixel changes, on average, when the same latent is drawn in other company."""
     run = copy.copy(side.run)
-    run.G_average = copy.deepcopy(run.G_average)  # train mode would write into it
+    run.G_ema = copy.deepcopy(run.G_ema)  # train mode would write into it
     few, many = (side.parts.draw(run, n)[:8] for n in (8, 64))
     return (few - many).abs().mean().item()
 

@@ -211,7 +211,7 @@ def copy_data(to: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
             continue
         (to / "data" / name).mkdir(parents=True)
         for file in download.SHA256[name]:
-            path = download.find(source, file)
+            path = download.find_file(source, file)
             shutil.copyfile(path, to / "data" / name / path.name)
         notes.append(f"- `data/{name}`. {LICENCES[name]}")
     return notes, missing

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from gantutor import files
-from gantutor.errors import BadInput, reason, whole
+from gantutor.errors import BadInput, reason, whole_number
 from gantutor.runs import checkpoint
 from gantutor.train import Run
 
@@ -43,7 +43,7 @@ class Keeper:
         self, run: Run, folder: Path, flags: Mapping[str, str | int], every: int | None, tell: Callable[[str], None]
     ):
         self.run, self.folder, self.flags, self.tell = run, folder, flags, tell
-        self.every = every if every is None else whole("--save-every", every, least=1)
+        self.every = every if every is None else whole_number("--save-every", every, least=1)
         self.next = time.monotonic() + PAUSE
         self.saved = run.step  # the step of the last save
         self.trouble = False

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gantutor import files, losses, models, penalties
 from gantutor.data import Images
-from gantutor.errors import BadInput, DamagedRun, whole
+from gantutor.errors import BadInput, DamagedRun, whole_number
 from gantutor.scale import Ensemble
 from gantutor.scale.ensemble import Pair, Stacked
 from gantutor.train import Recipe, Run
@@ -24,7 +24,7 @@ from gantutor.train import Recipe, Run
 FILE = "run.pt"
 PREVIOUS = "run.previous.pt"
 FORMAT = 2  # 1 knew no ensembles and no flags, and had no checksum of the whole
-KEYS = {"nets", "recipe", "data", "step", "plan", "device", "G", "D", "G_average", "opt_g", "opt_d"}
+KEYS = {"nets", "recipe", "data", "step", "plan", "device", "G", "D", "G_ema", "opt_g", "opt_d"}
 KEYS |= {"order", "randomness"}
 LATER = {"ensemble": False, "flags": {}}  # keys that came with format 2, and what they are in 1
 
@@ -55,7 +55,7 @@ def save(
         "device": run.device.type,
         "G": run.G.state_dict(),
         "D": run.D.state_dict(),
-        "G_average": run.G_average.state_dict(),
+        "G_ema": run.G_ema.state_dict(),
         "opt_g": _optimizer(run.opt_g),
         "opt_d": _optimizer(run.opt_d),
         "order": [generator.get_state() for generator in run.generators()],
@@ -91,7 +91,7 @@ def load(
     Raises:
         BadInput: there is no run, the file is damaged or holds code, or it belongs to other nets or other data.
     """
-    path, state = read(folder)
+    path, state = read_state(folder)
     if isinstance(data, Images) and state["data"] not in ("", data.name):
         raise BadInput(f"{path} was trained on {state['data']!r}, not on {data.name!r}: load that data set.")
     with _blaming(path):
@@ -104,7 +104,7 @@ def load(
             G, D = _net(path, state, "G", G), _net(path, state, "D", D)
             run = make(G, D, data, _recipe(state), seed=seed, device=device, precision=precision, compile=compile,
                        capture=capture)  # fmt: skip
-        for name, net in (("G", run.G), ("D", run.D), ("G_average", run.G_average)):
+        for name, net in (("G", run.G), ("D", run.D), ("G_ema", run.G_ema)):
             _fill(path, name, net, state[name])
         for name, optimizer in (("opt_g", run.opt_g), ("opt_d", run.opt_d)):
             own = optimizer.state_dict()["param_groups"]  # the options of the saved run may not fit this device
@@ -120,18 +120,18 @@ def load(
 
 def load_generator(folder: str | PathLike, G: nn.Module | None = None) -> nn.Module:
     """The averaged generator of a saved run, in eval mode on the CPU. Pass in as G a net that is not the package's."""
-    path, state = read(folder)
+    path, state = read_state(folder)
     if state["ensemble"]:
         raise BadInput(f"{path} holds an ensemble: load it with checkpoint.load, and take one of its members.")
     with _blaming(path):
         net = _net(path, state, "G", G)
-        _fill(path, "G", net, state["G_average"])
+        _fill(path, "G", net, state["G_ema"])
         return net.eval().requires_grad_(False)
 
 
-def read(folder: str | PathLike) -> tuple[Path, dict[str, Any]]:
+def read_state(folder: str | PathLike) -> tuple[Path, dict[str, Any]]:
     """The path of the run in `folder`, and what it holds; nothing in it is trusted but its shape."""
-    path = find(folder)
+    path = run_file(folder)
     if path is None:
         raise BadInput(
             f"there is no run in {folder}: {Path(folder) / FILE} is missing. Make one with `gantutor train`."
@@ -151,10 +151,10 @@ def read(folder: str | PathLike) -> tuple[Path, dict[str, Any]]:
     if missing := (KEYS | LATER.keys()) - state.keys():
         raise _damaged(path, f"it lacks {', '.join(sorted(missing))}")
     with _blaming(path):
-        return path, {**state, "step": whole("step", state["step"]), "plan": _plan(state["plan"])}
+        return path, {**state, "step": whole_number("step", state["step"]), "plan": _plan(state["plan"])}
 
 
-def find(folder: str | PathLike) -> Path | None:
+def run_file(folder: str | PathLike) -> Path | None:
     """The file of the run in a folder: run.pt, or the one before where a process was killed between the two renames."""
     return next((path for name in (FILE, PREVIOUS) if (path := Path(folder) / name).is_file()), None)
 
@@ -166,7 +166,7 @@ def recover(folder: str | PathLike) -> str:
         BadInput: the run before is damaged as well, or there is none.
     """
     try:
-        read(folder)
+        read_state(folder)
         return ""
     except DamagedRun:
         path, previous, aside = (Path(folder) / name for name in (FILE, PREVIOUS, "run.damaged.pt"))
@@ -294,7 +294,7 @@ def _plan(plan: list[int] | None) -> tuple[int, int] | None:
     if plan is None:
         return None
     first, last = plan
-    return whole("plan", first), whole("plan", last)
+    return whole_number("plan", first), whole_number("plan", last)
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from itertools import chain, islice
 import torch
 from torch import Tensor, nn
 
-from gantutor.errors import Diverged, whole
+from gantutor.errors import Diverged, whole_number
 from gantutor.scale import Ensemble
 from gantutor.scale.ensemble import Stacked
 from gantutor.train import Run, Step, share
@@ -49,7 +49,7 @@ class Watch:
 
     def __init__(self, run: Run, every: int | None = None):
         self.run = run
-        self.every = (500 if run.capture else 100) if every is None else whole("every", every, least=1)
+        self.every = (500 if run.capture else 100) if every is None else whole_number("every", every, least=1)
         self.losses: list[tuple[int, Tensor, Tensor]] = []  # step, D's and G's, since the last look
         self.sound, self.copied = Copy(run), time.perf_counter()
         self.pause = PAUSE
@@ -108,7 +108,7 @@ def tensors(run: Run) -> Iterator[Tensor]:
     for net, optimizer in ((run.D, run.opt_d), (run.G, run.opt_g)):
         yield from (t for part in gradients(net, optimizer).values() for t in part.values())
         yield from values(net).values()
-    yield from values(run.G_average).values()
+    yield from values(run.G_ema).values()
 
 
 def gradients(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
@@ -223,7 +223,7 @@ class Copy:
         self.run.randomness.state, self.run.step = self.randomness, self.step
 
     def weights(self) -> list[Tensor]:
-        return [t for net in (self.run.G, self.run.D, self.run.G_average) for t in net.state_dict().values()]
+        return [t for net in (self.run.G, self.run.D, self.run.G_ema) for t in net.state_dict().values()]
 
     def moments(self) -> list[Tensor]:
         optimizers = self.run.opt_g, self.run.opt_d

@@ -53,10 +53,10 @@ def generator(name: str, device: str | torch.device = "cpu") -> nn.Module:
     """
     if name not in SHIPPED:
         raise unknown("generator", name, SHIPPED)
-    return read(shipped.intact("generators", name, SHIPPED[name].digest)).to(device)
+    return from_file(shipped.intact("generators", name, SHIPPED[name].digest)).to(device)
 
 
-def read(path: Path) -> nn.Module:
+def from_file(path: Path) -> nn.Module:
     """The generator in a file of shipped weights."""
     state = shipped.load_half(path)
     G = models.DCGANGenerator(**state["config"])
@@ -70,7 +70,7 @@ def fit(images: data.Images, steps: int = STEPS, seed: int = 0) -> nn.Module:
     run = train.Run(G, D, images, seed=seed)
     for _ in run.steps(steps):
         pass
-    return run.G_average
+    return run.G_ema
 
 
 def score(G: nn.Module, name: str) -> float:
@@ -92,7 +92,7 @@ def main() -> None:
     G = fit(images, steps)
     seconds = time.perf_counter() - began
     shipped.save_half(G, path, config=G.config)
-    written = score(read(path), source)
+    written = score(from_file(path), source)
     print(f'"{name}": Shipped("{source}", {written:.2f}, "{shipped.digest(path)}"),  # put this line into SHIPPED')
     print(f"trained in {seconds:.0f} s; {path.stat().st_size:,} bytes; score {score(G, source):.3f} before halving, "
           f"{written:.3f} after")  # fmt: skip

@@ -253,7 +253,7 @@ class SharedRun(Run):
             return super().penalty(D, real, fake)
 
     def _loop(self, plan: tuple[int, int] | None, seconds: float | None) -> Iterator[Step]:
-        nets = self.G, self.D, self.G_average
+        nets = self.G, self.D, self.G_ema
         self.ranks.hand_out([t for net in nets for t in net.state_dict().values()])
         yield from super()._loop(plan, seconds)
 

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from gantutor import losses, penalties
 from gantutor.data import Images
-from gantutor.errors import BadInput, reason, whole
+from gantutor.errors import BadInput, reason, whole_number
 from gantutor.models import NETS, MinibatchStd, MLPDiscriminator, MLPGenerator, classes_of, pack_of
 from gantutor.state import evaluating
 from gantutor.train import Recipe, Run, latents, validate
@@ -154,14 +154,14 @@ class Ensemble(Run):
 
     def member(self, i: int, *, averaged: bool = False) -> Pair:
         """The i-th pair (G, D) as ordinary nets with copies of its weights; with the averaged G if asked for."""
-        whole("the member", i)
+        whole_number("the member", i)
         if i >= len(self):
             raise BadInput(f"the member is {i}, but there are {len(self)}: count them from 0 to {len(self) - 1}.")
-        return (self.G_average if averaged else self.G).member(i), self.D.member(i)
+        return (self.G_ema if averaged else self.G).member(i), self.D.member(i)
 
     def sample(self, n: int, *, seed: int = 0, averaged: bool = True) -> Tensor:
         """`n` examples of each member, (S, n, *shape), all from the same latents: those that `train.sample` uses."""
-        G = self.G_average if averaged else self.G
+        G = self.G_ema if averaged else self.G
         z = latents(self.G, n, seed).to(self.device, self.dtype)  # (n, latent_dim)
         with evaluating(G), torch.no_grad():
             return torch.cat([G.each(part.expand(len(self), -1, -1)) for part in z.split(max(1, 1000 // len(self)))], 1)
@@ -303,9 +303,9 @@ def differs(net: nn.Module, other: nn.Module) -> str:
 def each_seed(name: str, seeds: int | Iterable[int], members: int) -> list[int]:
     """One seed for each member; a whole number s stands for s, s + 1, …."""
     if not isinstance(seeds, Iterable):
-        first = whole(name, seeds)
+        first = whole_number(name, seeds)
         return [first + i for i in range(members)]
-    seeds = [whole(name, seed) for seed in seeds]
+    seeds = [whole_number(name, seed) for seed in seeds]
     if len(seeds) != members:
         raise BadInput(f"{name} has {len(seeds)} numbers for {members} pairs: give one for each.")
     return seeds

@@ -99,7 +99,7 @@ def game(real: Tensor | None, fake: Tensor | None, belief: np.ndarray | None = N
     """
     from PIL import Image, ImageDraw
 
-    limit = errors.real("limit", limit, above=0)
+    limit = errors.real_number("limit", limit, above=0)
     image = Image.new("RGB", (2 * size, 2 * size), "white")  # drawn twice as large, then reduced: smooth edges
     if belief is not None:
         image = Image.fromarray(heat(belief)).resize(image.size, Image.Resampling.BILINEAR)

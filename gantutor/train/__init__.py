@@ -20,7 +20,7 @@ from gantutor import lazy
 
 if TYPE_CHECKING:
     from gantutor.train.recipe import PLANE, R3GAN, Recipe
-    from gantutor.train.run import Run, Step, decay, ramp, set_learning_rate, share, update_average
+    from gantutor.train.run import Run, Step, decay, ramp, set_learning_rate, share, update_ema
     from gantutor.train.sampling import latents, sample, wanted_labels
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
     "sample",
     "set_learning_rate",
     "share",
-    "update_average",
+    "update_ema",
     "wanted_labels",
 ]
 __getattr__ = lazy.face(__name__)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gantutor import losses, penalties
-from gantutor.errors import BadInput, real, whole
+from gantutor.errors import BadInput, real_number, whole_number
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Recipe:
         penalty_every: apply it every so many steps, that many times as strongly (lazy regularisation,
             Karras et al. 2020, appendix B).
         d_steps: D steps for each G step.
-        average: decay of the exponential moving average of G's weights (Yazıcı et al. 2019); 0 copies G. Early on the
+        ema_decay: decay of the exponential moving average of G's weights (Yazıcı et al. 2019); 0 copies G. Early on the
             decay is lower, see `ramp`, so that the average forgets the random start.
         decay_from: share of `run.steps(...)` after which the learning rates fall linearly to 0; 1 never.
         unroll: G looks at D as it would be after so many further steps on the same batch, and G's gradient goes through
@@ -38,7 +38,7 @@ class Recipe:
     gamma: float = 1.0
     penalty_every: int = 16
     d_steps: int = 1
-    average: float = 0.999
+    ema_decay: float = 0.999
     decay_from: float = 0.75
     unroll: int = 0
 
@@ -48,17 +48,17 @@ class Recipe:
         if not (self.penalty is None or callable(self.penalty)):
             raise BadInput(f"penalty is {self.penalty!r}: give None, or a function such as penalties.r1.")
         for name in ("batch_size", "penalty_every", "d_steps"):
-            whole(name, getattr(self, name), least=1)
+            whole_number(name, getattr(self, name), least=1)
         for name in ("lr_g", "lr_d"):
-            real(name, getattr(self, name), above=0)
-        whole("unroll", self.unroll)
-        real("gamma", self.gamma, least=0)
-        real("average", self.average, least=0, below=1)
-        real("decay_from", self.decay_from, least=0, most=1)
+            real_number(name, getattr(self, name), above=0)
+        whole_number("unroll", self.unroll)
+        real_number("gamma", self.gamma, least=0)
+        real_number("ema_decay", self.ema_decay, least=0, below=1)
+        real_number("decay_from", self.decay_from, least=0, most=1)
         if not isinstance(self.betas, Sequence) or len(self.betas) != 2:
             raise BadInput(f"betas is {self.betas!r}: give two numbers, such as (0.0, 0.999).")
         for beta in self.betas:
-            real("betas", beta, least=0, below=1)
+            real_number("betas", beta, least=0, below=1)
 
     def all_ours(self) -> bool:
         """Whether loss and penalty are the package's own."""

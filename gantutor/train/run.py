@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gantutor import losses, penalties
 from gantutor.data import Images, floats, place
-from gantutor.errors import BadInput, real, whole
+from gantutor.errors import BadInput, real_number, whole_number
 from gantutor.models import NETS, pack_of, with_labels
 from gantutor.state import Randomness, frozen
 from gantutor.train import accelerate, validate
@@ -75,7 +75,7 @@ class Run:
         accumulate: int = 1,
     ):
         self.recipe = recipe or Recipe()
-        self.accumulate = whole("accumulate", accumulate, least=1)
+        self.accumulate = whole_number("accumulate", accumulate, least=1)
         self.data = data
         examples = validate.check_examples(data, self.recipe.batch_size)
         self.examples = examples if device is None else place(examples, device)  # (N, *shape), as they are stored
@@ -93,7 +93,7 @@ class Run:
                 f"accumulate is {accumulate}: such steps are not recorded as a CUDA graph; leave capture out."
             )
 
-        self.G_average = copy.deepcopy(self.G).eval().requires_grad_(False)
+        self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False)
         self.pass_g, self.pass_d = self.G, self.D  # what the batches go through
         if compile:
             accelerate.check_compile(self.device)
@@ -104,8 +104,10 @@ class Run:
         )
         self.step = 0
         self.plan: tuple[int, int] | None = None  # first and last step of the steps(n) that is under way
-        self.order = torch.Generator(self.device).manual_seed(whole("seed", seed if order_seed is None else order_seed))
-        self.randomness = Randomness(whole("seed", seed if noise_seed is None else noise_seed), self.device)
+        self.order = torch.Generator(self.device).manual_seed(
+            whole_number("seed", seed if order_seed is None else order_seed)
+        )
+        self.randomness = Randomness(whole_number("seed", seed if noise_seed is None else noise_seed), self.device)
         zero = torch.zeros((), device=self.device, dtype=self.dtype)
         self.recent = zero if self.capture else 0.0  # weight of G in the average
         self.captured: dict[bool, accelerate.Captured] = {}  # with the penalty, and without
@@ -142,9 +144,9 @@ class Run:
         if n is not None and seconds is not None:
             raise BadInput(f"n is {n!r} and seconds is {seconds!r}: say how long to train in one way.")
         if seconds is not None:
-            self.plan, seconds = None, real("seconds", seconds, above=0)
+            self.plan, seconds = None, real_number("seconds", seconds, above=0)
         elif n is not None:
-            self.plan = (self.step, self.step + whole("the number of steps", n))
+            self.plan = (self.step, self.step + whole_number("the number of steps", n))
         elif self.plan is None:
             raise BadInput("say how long to train: a number of steps, or seconds=….")
         return self._loop(self.plan, seconds)
@@ -168,7 +170,7 @@ class Run:
     def take_step(self) -> Step:
         """One turn of the game, and what it was like."""
         penalise = self.recipe.penalty is not None and self.step % self.recipe.penalty_every == 0
-        recent = 1 - min(self.recipe.average, ramp(self.step))
+        recent = 1 - min(self.recipe.ema_decay, ramp(self.step))
         self.recent = self.recent.fill_(recent) if self.capture else recent
         with self.randomness, accelerate.telling_memory(self.device, self.recipe.batch_size):
             turn = self.replay if self.capture else self.turn if self.accumulate == 1 else self.turn_in_parts
@@ -185,7 +187,7 @@ class Run:
             fake = self.generate(y)  # (B, *shape)
             d_loss, real_logits, fake_logits = self.d_step(real, fake.detach(), y, penalise)
         g_loss = self.g_step(real, fake, y)  # the same fakes, looked at by the improved D: one pass through G saved
-        update_average(self.G_average, self.G, self.recent)
+        update_ema(self.G_ema, self.G, self.recent)
         return d_loss, g_loss, real_logits, fake_logits
 
     def d_step(
@@ -238,7 +240,7 @@ class Run:
         self.opt_g.zero_grad()
         g_losses = [self.g_backward(real, self.make(z, y), y) for real, z, y in parts]
         self.opt_g.step()
-        update_average(self.G_average, self.G, self.recent)
+        update_ema(self.G_ema, self.G, self.recent)
         d_losses, real_logits, fake_logits = zip(*seen, strict=True)
         mean = [torch.stack(losses).mean(0) for losses in (d_losses, g_losses)]
         return *mean, torch.cat(real_logits), torch.cat(fake_logits)
@@ -277,7 +279,7 @@ class Run:
         if penalise not in self.captured:
             states, stream = [generator.get_state() for generator in self.generators()], self.randomness.read()
             try:
-                with accelerate.traceless((self.G, self.D, self.G_average), (self.opt_g, self.opt_d)):
+                with accelerate.traceless((self.G, self.D, self.G_ema), (self.opt_g, self.opt_d)):
                     turn = partial(self.turn, penalise)
                     self.captured[penalise] = accelerate.Captured(turn, self.generators(), self.device)
             finally:
@@ -325,11 +327,11 @@ class Run:
         self, n: int, *, seed: int = 0, averaged: bool = True, labels: int | Sequence[int] | Tensor | None = None
     ) -> Tensor:
         """`n` examples (n, *shape) from the averaged generator, or from G itself; `labels` as in `sample` below."""
-        return sample(self.G_average if averaged else self.G, n, seed=seed, labels=labels)
+        return sample(self.G_ema if averaged else self.G, n, seed=seed, labels=labels)
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, net: nn.Module, recent: float | Tensor) -> None:
+def update_ema(average: nn.Module, net: nn.Module, recent: float | Tensor) -> None:
     """average ← (1 − recent) · average + recent · net for the weights; batch norm's running statistics are copied."""
     for a, b in zip(average.parameters(), net.parameters(), strict=True):
         a.lerp_(b, recent)

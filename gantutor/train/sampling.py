@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from gantutor.errors import BadInput, whole
+from gantutor.errors import BadInput, whole_number
 from gantutor.models import check_labels, classes_of, with_labels
 from gantutor.state import evaluating
 
@@ -28,7 +28,7 @@ def sample(
     """
     z, y, weight = latents(G, n, seed), wanted_labels(G, n, labels), next(G.parameters(), torch.empty(0))
     labels = itertools.repeat(None) if y is None else y.to(weight.device).split(batch_size)
-    parts = zip(z.split(whole("batch_size", batch_size, least=1)), labels, strict=False)
+    parts = zip(z.split(whole_number("batch_size", batch_size, least=1)), labels, strict=False)
     with evaluating(G), torch.no_grad():
         return torch.cat([with_labels(G, y)(part.to(weight)) for part, y in parts])
 
@@ -56,6 +56,6 @@ def wanted_labels(G: nn.Module, n: int, labels: int | Sequence[int] | Tensor | N
 
 def latents(G: nn.Module, n: int, seed: int) -> Tensor:
     """The latents (n, latent_dim) that `sample` uses for a seed, on the CPU: the same for every device."""
-    n, seed = whole("the number of samples", n, least=1), whole("seed", seed)
+    n, seed = whole_number("the number of samples", n, least=1), whole_number("seed", seed)
     rounded = -(-n // 16) * 16  # torch draws in blocks of 16: so the first samples do not depend on how many there are
     return torch.randn(rounded, G.latent_dim, generator=torch.Generator().manual_seed((seed + SAMPLING) % 2**63))[:n]

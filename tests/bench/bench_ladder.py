@@ -18,7 +18,7 @@ from gantutor.experiments import speedrun
 from gantutor.experiments.speedrun import ENTRIES, RACES, Entry
 from gantutor.train import Recipe, Run
 
-PAPER = Recipe(lr_g=2e-4, lr_d=2e-4, betas=(0.5, 0.999), penalty=None, average=0.0, decay_from=1.0)
+PAPER = Recipe(lr_g=2e-4, lr_d=2e-4, betas=(0.5, 0.999), penalty=None, ema_decay=0.0, decay_from=1.0)
 NARROW = ENTRIES["unconditional"].nets
 
 
@@ -30,7 +30,7 @@ def paper(seed: int):
 RUNGS = {  # what changes -> entry, but for its steps
     "DCGAN as in tutorials": Entry(paper, PAPER, 1, (1,)),
     "narrow nets, D without batch norm": Entry(NARROW, PAPER, 1, (1,)),
-    "averaged weights": Entry(NARROW, replace(PAPER, average=0.999), 1, (1,)),
+    "averaged weights": Entry(NARROW, replace(PAPER, ema_decay=0.999), 1, (1,)),
     "no momentum, rates 7 times as high": Entry(NARROW, replace(Recipe(), penalty=None, decay_from=1.0), 1, (1,)),
     "R1 every 16 steps": Entry(NARROW, replace(Recipe(), decay_from=1.0), 1, (1,)),
     "rates that fall from the middle on": Entry(NARROW, replace(Recipe(), decay_from=0.5), 1, (1,)),

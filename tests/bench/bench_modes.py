@@ -29,7 +29,7 @@ PAPER = {  # pack -> modes, high quality in %, reverse KL: PacGAN, tables 1 and 
     "grid": {1: "17.3±.8  94.8±.7  .70±.07", 2: "23.8±.7  91.3±.8  .13±.04", 3: "24.6±.4  94.2±.4  .06±.02",
              4: "24.8±.2  93.6±.6  .04±.01"},
 }  # fmt: skip
-PACGAN = Recipe(lr_g=1e-4, lr_d=1e-4, betas=(0.8, 0.999), penalty=None, average=0.0, decay_from=1.0)
+PACGAN = Recipe(lr_g=1e-4, lr_d=1e-4, betas=(0.8, 0.999), penalty=None, ema_decay=0.0, decay_from=1.0)
 
 
 def paper_nets(seed: int, pack: int = 1) -> tuple[nn.Module, nn.Module]:

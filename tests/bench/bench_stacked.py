@@ -23,7 +23,7 @@ PAPERS = """\
 papers, 26,000 samples, their own nets: DCGAN 99 modes, KL 3.40; PacDCGAN4 1000, .07; R3GAN 1000, .029
 papers, D at a quarter of the width:    DCGAN 78.5 modes, KL 5.21; PacDCGAN4 667.4, 1.81"""
 COUNT = 26_000
-PLAIN = Recipe(lr_g=1e-3, lr_d=2e-4, betas=(0.5, 0.999), penalty=None, average=0.99, decay_from=0.5)
+PLAIN = Recipe(lr_g=1e-3, lr_d=2e-4, betas=(0.5, 0.999), penalty=None, ema_decay=0.99, decay_from=0.5)
 METHODS = {  # name -> changes of the recipe, changes of the nets
     "plain GAN": ({}, {}),
     "packs of 4": ({}, {"pack": 4}),

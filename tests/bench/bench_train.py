@@ -115,7 +115,7 @@ def speed(steps: Iterator, items_per_step: int, seconds: float, warm_up: int = 2
 def compare_loops(images: data.Images, device: str, seconds: float, rounds: int = 2) -> None:
     """The same nets, loss and batch size in three loops, in turn and twice, so that a busy moment hits all of them."""
     full = Recipe()
-    bare = dataclasses.replace(full, penalty=None, average=0.0, decay_from=1.0)
+    bare = dataclasses.replace(full, penalty=None, ema_decay=0.0, decay_from=1.0)
     loops: dict[str, Callable[[], Iterator]] = {
         "ours, with R1, averaging, decay": lambda: new_run("mlp", images, full, device=device).steps(10**9),
         "ours, without them": lambda: new_run("mlp", images, bare, device=device).steps(10**9),
