@@ -229,9 +229,9 @@ def test_where_the_memory_runs_out_what_was_learned_is_saved(few, monkeypatch, t
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return turn(self, penalise)
 
-    turn = Run.turn
+    turn = Run.train_step
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "turn", hungry)
+        patch.setattr(Run, "train_step", hungry)
         assert cli.main(["train", "mlp", "--steps", "9", "--batch-size", "40", "--out", "here", *CPU]) == 2
     out, err = capsys.readouterr()
     sentence = err.splitlines()[-1]

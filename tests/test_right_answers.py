@@ -313,7 +313,7 @@ def test_lesson_09_is_right():
     run = train.Run(*nets, torch.randn(64, 2), train.Recipe(penalty=None, d_steps=2))
     (g, g_first), (d, d_first) = ((sum(a * b for a, b in w), w[0][0] * w[0][1]) for w in
                                   ([(2, 9), (9, 9), (9, 2)], [(2, 16), (16, 16), (16, 1)]))  # fmt: skip
-    assert flops(lambda: run.turn(False)) == 2 * 64 * (4 * g - g_first + 14 * d - 4 * d_first)
+    assert flops(lambda: run.train_step(False)) == 2 * 64 * (4 * g - g_first + 14 * d - 4 * d_first)
     assert checks.find("09.2").expected() == pytest.approx(2 * 64 * (4 * 4e6 + 14 * 10e6) / 1e9)
     x = torch.randn(12, 3, generator=torch.Generator().manual_seed(0)).double().numpy()
     w = np.array([0.5, -1.0, 2.0])

@@ -683,10 +683,10 @@ def what_is_shown(kind: type[Run]) -> None:
 
 def who_moves(kind: type[Run]) -> None:
     run = small_run(kind)
-    real, fake = run.batch()[0], run.generate(None)
-    assert torch.equal(*run.both_logits(fake.detach(), fake.detach(), None))
+    fake = run.generate(None)
     before = weights(run.G), weights(run.D)
-    run.d_step(real, fake.detach())
+    _, as_real, as_fake = run.d_step(fake.detach(), fake.detach())
+    assert torch.equal(as_real, as_fake)
     assert torch.equal(weights(run.G), before[0])
     assert not torch.equal(weights(run.D), before[1])
 
@@ -700,10 +700,11 @@ def forbids_waste(kind: type[Run]) -> None:
 
 
 def asks_too_early(kind: type[Run]) -> None:
-    """The fakes of D's turn are those that the run has made."""
+    """D's step takes the fakes that the run has made, and there are none yet."""
     run = small_run(kind)
     real = run.batch()[0]
-    assert torch.equal(*run.both_logits(real, real, None))
+    _, as_real, as_fake = run.d_step(real, real)
+    assert torch.equal(as_real, as_fake)
 
 
 def finite(kind: type[Run]) -> None:
@@ -743,13 +744,13 @@ CHECK_OF_A_RUN = Exercise(
         Mistake(
             asks_too_early,
             "Some runs keep the fakes they have made and ask D about those. Call run.generate first, and give "
-            "both_logits these fakes, as real ones too.",
+            "run.d_step these fakes, as real images too.",
             sign=lambda seen: any("'made'" in fault for fault in seen["faults"].values()),
         ),
         Mistake(
             forbids_waste,
             "It stops 13b, the missing detach, which only wastes time (section 5). Ask whose weights have moved, not "
-            "where a gradient was left; and give both_logits the run's latest fakes.",
+            "where a gradient was left; and give run.d_step the run's latest fakes.",
             sign=lambda seen: seen["alarms"] == ["13b, which is harmless"],
         ),
         Mistake(

@@ -173,9 +173,9 @@ def modes_of_eight(side: Side, real: Images) -> float:
 
 def knows(side: Side, real: Images) -> float:
     """Share of pairs in which D rates an image of a batch that it is shown above a real image out of all."""
-    order, D = side.run.order.get_state(), side.run.D
+    order, D = side.run.source.order.get_state(), side.run.D
     batch = side.run.batch()[0]
-    side.run.order.set_state(order)  # as if nobody had looked
+    side.run.source.order.set_state(order)  # as if nobody had looked
     with state.evaluating(D), torch.no_grad():
         return measures.separation(*(D(x) for x in (batch, real.pixels[:1000])))
 

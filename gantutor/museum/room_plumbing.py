@@ -62,12 +62,19 @@ class Separate(nn.Module):
 class NoReuse(Run):
     """D(real) and D(fake) are built by two calls, and each call makes weights of its own."""
 
-    def settle(self, G: nn.Module, D: nn.Module) -> tuple[nn.Module, nn.Module]:
+    def __init__(self, G: nn.Module, D: nn.Module, *arguments, **options):
         other = type(D)(**{**D.config, "seed": D.config["seed"] + 1})
-        return super().settle(G, Separate(D, other))
+        super().__init__(G, Separate(D, other), *arguments, **options)
 
-    def both_logits(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self.logits(real, y, self.D.other), self.logits(fake, y)
+    def d_step(
+        self, real: Tensor, fake: Tensor, y: Tensor | None = None, penalise: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        real_logits, fake_logits = self.D.other(real), self.D.D(fake)
+        loss = self.loss.d(real_logits, fake_logits)
+        self.opt_d.zero_grad()
+        loss.backward()
+        self.opt_d.step()
+        return loss.detach(), real_logits.detach(), fake_logits.detach()
 
 
 class MadeAnew(nn.Module):
@@ -106,7 +113,7 @@ class NothingToTrain(Run):
 
 
 class Keeping(Run):
-    """The fakes are kept with their graph; what D's turn is given is detached."""
+    """The fakes are kept with their graph; what D's step is given is detached."""
 
     def generate(self, y: Tensor | None) -> Tensor:
         self.made = super().generate(y)
@@ -114,10 +121,12 @@ class Keeping(Run):
 
 
 class Undetached(Keeping):
-    """D's loss is differentiated in G's weights too: the fakes of D's turn keep their graph."""
+    """D's loss is differentiated in G's weights too: the fakes of D's step keep their graph."""
 
-    def both_logits(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        return super().both_logits(real, self.made, y)
+    def d_step(
+        self, real: Tensor, fake: Tensor, y: Tensor | None = None, penalise: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return super().d_step(real, self.made, y, penalise)
 
     def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
         return super().g_step(real, self.generate(y), y)  # the graph of the first ones is used up
@@ -139,7 +148,7 @@ class OneOptimizer(Undetached):
         self.opt_g = self.opt_d = torch.optim.Adam(both, self.recipe.lr_g, self.recipe.betas)
 
     def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
-        loss = self.loss.g(self.logits(real, y), self.logits(self.generate(y), y))
+        loss = self.loss.g(None, self.D(self.generate(y)))
         self.opt_g.zero_grad()
         loss.backward()
         self.opt_g.step()
@@ -207,8 +216,7 @@ class TiedImage(Tied):
 class Unchecked(Run):
     """A run that does not ask whether the nets fit the data, as nearly every public loop."""
 
-    def settle(self, G: nn.Module, D: nn.Module) -> tuple[nn.Module, nn.Module]:
-        return G.to(self.device), D.to(self.device)
+    checks_nets = False
 
 
 # Nets, as seed -> (G, D).
@@ -260,8 +268,9 @@ def g_asks_d(kind: type[Run]) -> None:
 def one_verdict(kind: type[Run]) -> None:
     """The same images get the same logits as real ones and as generated ones."""
     run, x = small_run(kind), some_digits(16)
-    run.made = x  # where a run keeps its fakes for D's turn, these are they
-    assert torch.allclose(*run.both_logits(x, x, None), atol=1e-5)
+    run.made = x  # where a run keeps its fakes for D's step, these are they
+    _, real_logits, fake_logits = run.d_step(x, x)
+    assert torch.allclose(real_logits, fake_logits, atol=1e-5)
 
 
 def answers_alike(nets) -> None:
@@ -304,18 +313,19 @@ def same_as_detached(kind: type[Run]) -> None:
 def d_sees_the_latest(kind: type[Run]) -> None:
     """When D learns, the fakes that it learns from are what G makes of that noise now."""
     run = small_run(kind)
-    noise, both_logits, kept = run.noise, run.both_logits, []
+    noise, latents, seen = run.noise, [], []
 
     def remember() -> Tensor:
-        kept.append(noise())
-        return kept[-1]
+        latents.append(noise())
+        return latents[-1]
 
-    def compare(real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+    def compare(*_) -> None:
         with torch.no_grad():
-            assert torch.allclose(run.G(kept[-1]), fake, atol=1e-5)
-        return both_logits(real, fake, y)
+            assert torch.allclose(run.G(latents[-1]), seen[-1], atol=1e-5)
 
-    run.noise, run.both_logits = remember, compare
+    run.noise = remember
+    run.D.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    run.opt_d.register_step_pre_hook(compare)
     list(run.steps(3))
 
 

@@ -1,4 +1,4 @@
-"""Drawing from a generator."""
+"""Drawing: the batches and the noise of a training, and samples from a generator."""
 
 import itertools
 from collections.abc import Sequence
@@ -6,11 +6,50 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gantutor.data import floats
 from gantutor.errors import BadInput, whole_number
 from gantutor.models import check_labels, classes_of, with_labels
 from gantutor.state import evaluating
 
 SAMPLING = 0x5A4D504C  # added to the seed of a sample, so that it never repeats the noise of training
+
+
+class Source:
+    """The batches and the noise of a run. A batch is an index.
+
+    Args:
+        examples: (N, *shape), floats or bytes.
+        labels: (N,), or None.
+        batch_size: B.
+        latent_dim: length of the noise for one example.
+        seed: of the order. The noise comes from torch's global stream.
+    """
+
+    def __init__(self, examples: Tensor, labels: Tensor | None, batch_size: int, latent_dim: int, seed: int):
+        self.examples, self.labels, self.shape = examples, labels, (batch_size, latent_dim)
+        self.dtype = floats(examples[:1]).dtype
+        self.order = torch.Generator(examples.device).manual_seed(seed)
+
+    def batch(self) -> tuple[Tensor, Tensor | None]:
+        """Examples (B, *shape) as floats, drawn with replacement, and their labels (B,) or None."""
+        return self.pick(self.index())
+
+    def index(self) -> Tensor:
+        """Which examples make up the next batch, (B,)."""
+        n, size = len(self.examples), self.shape[:1]
+        return torch.randint(n, size, generator=self.order, device=self.examples.device)
+
+    def pick(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The examples (B, *shape) of an index (B,), as floats, and their labels or None."""
+        return floats(self.examples[index]), None if self.labels is None else self.labels[index]
+
+    def noise(self) -> Tensor:
+        """Latents (B, latent_dim) from N(0, I)."""
+        return torch.randn(self.shape, device=self.examples.device, dtype=self.dtype)
+
+    def generators(self) -> list[torch.Generator]:
+        """The streams of its own that it draws from."""
+        return [self.order]
 
 
 def sample(

@@ -1,14 +1,78 @@
 """Do the examples, the nets and the computer fit together? Each check raises a `BadInput` that says what does not."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from gantutor.data import Images, place
-from gantutor.errors import BadInput, reason
-from gantutor.models import MinibatchStd, classes_of, pack_of, with_labels
+from gantutor.data import Images, floats, place
+from gantutor.errors import BadInput, reason, whole_number
+from gantutor.models import NETS, MinibatchStd, classes_of, pack_of, with_labels
 from gantutor.state import evaluating
+from gantutor.train import accelerate
+from gantutor.train.recipe import Recipe
+
+HOOKS = ("train_step", "d_step", "g_step", "generate")  # what a subclass of `Run` may do in its own way
+
+
+class Found(NamedTuple):
+    """What `check_run` has found out on its way."""
+
+    examples: Tensor  # (N, *shape), on the device, as they are stored: floats or bytes
+    labels: Tensor | None  # (N,) for a conditional pair
+    capture: bool  # whether the steps are recorded as a CUDA graph
+
+
+def check_run(
+    kind: type,
+    G: nn.Module,
+    D: nn.Module,
+    data: Images | Tensor,
+    recipe: Recipe,
+    device: str | torch.device | None,
+    *,
+    precision: str,
+    compile: bool,
+    capture: bool | None,
+    parts: int,
+) -> Found:
+    """Everything that can be known before the first step; the arguments are those of `Run`, and `kind` is its class.
+
+    The nets are moved to the device. Of stacked nets, which have a method `member`, the first is tried.
+    """
+    whole_number("accumulate", parts, least=1)
+    examples = check_examples(data, recipe.batch_size)
+    examples = examples if device is None else place(examples, device)
+    device = examples.device
+    labels = check_labelled(G, D, data, device)
+    with accelerate.telling_memory(device, recipe.batch_size):
+        G, D = (first(net.to(device)) for net in (G, D))
+        if kind.checks_nets:
+            check_nets(G, D, floats(examples[: 2 * pack_of(D)]), labels, recipe.batch_size)
+    if parts > 1:
+        check_hooks(kind, parts)
+        check_parts(G, D, recipe, parts, f"{parts} parts", labels)
+    accelerate.check_precision(precision, device)
+    ours = recipe.all_ours() and vars(kind).get("can_be_captured", False) and {type(G), type(D)} <= set(NETS.values())
+    captured = choose_capture(capture, device, ours and parts == 1)
+    if captured and parts > 1:
+        raise BadInput(f"accumulate is {parts}: such steps are not recorded as a CUDA graph; leave capture out.")
+    if compile:
+        accelerate.check_compile(device)
+    return Found(examples, labels, captured)
+
+
+def first(net: nn.Module) -> nn.Module:
+    """The net itself; of stacked nets the first."""
+    return net.member(0) if hasattr(net, "member") else net
+
+
+def check_hooks(kind: type, parts: int) -> None:
+    """Raise `BadInput` where a subclass of `Run` takes its steps in its own way: in parts it would not."""
+    foreign = [cls for cls in kind.__mro__ if "can_be_captured" not in vars(cls)]
+    if own := [name for name in HOOKS for cls in foreign if name in vars(cls)]:
+        raise BadInput(f"accumulate is {parts}, but this run has a {own[0]} of its own: leave it out.")
 
 
 def check_examples(data: Images | Tensor, batch_size: int) -> Tensor:
