@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +30,14 @@ def evaluating(net: nn.Module) -> Iterator[None]:
             module.training = True
 
 
+class HasWeights(Protocol):
+    """An `nn.Module`, or something that knows the weights of one."""
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+
 @contextlib.contextmanager
-def frozen(net: nn.Module) -> Iterator[None]:
+def frozen(net: HasWeights) -> Iterator[None]:
     """Compute no gradients for this net's weights inside the block; each weight gets its own setting back."""
     trainable = [p for p in net.parameters() if p.requires_grad]
     for p in trainable:

@@ -98,7 +98,7 @@ def telling_memory(device: torch.device, batch_size: int) -> Iterator[None]:
         raise OutOfMemory(f"{device} ran out of memory at batch size {batch_size}: {hint}.") from error
 
 
-def explained(error: RuntimeError) -> RuntimeError:
+def explained(error: RuntimeError) -> Exception:
     """Why a recording failed. What reaches us may be the failure to end it; the cause is then its context."""
     cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
     if isinstance(cause, torch.OutOfMemoryError) or "captur" not in f"{cause} {error}":
@@ -196,4 +196,4 @@ def placed(net: nn.Module, examples: Tensor) -> nn.Module:
     net = net.to(examples.device)
     stacked = hasattr(net, "member")  # its kernels have a dimension more
     images = examples.ndim == 4 and examples.device.type == "cuda" and not stacked
-    return net.to(memory_format=torch.channels_last) if images else net
+    return net.to(memory_format=torch.channels_last) if images else net  # type: ignore[call-overload,no-any-return]

@@ -44,7 +44,7 @@ class Recipe:
     decay_from: float = 0.75
     unroll: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.loss, losses.Loss):
             raise BadInput(f"loss is {self.loss!r}: give a losses.Loss, such as losses.LOSSES['hinge'].")
         if not (self.penalty is None or callable(self.penalty)):
@@ -77,7 +77,7 @@ class Recipe:
         if self.penalty is not None and self.penalty not in named:
             raise BadInput(f"the penalty {self.penalty} is not one of the package's, and a checkpoint holds no code.")
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return plain_values(**{**plain, "loss": self.loss.name, "penalty": named.get(self.penalty)})
+        return plain_values(**{**plain, "loss": self.loss.name, "penalty": self.penalty and named[self.penalty]})
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Recipe":

@@ -96,8 +96,9 @@ class Run:
         )
         self.step = 0
         self.plan: tuple[int, int] | None = None  # first and last step of the steps(n) that is under way
+        length = sampling.length_of_latents(self.G)
         order = whole_number("seed", seed if order_seed is None else order_seed)
-        self.source = sampling.Source(self.examples, self.labels, self.recipe.batch_size, self.G.latent_dim, order)
+        self.source = sampling.Source(self.examples, self.labels, self.recipe.batch_size, length, order)
         self.randomness = Randomness(whole_number("seed", seed if noise_seed is None else noise_seed), self.device)
         self.ema_weight = self.examples.new_zeros((), dtype=self.dtype) if self.capture else 0.0  # of G, in G_ema
 
@@ -138,9 +139,9 @@ class Run:
             yield self.take_step()
 
     def _done(self, plan: tuple[int, int] | None, seconds: float | None, began: float) -> float:
-        if plan is not None:
-            return share(self.step, *plan)
-        return self.agreed_max((time.perf_counter() - began) / seconds)
+        if seconds is not None:
+            return self.agreed_max((time.perf_counter() - began) / seconds)
+        return share(self.step, *plan) if plan else 1.0
 
     def set_rates(self, done: float) -> None:
         """Give both optimizers the learning rates for when a share of the training is done, from 0 to 1."""
@@ -181,10 +182,10 @@ class Run:
         """Lower G's loss on the batch it made, D held fixed. Returns the loss, detached."""
         return step.g_step(self.d_in_gs_step(self, real, fake, y), self.opt_g, self.loss, real, fake)
 
-    def weighted_penalty(self, y: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+    def weighted_penalty(self, y: Tensor | None) -> Callable[[Tensor, Tensor], Tensor] | None:
         """The penalty of a batch, times its weight. D itself is asked: torch.compile has no second derivative."""
-        weight = self.recipe.gamma * self.recipe.penalty_every
-        return lambda real, fake: weight * self.penalty(with_labels(self.D, y), real, fake)
+        penalty, weight = self.penalty, self.recipe.gamma * self.recipe.penalty_every
+        return penalty and (lambda real, fake: weight * penalty(with_labels(self.D, y), real, fake))
 
     def batch(self) -> tuple[Tensor, Tensor | None]:
         """Examples (B, *shape), drawn with replacement, and their labels (B,) or None."""

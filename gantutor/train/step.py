@@ -10,22 +10,20 @@ Here D is a net, or what stands for one: its labels filled in, in 16 bits, compi
 minimised.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from gantutor.losses import Loss
-from gantutor.state import frozen
+from gantutor.state import HasWeights, frozen
 
 
-class Discriminator(Protocol):
+class Discriminator(HasWeights, Protocol):
     """D as a step sees it: an `nn.Module`, or a function that knows the weights behind it."""
 
     def __call__(self, x: Tensor, /) -> Tensor: ...
-
-    def parameters(self) -> Iterator[nn.Parameter]: ...
 
 
 def d_step(
@@ -97,5 +95,5 @@ def update_ema(G_ema: nn.Module, G: nn.Module, weight: float | Tensor) -> None:
     """G_ema ← (1 − weight) · G_ema + weight · G for the weights; batch norm's running statistics are copied."""
     for average, latest in zip(G_ema.parameters(), G.parameters(), strict=True):
         average.lerp_(latest, weight)
-    for average, latest in zip(G_ema.buffers(), G.buffers(), strict=True):
-        average.copy_(latest)
+    for copied, statistic in zip(G_ema.buffers(), G.buffers(), strict=True):
+        copied.copy_(statistic)

@@ -1,7 +1,7 @@
 """G looks ahead: D as it would be after further steps, which G's gradient goes through (Metz et al. 2017, eq. 8)."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ def fresh(weight: Tensor) -> dict[str, Tensor]:
 
 
 def adam_step(
-    weight: Tensor, gradient: Tensor, state: dict[str, Tensor], options: dict
+    weight: Tensor, gradient: Tensor, state: dict[str, Tensor], options: dict[str, Any]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """One step of Adam (Kingma & Ba 2015, algorithm 1) as a function: the new weight and the new state."""
     (beta1, beta2), step = options["betas"], state["step"] + 1

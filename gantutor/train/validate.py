@@ -1,7 +1,7 @@
 """Do the examples, the nets and the computer fit together? Each check raises a `BadInput` that says what does not."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,10 @@ from gantutor.models import NETS, MinibatchStd, classes_of, pack_of, with_labels
 from gantutor.state import evaluating
 from gantutor.train import accelerate
 from gantutor.train.recipe import Recipe
+from gantutor.train.sampling import length_of_latents
+
+if TYPE_CHECKING:
+    from gantutor.train.run import Run
 
 HOOKS = ("train_step", "d_step", "g_step", "generate")  # what a subclass of `Run` may do in its own way
 
@@ -25,7 +29,7 @@ class Found(NamedTuple):
 
 
 def check_run(
-    kind: type,
+    kind: "type[Run]",
     G: nn.Module,
     D: nn.Module,
     data: Images | Tensor,
@@ -65,10 +69,11 @@ def check_run(
 
 def first(net: nn.Module) -> nn.Module:
     """The net itself; of stacked nets the first."""
-    return net.member(0) if hasattr(net, "member") else net
+    member = getattr(net, "member", None)
+    return net if member is None else cast(nn.Module, member(0))
 
 
-def check_hooks(kind: type, parts: int) -> None:
+def check_hooks(kind: "type[Run]", parts: int) -> None:
     """Raise `BadInput` where a subclass of `Run` takes its steps in its own way: in parts it would not."""
     foreign = [cls for cls in kind.__mro__ if "can_be_captured" not in vars(cls)]
     if own := [name for name in HOOKS for cls in foreign if name in vars(cls)]:
@@ -137,8 +142,7 @@ def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = No
     x is some of the examples, as floats. A packed D is tried on two packs, and batch_size must be a multiple of `pack`.
     """
     check_batch(G, D, batch_size, conditional=labels is not None)
-    if not isinstance(getattr(G, "latent_dim", None), int):
-        raise BadInput("G has no attribute latent_dim: set it to the length of the latent vectors that G takes.")
+    length = length_of_latents(G)
     weight = next(G.parameters(), x)
     if weight.dtype != x.dtype:
         raise BadInput(f"the data is {x.dtype}, but the weights of G are {weight.dtype}: bring both to one dtype.")
@@ -146,7 +150,7 @@ def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = No
     some = x[torch.arange(2 * pack, device=x.device) % len(x)]  # (2 · pack, *shape)
     y = None if labels is None else labels[:1].repeat(2)
     with evaluating(G), evaluating(D), torch.no_grad():
-        made = _try("G", with_labels(G, y), torch.zeros(2, G.latent_dim, device=x.device, dtype=x.dtype))
+        made = _try("G", with_labels(G, y), torch.zeros(2, length, device=x.device, dtype=x.dtype))
         if made.shape != (2, *x.shape[1:]):
             raise BadInput(f"G makes examples of shape {tuple(made.shape[1:])}, but the data has {tuple(x.shape[1:])}.")
         logits = _try("D", with_labels(D, y), some)
@@ -174,7 +178,7 @@ def check_batch(G: nn.Module, D: nn.Module, batch_size: int, conditional: bool) 
             layer.size(batch_size // pack)
 
 
-def check_parts(G: nn.Module, D: nn.Module, recipe, parts: int, what: str, labels: Tensor | None) -> None:
+def check_parts(G: nn.Module, D: nn.Module, recipe: Recipe, parts: int, what: str, labels: Tensor | None) -> None:
     """Raise `BadInput` unless the batches of a `Recipe` can be cut into so many equal parts, none cutting a group.
 
     `what` says what the parts are: "2 ranks".
