@@ -196,4 +196,4 @@ def placed(net: nn.Module, examples: Tensor) -> nn.Module:
     net = net.to(examples.device)
     stacked = hasattr(net, "member")  # its kernels have a dimension more
     images = examples.ndim == 4 and examples.device.type == "cuda" and not stacked
-    return net.to(memory_format=torch.channels_last) if images else net  # type: ignore[call-overload,no-any-return]
+    return net.to(memory_format=torch.channels_last) if images else net  # type: ignore[call-overload]
