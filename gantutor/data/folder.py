@@ -51,14 +51,14 @@ def from_folder(path: str | os.PathLike, size: int, grey: bool = False) -> Image
 
 def _classes(folder: Path) -> tuple[tuple[str, ...], list[Path], list[int]]:
     """Class names, the files in order, and the class number of each file."""
-    entries = sorted(entry for entry in folder.iterdir() if not hidden(entry))
+    entries = sorted(entry for entry in folder.iterdir() if not is_hidden(entry))
     folders = [entry for entry in entries if entry.is_dir()]
     stray = [entry for entry in entries if not entry.is_dir()]
     if folders and stray:
         raise BadInput(f"{stray[0]} lies beside folders, which are taken for classes: move it into one, or away.")
     files, labels = [], []
     for number, group in enumerate(folders or [folder]):
-        inside = sorted(file for file in group.rglob("*") if file.is_file() and not hidden(file, group))
+        inside = sorted(file for file in group.rglob("*") if file.is_file() and not is_hidden(file, group))
         if not inside:
             raise BadInput(f"{group} holds no pictures: put some there, or take another folder.")
         files += inside
@@ -66,7 +66,7 @@ def _classes(folder: Path) -> tuple[tuple[str, ...], list[Path], list[int]]:
     return tuple(group.name for group in folders) or (folder.resolve().name,), files, labels
 
 
-def hidden(path: Path, below: Path | None = None) -> bool:
+def is_hidden(path: Path, below: Path | None = None) -> bool:
     """Whether a file, or a folder on the way to it, is one that file managers do not show."""
     parts = path.relative_to(below or path.parent).parts
     return any(part.startswith(".") or part in ("Thumbs.db", "desktop.ini", "__MACOSX") for part in parts)

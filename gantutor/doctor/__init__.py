@@ -3,7 +3,7 @@
     diagnosis = doctor.examine(run.sample(2000), data.load("mnist"), held_out=data.load("mnist", "test"))
     print(diagnosis)
 
-`examination` leads through it: `inputs` brings everything to one form, `measures` has the numbers, `image_tests` and
+`examination` runs it: `inputs` brings everything to one form, `measures` has the numbers, `image_tests` and
 `net_tests` judge what was measured on the images and on the nets, and `findings` explains what was found.
 """
 
