@@ -29,4 +29,4 @@ __all__ = [
     "place",
     "stacked",
 ]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

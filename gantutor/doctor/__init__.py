@@ -16,4 +16,4 @@ if TYPE_CHECKING:
     from gantutor.doctor.findings import AILMENTS, Diagnosis, Evidence, Finding
 
 __all__ = ["AILMENTS", "Diagnosis", "Evidence", "Finding", "examine"]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

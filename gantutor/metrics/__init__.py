@@ -82,4 +82,4 @@ __all__ = [
     "score",
     "strokes_coverage",
 ]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

@@ -38,4 +38,4 @@ __all__ = [
     "update_ema",
     "wanted_labels",
 ]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

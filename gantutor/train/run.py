@@ -277,7 +277,7 @@ class Run:
     def replay(self, penalise: bool) -> list[Tensor]:
         """What `turn` does, from its CUDA graph; the first time, record it."""
         if penalise not in self.captured:
-            states, stream = [generator.get_state() for generator in self.generators()], self.randomness.read()
+            states, stream = [generator.get_state() for generator in self.generators()], self.randomness.capture()
             try:
                 with accelerate.traceless((self.G, self.D, self.G_ema), (self.opt_g, self.opt_d)):
                     turn = partial(self.turn, penalise)
@@ -285,7 +285,7 @@ class Run:
             finally:
                 for generator, state in zip(self.generators(), states, strict=True):
                     generator.set_state(state)
-                self.randomness.write(stream)
+                self.randomness.restore(stream)
         return [tensor.clone() for tensor in self.captured[penalise]()]
 
     def generate(self, y: Tensor | None) -> Tensor:
