@@ -194,7 +194,7 @@ def _curve(digit: int, style: int) -> tuple[Tensor, Tensor, Tensor]:
     points, pieces = _parse(STYLES[digit][style])
     starts, ends = [], []
     for piece in pieces:
-        weights = _spline(torch.eye(len(points))[piece], 50)  # a row per position: it is linear in the points
+        weights = _spline(torch.eye(len(points))[piece], 50)  # (positions, K): linear in the points
         lengths = (weights @ points).diff(dim=0).norm(dim=1).cumsum(0)
         dashes = math.ceil(15 * lengths[-1].item())
         marks = lengths[-1] * torch.arange(1, dashes) / dashes

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Ailment(NamedTuple):
-    """What there is to say about an ailment, whatever the case."""
+    """What there is to say about an ailment in any GAN."""
 
     meaning: str
     to_try: tuple[str, ...]

@@ -192,7 +192,7 @@ def examine_content(case: Case, unspoiled: bool) -> Iterator[Finding]:
 
 
 def find_repetition(case: Case) -> Finding | None:
-    """Are there the same few images again and again, though not one image only?"""
+    """Do the samples repeat the same few images again and again?"""
     mine = measures.repetition_ratio(case.samples[:CLOSE], case.real)
     theirs = measures.repetition_ratio(case.held_out[:CLOSE], case.real)
     for limit, least in ((0.1, 0.02), (0.4, 0.06)):

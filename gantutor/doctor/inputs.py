@@ -305,7 +305,7 @@ def load_images(path: str | os.PathLike) -> tuple[np.ndarray | Images, np.ndarra
     A folder is read by `load_folder`.
 
     Raises:
-        BadInput: there is no such file, it is none of these, or it is damaged.
+        BadInput: there is no such file, it has another format, or it is damaged.
     """
     path = Path(path).expanduser()
     if path.is_dir():

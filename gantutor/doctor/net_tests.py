@@ -21,7 +21,7 @@ from gantutor.models import pack_of
 
 
 def call_net(name: str, net: Callable, argument: object) -> Tensor:
-    """The output of a user's net, computed without gradients. Raises `BadInput`, in one sentence, where it fails."""
+    """The output of a user's net, computed without gradients. Raises `BadInput`, in one sentence, if it fails."""
     try:
         with torch.no_grad():
             output = net(argument)

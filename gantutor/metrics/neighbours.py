@@ -83,7 +83,7 @@ def clusters(x: Tensor, count: int, seed: int = 0, steps: int = 30) -> Tensor:
             break
         before, counts = nearest, nearest.bincount(minlength=len(centres))[:, None]
         sums = torch.zeros_like(centres).index_add_(0, nearest, x)
-        centres = torch.where(counts > 0, sums / counts.clamp(min=1), centres)  # an empty bin stays where it is
+        centres = torch.where(counts > 0, sums / counts.clamp(min=1), centres)  # an empty cluster stays where it is
     return centres
 
 
