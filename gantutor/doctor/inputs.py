@@ -205,16 +205,8 @@ def prepare(
         real_labels = real.labels
     real_labels = to_labels(real_labels, len(train), "the labels of the real images")
 
-    order = torch.randperm(len(train))
-    if held_out is None:
-        aside, order = order[: len(train) // 5], order[len(train) // 5 :]
-        held_out, train_rest = train[aside[:MAX_IMAGES]], train[order]
-    else:
-        held_out = match_shape(to_real_images(held_out, "the held-out images", notes), train, notes)
-        held_out, train_rest = held_out[torch.randperm(len(held_out))[:MAX_IMAGES]], train
-        if len(held_out) < MIN_IMAGES:
-            raise BadInput(f"there are {len(held_out)} held-out images: give at least {MIN_IMAGES}, or none.")
-    chosen = order[:MAX_IMAGES]
+    held_out, order = hold_out(train, held_out, notes)
+    train_rest, chosen = train if len(order) == len(train) else train[order], order[:MAX_IMAGES]
     name = f"{real.name}, {len(train)} images" if isinstance(real, Images) else f"{len(train)} real images"
     chosen_labels = None if real_labels is None else real_labels[chosen]
     extractor = choose_extractor(real, train[chosen], chosen_labels, judge, notes)
@@ -225,6 +217,22 @@ def prepare(
         raw=raw, samples=raw[keep], train=train, train_rest=train_rest, real=train[chosen], held_out=held_out,
         data=name, extractor=extractor, labels=None if labels is None else labels[keep], notes=notes,
     )  # fmt: skip
+
+
+def hold_out(train: Tensor, held_out: Pictures | None, notes: list[str]) -> tuple[Tensor, Tensor]:
+    """Held-out images in random order, and the indices (M,) of the rest of `train`, in random order as well.
+
+    Without held-out images a fifth of `train` is set aside.
+    """
+    order = torch.randperm(len(train))
+    if held_out is None:
+        aside, order = order[: len(train) // 5], order[len(train) // 5 :]
+        return train[aside[:MAX_IMAGES]], order
+    held_out = match_shape(to_real_images(held_out, "the held-out images", notes), train, notes)
+    held_out = held_out[torch.randperm(len(held_out))[:MAX_IMAGES]]
+    if len(held_out) < MIN_IMAGES:
+        raise BadInput(f"there are {len(held_out)} held-out images: give at least {MIN_IMAGES}, or none.")
+    return held_out, order
 
 
 def choose_extractor(

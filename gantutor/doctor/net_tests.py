@@ -159,7 +159,7 @@ def feature_distance(case: Case, a: Tensor, b: Tensor) -> float:
 def examine_discriminator(
     case: Case, discriminator: Callable[[Tensor], Tensor] | None, critic: bool = False
 ) -> Iterator[Finding]:
-    """What D says of real images that it was trained on, of others, and of samples. A critic gives no logits."""
+    """Judge D by its logits of real images that it was trained on, of others, and of samples."""
     if discriminator is None or not len(case.samples):
         return
     real = case.real[:1000]
@@ -171,14 +171,21 @@ def examine_discriminator(
         case.notes.append(
             "Whether D has memorised its training images can be seen only with held-out images: give held_out."
         )
-    on_both = torch.cat([logits["real"], logits["fake"]])
-    if not torch.cat(outputs).isfinite().all():
-        evidence = Evidence("share of finite logits of D", finite_share(on_both[:, None]), "1")
-        yield Finding("non_finite", "severe", (evidence,))
-        return
+    if torch.cat(outputs).isfinite().all():
+        yield from judge_logits(logits, critic)
+    else:
+        share = finite_share(torch.cat([logits["real"], logits["fake"]])[:, None])
+        yield Finding("non_finite", "severe", (Evidence("share of finite logits of D", share, "1"),))
+
+
+def judge_logits(logits: Mapping[str, Tensor], critic: bool) -> Iterator[Finding]:
+    """Is D blind, overfitted or saturated? The logits are of "real", "held_out", "fake" and "mismatched" images.
+
+    The numbers of a Wasserstein critic are no logits, so they say nothing about saturation.
+    """
     real_auc, held_out_auc = (measures.roc_auc(logits[name], logits["fake"]) for name in ("real", "held_out"))
     memory_auc, halves_auc = (measures.roc_auc(logits["real"], logits[name]) for name in ("held_out", "mismatched"))
-    spread = on_both.std().item()
+    spread = torch.cat([logits["real"], logits["fake"]]).std().item()
     above_samples = Evidence("share of pairs in which D rates the real image above the sample", real_auc, "0.5 to 0.95")
     if spread < 1e-6 or (abs(real_auc - 0.5) < 0.1 and halves_auc < 0.65) or real_auc < 0.2:
         evidence = (
