@@ -287,10 +287,10 @@ def find_class_imbalance(case: Case, extracted: AllExtracted) -> Iterator[Findin
     """Compare the shares of the classes, as the classifier sees them, with those of all real images."""
     logits, real = extracted["samples"].logits, extracted["real"].logits
     prior = real.double().softmax(1).mean(0)
-    known = torch.cat([real, extracted["held_out"].logits])  # (M, K)
-    mine, theirs = (measures.class_shares(x, prior) for x in (logits, known))
-    error = measures.class_share_errors(known, prior, theirs) * math.sqrt(1 + len(known) / len(logits))
-    predicted, usual = (torch.bincount(x.argmax(1), minlength=len(mine)) / len(x) for x in (logits, known))
+    reference = torch.cat([real, extracted["held_out"].logits])  # (M, K)
+    mine, theirs = (measures.class_shares(x, prior) for x in (logits, reference))
+    error = measures.class_share_errors(reference, prior, theirs) * math.sqrt(1 + len(reference) / len(logits))
+    predicted, usual = (torch.bincount(x.argmax(1), minlength=len(mine)) / len(x) for x in (logits, reference))
     counted = theirs * predicted / usual.clamp(min=1e-9)
     yield from compare_shares(mine, counted, theirs, error, case.extractor.classes, BY_CLASS)
 
@@ -299,13 +299,13 @@ def find_cluster_imbalance(case: Case, extracted: AllExtracted) -> Iterator[Find
     """Where no classes are known, compare the shares of clusters of the real images."""
     real = extracted["real"].features
     count = max(5, min(30, len(real) // 100, len(case.samples) // 30))
-    known = torch.cat([real, extracted["held_out"].features])  # (M, d)
+    reference = torch.cat([real, extracted["held_out"].features])  # (M, d)
     centres = clusters(real[:5000], count)
     mine, theirs = (
         torch.bincount(nearest_neighbours(features, centres)[1][:, 0], minlength=count).double() / len(features)
-        for features in (extracted["samples"].features, known)
+        for features in (extracted["samples"].features, reference)
     )
-    error = (theirs * (1 - theirs) * (1 / len(case.samples) + 1 / len(known))).sqrt()
+    error = (theirs * (1 - theirs) * (1 / len(case.samples) + 1 / len(reference))).sqrt()
     yield from compare_shares(mine, mine, theirs, error, tuple(f"cluster {k}" for k in range(count)), BY_CLUSTER)
 
 
