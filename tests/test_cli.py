@@ -628,7 +628,7 @@ def test_diagnose_against_a_named_set_uses_its_test_split(patients, capsys, monk
     monkeypatch.setattr(data, "load", load)
     assert cli.main(["diagnose", str(patients / "sound.npz"), "--against", "strokes"]) == 0
     assert asked == [("strokes", "train"), ("strokes", "test")]
-    assert "the shipped judge of strokes" in capsys.readouterr().out
+    assert "the shipped classifier of strokes" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

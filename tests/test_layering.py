@@ -110,17 +110,17 @@ def test_the_check_sees_what_is_too_much(module, source):
     assert len(too_much(module, source)) == 1
 
 
-# --- the rooms' faces -------------------------------------------------------------------------------------------------
+# --- what a room exports ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("room", ["", *ROOMS])
-def test_a_room_names_what_it_offers(room):
+def test_a_room_names_what_it_exports(room):
     """Each name can be had, and none of them is that of a module of the room."""
     package = importlib.import_module(f"gantutor.{room}".rstrip("."))
-    offered = set(getattr(package, "__all__", ()))
-    assert offered == set(lazy.offered(package.__name__))
-    assert all(not inspect.ismodule(getattr(package, name)) for name in offered)
-    assert not offered & {path.stem for path in Path(package.__file__).parent.glob("*.py")}
+    exported = set(getattr(package, "__all__", ()))
+    assert exported == set(lazy.exports(package.__name__))
+    assert all(not inspect.ismodule(getattr(package, name)) for name in exported)
+    assert not exported & {path.stem for path in Path(package.__file__).parent.glob("*.py")}
     assert len(package.__doc__.split()) > 15
     with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nothing'"):
         _ = package.nothing

@@ -14,4 +14,4 @@ if TYPE_CHECKING:
     from gantutor.checks.exercise import Answer, Exercise, Mistake, Verdict
 
 __all__ = ["CATALOGUE", "Answer", "Exercise", "Hint", "Mistake", "Verdict", "check", "find", "hint"]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

@@ -12,4 +12,4 @@ if TYPE_CHECKING:
     from gantutor.cli.program import main
 
 __all__ = ["main"]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

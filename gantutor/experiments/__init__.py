@@ -5,4 +5,4 @@
 
 from gantutor import lazy
 
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

@@ -24,4 +24,4 @@ __all__ = [
     "density_portrait", "dirac", "dirac_portrait", "explore", "findings", "lab", "latent", "samples", "spot", "train",
     "walk",
 ]  # fmt: skip
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

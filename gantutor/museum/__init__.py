@@ -21,4 +21,4 @@ if TYPE_CHECKING:
     from gantutor.museum.exhibits import Exhibit, Outcome, stops
 
 __all__ = ["CATALOGUE", "ROOMS", "Exhibit", "Grade", "Outcome", "exhibit", "grade", "stops"]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

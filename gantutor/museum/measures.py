@@ -58,7 +58,7 @@ def gap(side: Side, real: Images) -> float:
 
 def variety(side: Side, real: Images) -> float:
     """Variance of the samples, over that of real images."""
-    return measures.spread(side.samples) / measures.spread(real.pixels[: len(side.samples)])
+    return measures.thumbnail_variance(side.samples) / measures.thumbnail_variance(real.pixels[: len(side.samples)])
 
 
 def brightness(side: Side, real: Images) -> float:

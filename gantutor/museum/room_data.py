@@ -177,7 +177,7 @@ def knows(side: Side, real: Images) -> float:
     batch = side.run.batch()[0]
     side.run.source.order.set_state(order)  # as if nobody had looked
     with state.evaluating(D), torch.no_grad():
-        return measures.separation(*(D(x) for x in (batch, real.pixels[:1000])))
+        return measures.roc_auc(*(D(x) for x in (batch, real.pixels[:1000])))
 
 
 def darkest(side: Side, real: Images) -> float:

@@ -6,4 +6,4 @@ what a browser shows, and `mathml` sets their formulas.
 
 from gantutor import lazy
 
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

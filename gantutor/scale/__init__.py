@@ -13,4 +13,4 @@ if TYPE_CHECKING:
     from gantutor.scale.ensemble import Ensemble, load_ensemble
 
 __all__ = ["Ensemble", "Ranks", "SharedError", "joined", "load_ensemble", "share"]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

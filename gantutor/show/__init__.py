@@ -45,4 +45,4 @@ __all__ = [
     "strip",
     "surface",
 ]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

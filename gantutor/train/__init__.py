@@ -27,4 +27,4 @@ if TYPE_CHECKING:
 
 __all__ = ["PLANE", "R3GAN", "Recipe", "Run", "Step", "d_step", "decay", "g_step", "latents", "ramp", "sample",
            "set_learning_rate", "share", "update_ema", "wanted_labels"]  # fmt: skip
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

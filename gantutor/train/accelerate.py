@@ -162,14 +162,14 @@ class CapturedTurn:
     def record(self, run: "Run", penalise: bool) -> Captured:
         """Record a turn; neither the run nor its random streams show a trace of it."""
         generators = run.source.generators()
-        states, stream = [generator.get_state() for generator in generators], run.randomness.read()
+        states, stream = [generator.get_state() for generator in generators], run.randomness.capture()
         try:
             with traceless((run.G, run.D, run.G_ema), (run.opt_g, run.opt_d)):
                 return Captured(partial(run.train_step, penalise), generators, run.device)
         finally:
             for generator, state in zip(generators, states, strict=True):
                 generator.set_state(state)
-            run.randomness.write(stream)
+            run.randomness.restore(stream)
 
 
 @contextlib.contextmanager
