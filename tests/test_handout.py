@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
-from extras import skip_without
+from extras import BROWSER, needs_browser, skip_without
 
 from gantutor import cli
 from gantutor.data import download
@@ -22,13 +21,8 @@ from gantutor.publish import handout, mathml, pages, slides
 
 COURSE = Path(__file__).resolve().parents[1]
 LESSONS = sorted((COURSE / "notebooks").glob("*.ipynb"))
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 needs_math = skip_without(find_spec("latex2mathml") is not None, 'latex2mathml is missing: pip install -e ".[teach]"')
 needs_reveal = skip_without(find_spec("sphinx_revealjs") is not None, 'no sphinx-revealjs: pip install -e ".[teach]"')
-needs_browser = skip_without(
-    BROWSER is not None and find_spec("playwright") is not None,
-    'no Chromium or Chrome, or no playwright: pip install -e ".[browser]"',
-)
 
 
 def make(out: Path, *options: str) -> int:

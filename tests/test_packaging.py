@@ -63,13 +63,14 @@ def test_the_wheel_holds_the_package_with_judges_and_generators_only(wheel):
 JUDGES = """
 import json, gantutor
 from pathlib import Path
-from gantutor import data, judge
+from gantutor import data
+from gantutor.metrics import classifier
 test = data.load("strokes", "test")
-judges = [judge.load(name) for name in ("strokes", "mnist", "fashion-mnist")]
+judges = [classifier.load(name) for name in ("strokes", "mnist", "fashion-mnist")]
 print(json.dumps({
     "place": gantutor.__file__,
     "classes": [len(j.classes) for j in judges],
-    "accuracy": judge.accuracy(judges[0], test),
+    "accuracy": classifier.accuracy(judges[0], test),
 }))
 """
 
