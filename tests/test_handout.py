@@ -63,10 +63,14 @@ def test_the_teacher_gets_more(tmp_path):
     assert [path.name for path in copied.glob("*.ipynb")] == [path.name for path in source.glob("*.ipynb")]
 
 
-def test_the_requirements_are_those_of_the_package(given):
+def test_the_requirements_are_those_of_the_package_in_the_tested_versions(given):
     text = (COURSE / "pyproject.toml").read_text(encoding="utf-8")
     listed = re.search(r"^dependencies = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)[1]
-    assert (given / "requirements.txt").read_text(encoding="utf-8").split() == re.findall(r'"([^"]+)"', listed)
+    required = (given / "requirements.txt").read_text(encoding="utf-8").split()
+    assert [line.partition("==")[0] for line in required] == re.findall(r'"([\w-]+)>=', listed)
+    assert set(required) <= set((COURSE / "constraints.txt").read_text(encoding="utf-8").splitlines())
+    assert "torch==2.13.0" in required
+    assert handout.read_requirements(given) == required  # who has a handout can make another
 
 
 def test_the_program_that_starts_it_is_python(given):
