@@ -1,14 +1,10 @@
-"""Tests run under the quick budget unless GANTUTOR_BUDGET says otherwise. Drawn digits for the doctor's tests."""
-
-import os
+"""Drawn digits for the doctor's tests."""
 
 import pytest
 from drawn import digits
 
 from gantutor import doctor
 from gantutor.data import Images
-
-os.environ.setdefault("GANTUTOR_BUDGET", "quick")
 
 
 @pytest.fixture(scope="session")

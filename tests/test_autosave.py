@@ -356,31 +356,36 @@ def test_the_lock_of_a_living_process_is_in_the_way_and_that_of_a_dead_one_is_no
         err = capsys.readouterr().err
         assert err.count("\n") == 1
         assert "here is in use" in err
-        told = json.loads(Path("here", "run.lock").read_text()) if os.name != "nt" else {"pid": process.pid}
-        assert f"by process {told['pid']}" in err
+        told = json.loads(Path("here", "run.owner").read_text())
         assert told["pid"] == process.pid
+        assert f"in use by process {told['pid']} on {told['host']}, started {told['started']}: " in err
     finally:
         process.kill()
         process.communicate()
-    assert os.listdir("here") == ["run.lock"]
+    assert sorted(os.listdir("here")) == ["run.lock", "run.owner"]
     assert train("2") == 0
     assert os.listdir("here") == ["run.pt"]
 
 
 def test_a_lock_file_without_a_process_is_only_a_file(few, capsys):
-    Path("here").mkdir()
+    here = Path("here")
+    here.mkdir()
     for content in (b"", b"\xff\xfe not json", json.dumps({"pid": os.getpid(), "host": "here"}).encode()):
-        Path("here", "run.lock").write_bytes(content)
-        with autosave.held(Path("here")):
-            assert json.loads(Path("here", "run.lock").read_text())["pid"] == os.getpid()
-            with pytest.raises(BadInput, match=f"in use by process {os.getpid()} on"), autosave.held(Path("here")):
+        for name in ("run.lock", "run.owner"):
+            (here / name).write_bytes(content)
+        with autosave.held(here):
+            assert json.loads((here / "run.owner").read_text())["pid"] == os.getpid()
+            with pytest.raises(BadInput, match=f"in use by process {os.getpid()} on"), autosave.held(here):
+                pytest.fail("held twice")
+            (here / "run.owner").write_bytes(content)
+            with pytest.raises(BadInput, match="^here is in use: wait for it"), autosave.held(here):
                 pytest.fail("held twice")
         assert os.listdir("here") == []
 
 
 def test_a_folder_made_for_the_lock_goes_with_it_when_it_stays_empty(tmp_path):
     with autosave.held(tmp_path / "a" / "b"):
-        assert os.listdir(tmp_path / "a" / "b") == ["run.lock"]
+        assert sorted(os.listdir(tmp_path / "a" / "b")) == ["run.lock", "run.owner"]
     assert os.listdir(tmp_path) == []
     with pytest.raises(ZeroDivisionError), autosave.held(tmp_path / "a" / "b"):
         raise ZeroDivisionError
@@ -393,14 +398,34 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     (tmp_path / ".trial" / "run.pt").write_text("trial")
     (tmp_path / "mine.part").write_text("not ours")
     with autosave.held(tmp_path):
-        assert sorted(os.listdir(tmp_path)) == ["mine.part", "run.lock"]
+        assert sorted(os.listdir(tmp_path)) == ["mine.part", "run.lock", "run.owner"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the lock of other systems")
-def test_on_a_disk_without_locks_one_can_train(few, monkeypatch, capsys):
+@pytest.mark.parametrize("number", autosave.NO_LOCKS, ids=errno.errorcode.get)
+def test_on_a_disk_without_locks_one_can_train(few, monkeypatch, capsys, number):
     def unknown(*args):
-        raise OSError(errno.ENOLCK, "No locks available")
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(autosave.fcntl, "flock", unknown)
-    assert train("2") == 0
-    assert os.listdir("here") == ["run.pt"]
+    monkeypatch.setattr("fcntl.flock", unknown)
+    for line in ("2", "4 --resume"):
+        assert train(line) == 0
+        assert "lock" not in capsys.readouterr().err
+    assert sorted(os.listdir("here")) == ["run.previous.pt", "run.pt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the lock of other systems")
+def test_a_disk_that_fails_otherwise_is_told(few, monkeypatch, capsys):
+    def broken(*args):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("fcntl.flock", broken)
+    assert train("2") == 2
+    assert "no run can be saved there (Input/output error)" in capsys.readouterr().err
+
+
+def test_a_disk_too_full_to_sign_is_told_and_leaves_nothing(few, monkeypatch, capsys):
+    monkeypatch.setattr(autosave, "sign", full)
+    assert train("2") == 2
+    assert "no run can be saved there (No space left on device)" in capsys.readouterr().err
+    assert os.listdir() == []

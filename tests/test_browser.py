@@ -6,23 +6,18 @@ Without them the tests are skipped, but not in .ci/run.
 import contextlib
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
 import pytest
-from extras import skip_without
+from extras import BROWSER, needs_browser
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVEN = BROWSER is not None and find_spec("playwright") is not None
-
-pytestmark = [pytest.mark.slow, skip_without(DRIVEN, 'no Chromium or Chrome, or no pip install -e ".[browser]"')]
+pytestmark = [pytest.mark.slow, needs_browser]
 
 CARD = """
 from PIL import Image
@@ -33,7 +28,8 @@ live.spot(e.code(), Image.new("RGB", (60, 40), "black"), ["the weather", e.title
 
 RUN = """
 import time
-from gantutor import live, models, toy, train
+from gantutor import live, models, train
+from gantutor.data import toy
 ring = toy.ring(std=0.05)
 run = train.Run(*models.plane(0), ring.sample(2000, 0) / ring.spread, train.PLANE)
 """
@@ -55,7 +51,8 @@ print("milliseconds after the press:", round(1000 * (ended - pressed[-1])))
 """
 LAB = "lab = live.lab('ring')\nlab"
 LATENT = """
-from gantutor import data, strokes
+from gantutor import data
+from gantutor.data import strokes
 drawn = strokes.draw(300, 0)
 images = data.Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
 digits = train.Run(*models.mlp(classes=10), images)

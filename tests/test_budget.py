@@ -1,6 +1,3 @@
-import runpy
-from pathlib import Path
-
 import pytest
 
 from gantutor import budget
@@ -14,17 +11,6 @@ def test_the_budget_decides_which_number_is_picked(monkeypatch, value, name):
         monkeypatch.setenv("GANTUTOR_BUDGET", value)
     assert budget.name() == name
     assert budget.pick(quick=1, full=2) == {"quick": 1, "full": 2}[name]
-
-
-@pytest.mark.parametrize("folder", ["tests", "notebooks"])
-def test_what_pytest_runs_gets_the_quick_budget_unless_told_otherwise(monkeypatch, folder):
-    conftest = Path(__file__).resolve().parents[1] / folder / "conftest.py"
-    monkeypatch.delenv("GANTUTOR_BUDGET")
-    runpy.run_path(str(conftest))
-    assert budget.name() == "quick"
-    monkeypatch.setenv("GANTUTOR_BUDGET", "full")
-    runpy.run_path(str(conftest))
-    assert budget.name() == "full"
 
 
 def test_another_budget_is_an_error_with_the_nearest_name(monkeypatch):

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from extras import BROWSER, needs_browser
 
 from gantutor import cli
 from gantutor.cli import common, lab
@@ -32,6 +33,7 @@ def course(tmp_path, monkeypatch) -> Path:
     """An installed package, and a course in the current folder."""
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "00_start_here.ipynb").write_text("{}")
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "mine")  # and put back afterwards
     monkeypatch.setattr(common, "ROOT", tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -62,6 +64,7 @@ def test_lab_becomes_jupyterlab_with_the_repository_as_root(course, monkeypatch,
     assert command[-4:] == ["--no-browser", "--port", "8890", "--ServerApp.ip=0.0.0.0"]
     assert "--allow-root" not in command
     assert capsys.readouterr() == ("", "")
+    assert os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep) == ["mine", str(lab.SETTINGS)]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a path cannot be made for another system")
@@ -116,7 +119,7 @@ def server(tmp_path) -> Iterator[tuple[subprocess.Popen, str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    homes = ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+    homes = ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     env = {**os.environ, **{name: str(tmp_path / name) for name in homes}}
     command = [sys.executable, "-m", "gantutor", "lab", "--no-browser", "--port", str(port)]
     log = tmp_path / "log"
@@ -166,3 +169,27 @@ def test_lab_opens_the_course_and_ends_on_a_signal(server, number):
             assert process.wait(timeout=5) == 0
             return
     pytest.fail("the server did not end")
+
+
+@pytest.mark.slow
+@needs_browser
+def test_the_files_the_first_lesson_and_nothing_else_greet_a_newcomer(server):
+    """No question whether to fetch news, which JupyterLab asks otherwise on its first start, and no word of updates."""
+    from playwright.sync_api import sync_playwright
+
+    _, url = server
+    opened(url).close()
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1300, "height": 850})
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(url)
+        page.wait_for_selector(".jp-Notebook .jp-Cell")
+        page.wait_for_function("document.body.innerText.includes('| Idle')")
+        page.wait_for_timeout(3000)  # the question comes a moment after the notebook
+        assert page.locator(".jp-Notebook:visible h1").first.inner_text().startswith("00 · Start here")
+        assert "01_minimax_game.ipynb" in page.locator("#filebrowser:visible").inner_text()
+        assert page.locator(".Toastify__toast, .jp-Dialog").all_inner_texts() == []
+        assert [address for address in asked if "api/news" in address or "api/update" in address] == []
+        browser.close()

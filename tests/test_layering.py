@@ -67,6 +67,7 @@ def test_the_contracts_see_what_is_forbidden(tmp_path):
 LIGHT = {"errors", "budget", "files", "lazy", "data.download", "doctor.findings", "__main__", "__init__"}
 LIGHT |= {name for name in FILES if name.startswith(("publish.", "cli.")) or name.endswith("__init__")}
 NEEDED = {name: set() if name in LIGHT else {"torch", "numpy"} for name in FILES} | {"theory": {"numpy"}}
+NEEDED |= {"runs.autosave": {"torch", "numpy", "filelock"}}
 NEEDED |= {name: {"torch", "numpy", "matplotlib", "PIL"} for name in FILES if re.match(r"show\.(?!__)", name)}
 NEEDED |= {name: {"torch", "PIL", "ipywidgets", "IPython"} for name in FILES if re.match(r"live\.(?!__)", name)}
 

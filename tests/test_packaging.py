@@ -44,7 +44,8 @@ def bin_folder(wheel, tmp_path_factory) -> Path:
     """Where `python` and `gantutor` of the new environment lie."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
-    run(folder / SCRIPTS / "python", "-m", "pip", "install", "--quiet", wheel, cwd=folder)
+    tested = ROOT / "constraints.txt"
+    run(folder / SCRIPTS / "python", "-m", "pip", "install", "--quiet", wheel, "-c", tested, cwd=folder)
     return folder / SCRIPTS
 
 
@@ -53,6 +54,7 @@ def test_the_wheel_holds_the_package_with_judges_and_generators_only(wheel):
         names = set(archive.namelist())
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gantutor").rglob("*.py")}
     assert modules <= names
+    assert {"gantutor/py.typed", "gantutor/cli/jupyter/labconfig/default_setting_overrides.json"} <= names
     assert {f"gantutor/assets/classifiers/{name}.pt" for name in ("strokes", "mnist", "fashion-mnist")} <= names
     assert {f"gantutor/assets/generators/{name}.pt" for name in pretrained.SHIPPED} <= names
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"gantutor"}
@@ -63,13 +65,14 @@ def test_the_wheel_holds_the_package_with_judges_and_generators_only(wheel):
 JUDGES = """
 import json, gantutor
 from pathlib import Path
-from gantutor import data, judge
+from gantutor import data
+from gantutor.metrics import classifier
 test = data.load("strokes", "test")
-judges = [judge.load(name) for name in ("strokes", "mnist", "fashion-mnist")]
+judges = [classifier.load(name) for name in ("strokes", "mnist", "fashion-mnist")]
 print(json.dumps({
     "place": gantutor.__file__,
     "classes": [len(j.classes) for j in judges],
-    "accuracy": judge.accuracy(judges[0], test),
+    "accuracy": classifier.accuracy(judges[0], test),
 }))
 """
 

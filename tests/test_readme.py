@@ -1,29 +1,36 @@
-"""The README's commands are commands, its links lead somewhere, and its ten lines of Python run."""
+"""The commands of README and CONTRIBUTING are commands, their links lead somewhere, and the ten lines of Python run."""
 
+import importlib
+import inspect
 import os
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import gantutor
 from gantutor import __version__
 from gantutor.cli import program
 from gantutor.runs import checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, CONTRIBUTING, CHANGELOG = (
+    (ROOT / f"{name}.md").read_text(encoding="utf-8") for name in ("README", "CONTRIBUTING", "CHANGELOG")
+)
+ROOMS = sorted(path.parent.name for path in (ROOT / "gantutor").glob("*/__init__.py"))
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def commands() -> list[list[str]]:
-    """Every command in the README's sh blocks, split into words; without comments."""
-    lines = "\n".join(blocks("sh")).splitlines()
+    """Every command in the sh blocks, split into words; without comments."""
+    lines = "\n".join([*blocks("sh"), *blocks("sh", CONTRIBUTING)]).splitlines()
     words = [shlex.split(part, comments=True) for line in lines for part in line.split(" && ")]
     return [command for command in words if command]
 
@@ -41,11 +48,57 @@ def test_every_python_file_named_in_a_command_is_there():
 
 def test_the_check_of_a_change_installs_what_the_readme_says():
     (install,) = [c for c in commands() if c[:2] == ["pip", "install"] and ".[test]" in c]
-    script = [line.split("#")[0] for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()]
-    line, further = [shlex.split(line) for line in script if "pip install" in line]
-    assert line[: len(install) + 2] == ["python", "-m", *install]
+    assert install[-2:] == ["-c", "constraints.txt"]
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    lines = [line.split("#")[0].replace("$versions", "constraints.txt") for line in script.splitlines()]
+    line, further, tools = [shlex.split(line) for line in lines if "pip install" in line]
+    assert line == ["python", "-m", *install, "--quiet"]
     assert ".[browser,teach,docs]" in further
-    assert any(".[browser,teach,docs]" in c for c in commands())
+    assert ".[dev]" in tools
+    assert "tested) versions=constraints.txt" in script
+    assert '"${GANTUTOR_VERSIONS:-tested}"' in script
+    for extra in (".[browser,teach,docs]", ".[dev]"):
+        assert any(extra in c for c in commands())
+
+
+def test_every_command_takes_the_tested_versions():
+    for command in commands():
+        if command[:2] == ["pip", "install"]:
+            assert command[-2:] == ["-c", "constraints.txt"]
+
+
+def test_the_tree_has_every_room_in_the_order_of_the_contract():
+    (tree,) = blocks("text")
+    named = [name for line in tree.splitlines()[1:] for name in re.findall(r"\w+", line.strip().split("   ")[0])]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    height = {name: -number for number, layer in enumerate(layers) for name in re.findall(r"\w+", layer)}
+    assert set(named) == set(height) - {"__main__"}
+    heights = [height[name] for name in named if name in ROOMS]
+    assert heights == sorted(heights)
+    assert len(heights) == len(ROOMS)
+
+
+def test_what_was_renamed_has_a_new_name():
+    rows = re.findall(r"^\| (`.*`) \| (`.*`) \|$", CHANGELOG, re.MULTILINE)
+    assert len(rows) > 40
+    for old, new in rows:
+        for name in re.findall(r"`([\w./]+)`", new):
+            if "/" in name:
+                assert (ROOT / name).exists()
+                continue
+            place = gantutor
+            for part in name.removeprefix("gantutor.").split("."):
+                if inspect.isclass(place) and not hasattr(place, part):
+                    assert f"self.{part} = " in inspect.getsource(place), name
+                else:
+                    place = getattr(place, part)
+        for name in re.findall(r"`(gantutor\.\w+)`", old):
+            assert importlib.util.find_spec(name) is None, name
+
+
+def test_the_note_for_contributors_is_short():
+    assert len(CONTRIBUTING.splitlines()) <= 60
 
 
 def test_the_citation_is_of_this_version():
@@ -53,7 +106,8 @@ def test_the_citation_is_of_this_version():
 
 
 def test_links_and_pictures_lead_to_files():
-    targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if "://" not in target]
+    text = README + CONTRIBUTING + CHANGELOG
+    targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
     assert len(targets) >= 5
     assert [target for target in targets if not (ROOT / target).exists()] == []
 

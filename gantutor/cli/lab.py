@@ -8,10 +8,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 
 from gantutor.cli.common import LANDING, PROGRAM, Parser, capital, find_course
 from gantutor.errors import BadInput
 from gantutor.files import ROOT
+
+# Settings that JupyterLab starts with: it asks nobody whether to fetch news, nor says that there is a newer JupyterLab.
+# They take the place of its own defaults, so what a user has chosen in the menu "Settings" still counts.
+SETTINGS = Path(__file__).with_name("jupyter")
 
 
 def add_arguments(add: Callable[..., Parser]) -> None:
@@ -33,8 +38,13 @@ def run(args: argparse.Namespace) -> int:
         command.append("--allow-root")
     command += args.further
     if root == ROOT:  # not installed: the notebooks import this copy all the same
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+        os.environ["PYTHONPATH"] = paths(str(root), os.environ.get("PYTHONPATH"))
+    os.environ["JUPYTER_CONFIG_PATH"] = paths(os.environ.get("JUPYTER_CONFIG_PATH"), str(SETTINGS))
     return hand_over(command)
+
+
+def paths(*parts: str | None) -> str:
+    return os.pathsep.join(filter(None, parts))
 
 
 def hand_over(command: list[str]) -> int:

@@ -107,7 +107,8 @@ def directions(G: nn.Module, z: Tensor, label: int | None = None, count: int = D
     weight, y = next(G.parameters()), training.wanted_labels(G, 1, label)
     G_told = with_labels(G, None if y is None else y.to(weight.device))
     with state.evaluating(G), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, about itself, at the first such derivative
+        for category in (DeprecationWarning, FutureWarning):  # torch's own, about itself, at the first such derivative
+            warnings.simplefilter("ignore", category)
         jacobian = torch.func.jacfwd(lambda v: G_told(v[None])[0].flatten())(z.to(weight).detach())  # (pixels, d)
     jacobian, unit = jacobian.detach().cpu().double(), (z / z.norm()).cpu().double()
     jacobian.nan_to_num_(0, 0, 0)  # of a net that diverged: no direction is better than another

@@ -184,7 +184,7 @@ def copy_course(course: Path, to: Path, lessons: list[Path], teacher: bool) -> N
     for name in ASSETS:
         if (course / "data" / name).is_dir():
             shutil.copytree(course / "data" / name, to / "data" / name)
-    for file in ("LICENSE", "pyproject.toml"):  # the latter tells the package that this is a course, with data/
+    for file in ("LICENSE", "pyproject.toml", "constraints.txt"):  # pyproject says: this is a course, with data/
         shutil.copy(course / file, to / file)
     chosen = {path.name[:2] for path in lessons}
     for folder in ("", "exercises", *["solutions"] * teacher):
@@ -218,7 +218,11 @@ def copy_data(to: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def read_requirements(course: Path) -> list[str]:
-    return tomllib.loads((course / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    """What the package needs, in the tested versions: every computer of a class gets the same."""
+    needed = tomllib.loads((course / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    lines = (course / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    tested = {line.partition("==")[0]: line.strip() for line in lines if "==" in line}
+    return [tested[re.match(r"[\w.-]+", requirement)[0]] for requirement in needed]
 
 
 def download_wheels(to: Path) -> None:

@@ -8,22 +8,20 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+
+import filelock
 
 from gantutor import files
 from gantutor.errors import BadInput, reason, whole_number
 from gantutor.runs import checkpoint
 from gantutor.train import Run
 
-if os.name == "nt":
-    import msvcrt
-else:
-    import fcntl
-
 LOCK = "run.lock"
-BEYOND = 1 << 20  # on Windows a locked byte cannot be read: this one is beyond the text
+OWNER = "run.owner"  # beside the lock, because Windows lets nobody read a locked file
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what a disk without locks answers
 TRIAL = ".trial"  # the folder in which `check_room` saves
 PAUSE = 120.0  # seconds from one save to the next, at most
 
@@ -125,71 +123,63 @@ def no_room(folder: Path, why: object) -> BadInput:
 def held(folder: Path) -> Iterator[None]:
     """Nobody else trains into this folder during the block. It is made, and removed again if it stays empty.
 
-    The system itself holds the lock, and drops it when the process ends in whatever way: the lock file that a killed
-    process leaves behind is in nobody's way. What it says is for people: the process, its computer, when it started.
-    What else such a process left behind is removed.
+    The system itself holds the lock, and drops it when the process ends in whatever way, so the files that a killed
+    process leaves behind are in nobody's way. What else such a process left behind is removed.
 
     Raises:
         BadInput: another process trains into the folder, or it cannot be made or written to.
     """
     made = [parent for parent in (folder, *folder.parents) if not os.path.exists(parent)]
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(remove_empty, made)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = lock(folder / LOCK)
+            stack.enter_context(locked(folder))
+            sign(folder / OWNER)
         except OSError as error:
             raise no_room(folder, error.strerror or error) from error
-        try:
-            files.sweep(folder / checkpoint.FILE)
-            shutil.rmtree(folder / TRIAL, ignore_errors=True)
-            yield
-        finally:
-            unlock(file, folder / LOCK)
-    finally:
-        for parent in made:
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+        files.sweep(folder / checkpoint.FILE)
+        shutil.rmtree(folder / TRIAL, ignore_errors=True)
+        yield
 
 
-def lock(path: Path) -> IO[str]:
-    """The locked lock file, open. Raises `BadInput` if a living process holds it, `OSError` if there can be none."""
-    while True:
-        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - it stays open as long as it is held
-        try:
-            if not seize(file):
-                raise BadInput(f"{path.parent} is in use{owner(path)}: wait for it, end it, or choose another --out.")
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                file.truncate(0)
-                started = time.strftime("%Y-%m-%d %H:%M:%S")
-                file.write(json.dumps({"pid": os.getpid(), "host": platform.node(), "started": started}))
-                file.flush()
-                return file
-        except FileNotFoundError:
-            pass  # its last holder has removed it since it was opened: make another
-        except BaseException:
-            file.close()
-            raise
-        file.close()
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The lock alone, on a folder that exists. Where the disk knows no locks, there is nothing to hold.
 
-
-def seize(file: IO[str]) -> bool:
-    """Lock an open file; False if another process holds it. Where the disk knows no locks there is nothing to hold."""
+    Raises:
+        BadInput: a living process holds it.
+        OSError: no lock file can be made.
+    """
+    lock = filelock.FileLock(folder / LOCK)
     try:
-        if os.name == "nt":
-            file.seek(BEYOND)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
+        with warnings.catch_warnings(action="ignore"):  # of a disk without locks, where a file has to do
+            lock.acquire(timeout=0)
+    except filelock.Timeout:
+        who = owner(folder / OWNER)
+        raise BadInput(f"{folder} is in use{who}: wait for it, end it, or choose another --out.") from None
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        if error.errno not in NO_LOCKS:
             raise
-    return True
+    try:
+        yield
+    finally:
+        for name in (OWNER, LOCK):  # removed while it is held; Windows removes no open file: there, `release` does it
+            with contextlib.suppress(OSError):
+                (folder / name).unlink()
+        with contextlib.suppress(OSError):
+            lock.release()
+
+
+def sign(path: Path) -> None:
+    """Write down for people which process this is, on which computer, and when it started."""
+    started = time.strftime("%Y-%m-%d %H:%M:%S")
+    told = {"pid": os.getpid(), "host": platform.node(), "started": started}
+    path.write_text(json.dumps(told), encoding="utf-8")
 
 
 def owner(path: Path) -> str:
-    """Who holds the lock, in words, as far as the lock file tells."""
+    """Who has signed, in words, as far as the file tells."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         return f" by process {told['pid']} on {told['host']}, started {told['started']}"
@@ -197,10 +187,7 @@ def owner(path: Path) -> str:
         return ""
 
 
-def unlock(file: IO[str], path: Path) -> None:
-    """Remove the lock file while it is held, and let go. Windows removes no open file: there, the other way round."""
-    if os.name == "nt":
-        file.close()
-    with contextlib.suppress(OSError):
-        path.unlink()
-    file.close()
+def remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()

@@ -1,5 +1,0 @@
-"""Notebooks that pytest executes run under the quick budget unless GANTUTOR_BUDGET says otherwise."""
-
-import os
-
-os.environ.setdefault("GANTUTOR_BUDGET", "quick")
