@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gantutor.checks.exercise import Exercise, Mistake, blank, brief, number, on
+from gantutor.checks.exercise import Calls, Exercise, Mistake, as_number, blank, brief
 from gantutor.data import toy
 from gantutor.errors import BadInput
 
@@ -19,13 +19,13 @@ def measure(points: Tensor) -> tuple[float, int, float]:
     Returns the mean distance to the nearest centre, how many of the eight clusters hold over 2% of the points within
     0.2, and the share of good points (within three standard deviations). Raises `BadInput` for anything but points.
     """
-    points = checked(points)
+    points = as_points(points)
     distance, nearest = torch.cdist(points, RING.means).min(dim=1)  # (N,), (N,)
     share = torch.bincount(nearest[distance < 0.2], minlength=len(RING)) / len(points)  # (8,)
     return distance.mean().item(), int((share > 0.02).sum()), (distance < 3 * RING.std).float().mean().item()
 
 
-def checked(points: object) -> Tensor:
+def as_points(points: object) -> Tensor:
     """A tensor, an array or a list of pairs as float32 (N, 2); `BadInput` for anything else."""
     try:
         points = torch.as_tensor(points, dtype=torch.float32)
@@ -40,7 +40,7 @@ def checked(points: object) -> Tensor:
 
 # ---------------------------------------------------------------- 00.1
 
-ROWS = ("D", "A", "B", "C")  # which cloud each row of numbers was measured on
+ROW_CLOUDS = ("D", "A", "B", "C")  # which cloud each row of numbers was measured on
 
 
 def clouds() -> dict[str, Tensor]:
@@ -55,22 +55,22 @@ def clouds() -> dict[str, Tensor]:
     }
 
 
-def rows() -> list[tuple[float, int, float]]:
+def measured_rows() -> list[tuple[float, int, float]]:
     """The four rows of numbers, in the order of `ROWS`."""
     made = clouds()
-    return [measure(made[name]) for name in ROWS]
+    return [measure(made[name]) for name in ROW_CLOUDS]
 
 
-def named_rows(answer: object) -> dict[str, str] | None:
+def matched_rows(answer: object) -> dict[str, str] | None:
     """Which cloud's numbers each cloud was given; None while there are none."""
-    if not isinstance(answer, dict) or set(answer) != set(ROWS):
+    if not isinstance(answer, dict) or set(answer) != set(ROW_CLOUDS):
         raise BadInput('hand in a dict such as {"A": 1, "B": 2, "C": 3, "D": 4}: a row for each picture.')
     if blank(list(answer.values())):
         return None
-    chosen = {name: number(value, f"the row of {name}") for name, value in sorted(answer.items())}
+    chosen = {name: as_number(value, f"the row of {name}") for name, value in sorted(answer.items())}
     if sorted(chosen.values()) != [1, 2, 3, 4]:
         raise BadInput(f"the rows are {brief(list(chosen.values()))}: use each of 1, 2, 3 and 4 once.")
-    return {name: ROWS[int(row) - 1] for name, row in chosen.items()}
+    return {name: ROW_CLOUDS[int(row) - 1] for name, row in chosen.items()}
 
 
 PICTURES = Exercise(
@@ -82,8 +82,8 @@ PICTURES = Exercise(
         "B and D both reach all eight clusters. In B there are points half-way between two centres, as far off as can "
         "be on the circle; in D there are hardly any.",
     ),
-    observe=named_rows,
-    right={name: ROWS.index(name) + 1 for name in sorted(ROWS)},
+    observe=matched_rows,
+    right={name: ROW_CLOUDS.index(name) + 1 for name in sorted(ROW_CLOUDS)},
     mistakes=(
         Mistake(
             {"A": 1, "B": 2, "C": 4, "D": 3},
@@ -126,7 +126,7 @@ PIXELS = Exercise(
         "pixels / 127.5 - 1 does it. (Begin with a division: whole numbers from 0 to 255 cannot hold a negative one.)",
         "Then the shape: the colour channel, of length 1, stands behind N. unsqueeze(1) or pixels[:, None] puts it in.",
     ),
-    observe=on((STORED,), (TWO,), (GREY,)),
+    observe=Calls((STORED,), (TWO,), (GREY,)),
     right=lambda pixels: torch.lerp(torch.tensor(-1.0), torch.tensor(1.0), pixels.unsqueeze(1) / 255),
     mistakes=(
         Mistake(
@@ -177,14 +177,14 @@ PIXELS = Exercise(
 
 # ---------------------------------------------------------------- 00.3
 
-LEAST, CLOSE = 800, 0.01
+FEWEST, CLOSE = 800, 0.01
 
 
-def fooling(answer: object) -> dict[str, float]:
+def measures_of_points(answer: object) -> dict[str, float]:
     """The three measures of the points handed in, and what tells the usual mistakes apart."""
-    points = checked(answer)
-    if len(points) < LEAST:
-        raise BadInput(f"these are {len(points)} points: hand in {LEAST} or more.")
+    points = as_points(answer)
+    if len(points) < FEWEST:
+        raise BadInput(f"these are {len(points)} points: hand in {FEWEST} or more.")
     distance, clusters, good = measure(points)
     off_circle = (points.norm(dim=1) - 1).abs().max().item()
     places = len(torch.unique((points * 100).round(), dim=0))
@@ -194,7 +194,7 @@ def fooling(answer: object) -> dict[str, float]:
 def on_circle(angles: Tensor, radius: float = 1.0) -> list[list[float]]:
     """Points at these angles (K,), again and again."""
     places = radius * torch.stack([angles.cos(), angles.sin()], dim=1)  # (K, 2)
-    return places.repeat(math.ceil(LEAST / len(angles)), 1).tolist()
+    return places.repeat(math.ceil(FEWEST / len(angles)), 1).tolist()
 
 
 EIGHTHS = 2 * math.pi * torch.arange(8) / 8
@@ -208,7 +208,7 @@ FOOLED = Exercise(
         "share of points.",
         "torch.stack([a.cos(), a.sin()], dim=1) makes (8, 2) of eight angles, and .repeat(100, 1) makes that (800, 2).",
     ),
-    observe=fooling,
+    observe=measures_of_points,
     right=on_circle(EIGHTHS),
     accepts=lambda seen: seen["distance"] < CLOSE and seen["clusters"] == 8 and seen["good"] == 1,
     mistakes=(
@@ -249,7 +249,7 @@ FOOLED = Exercise(
             sign=lambda seen: seen["places"] <= 16 and seen["off circle"] < 0.05,
         ),
         Mistake(
-            on_circle(2 * math.pi * torch.arange(LEAST) / LEAST),
+            on_circle(2 * math.pi * torch.arange(FEWEST) / FEWEST),
             "A whole circle: many points lie between two centres, far from both. Use eight angles only.",
             sign=lambda seen: seen["places"] > 16 and seen["off circle"] < 0.05,
         ),

@@ -7,10 +7,10 @@ import torch
 from torch.nn.functional import softplus
 
 from gantutor import losses, theory
-from gantutor.checks.exercise import Exercise, Mistake, number, on, same
+from gantutor.checks.exercise import Calls, Exercise, Mistake, as_number, same
 from gantutor.errors import BadInput
 
-FEW = np.array([0.25]), np.array([0.75])
+ONE_PLACE = np.array([0.25]), np.array([0.75])
 P, Q = np.array([0.3, 0.1, 0.4, 0.0]), np.array([0.1, 0.1, 0.0, 0.2])
 REAL, FAKE = torch.tensor([2.0, -0.5, 0.3]), torch.tensor([-1.0, 0.4, 3.0])
 SURE = torch.tensor([200.0, -200.0, 0.0])
@@ -25,7 +25,7 @@ BEST_D = Exercise(
         "The slope is p/d − q/(1 − d). Set it to zero and multiply by d(1 − d).",
         "p(1 − d) = q d. Bring d to one side.",
     ),
-    observe=on((P, Q), FEW),
+    observe=Calls((P, Q), ONE_PLACE),
     right=theory.optimal_discriminator,
     mistakes=(
         Mistake(lambda p, q: q / (p + q), "That is the chance of a fake. D says how likely it is that x is real."),
@@ -35,7 +35,7 @@ BEST_D = Exercise(
             "that is found at x, real and fake.",
             sign=lambda seen: all(
                 same(np.asarray(mine)[q > 0], (p / np.where(q > 0, q, 1))[q > 0], 1e-4)
-                for mine, (p, q) in zip(seen, ((P, Q), FEW), strict=True)
+                for mine, (p, q) in zip(seen, ((P, Q), ONE_PLACE), strict=True)
                 if np.shape(mine) == p.shape
             ),
         ),
@@ -59,7 +59,7 @@ EQUILIBRIUM = Exercise(
         "It says ½, of real ones and of fakes. D's loss has a term for each kind.",
         "−log ½ for the real ones and −log(1 − ½) for the fakes, added.",
     ),
-    observe=number,
+    observe=as_number,
     right=math.log(4),
     mistakes=(
         Mistake(0.0, "A loss of 0: D is certain, and right. When the fakes are perfect it can only guess."),
@@ -83,7 +83,9 @@ def players_losses(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> tupl
     return loss.d(real_logits, fake_logits), loss.g(real_logits, fake_logits)
 
 
-def by_probability(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def losses_from_probabilities(
+    real_logits: torch.Tensor, fake_logits: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     d_real, d_fake = real_logits.sigmoid(), fake_logits.sigmoid()
     return -d_real.log().mean() - (1 - d_fake).log().mean(), -d_fake.log().mean()
 
@@ -96,11 +98,11 @@ LOSSES = Exercise(
         "D wants high logits for real images and low ones for fakes. G wants high ones for its fakes.",
         "D: softplus(−real_logits).mean() + softplus(fake_logits).mean(). G: the same thought, with one term.",
     ),
-    observe=on((REAL, FAKE), (SURE, SURE)),
+    observe=Calls((REAL, FAKE), (SURE, SURE)),
     right=players_losses,
     mistakes=(
         Mistake(
-            by_probability,
+            losses_from_probabilities,
             "It is right for small logits and infinite for sure ones: σ(200) is rounded to 1, and log(1 − 1) is −∞. "
             "Go from the logits straight to softplus.",
         ),
@@ -139,7 +141,7 @@ LOSSES = Exercise(
 # ---------------------------------------------------------------- 01.4
 
 LOGITS = np.array([-8.0, -2.0, 0.0, 2.0, 8.0])
-SIGNALS = Exercise(
+GENERATOR_GRADIENTS = Exercise(
     id="01.4",
     title="what G hears",
     hints=(
@@ -147,7 +149,7 @@ SIGNALS = Exercise(
         "d log(1 − D)/ds = −1/(1 − D) · D(1 − D). The other one goes the same way.",
         "The saturating slope is −D, the non-saturating one −(1 − D).",
     ),
-    observe=on((LOGITS,)),
+    observe=Calls((LOGITS,)),
     right=lambda s: tuple(theory.generator_signal(loss, logit=s) for loss in ("saturating", "non-saturating")),
     mistakes=(
         Mistake(
@@ -211,7 +213,7 @@ R1_STEP = Exercise(
         "R1 is γ/2 · ψ² here. D pays it, so D's direction loses its slope, γψ.",
         "θ ← θ − hψσ(−θψ). Then, with this new θ: ψ ← ψ + h(θσ(−θψ) − γψ).",
     ),
-    observe=on((1.0, 1.0, 0.2, 0.0), (1.0, 1.0, 0.2, 0.5), (-0.5, 2.0, 0.1, 1.0)),
+    observe=Calls((1.0, 1.0, 0.2, 0.0), (1.0, 1.0, 0.2, 0.5), (-0.5, 2.0, 0.1, 1.0)),
     right=dirac_step,
     mistakes=(
         Mistake(simultaneous, "D looks at the old G: a simultaneous step, which drifts outwards. Use the new θ."),
@@ -242,12 +244,12 @@ R1_STEP = Exercise(
 NEAR, STEPS = 0.001, 60
 
 
-def settled(answer: object) -> dict[str, float]:
+def distance_after(answer: object) -> dict[str, float]:
     """Where the Dirac-GAN is after STEPS steps of 0.2 with the settings handed in."""
     known = {"updates", "gamma", "momentum"}
     if not isinstance(answer, dict) or not set(answer) <= known:
         raise BadInput('hand in a dict such as {"updates": "alternating", "gamma": 0.1, "momentum": 0.0}.')
-    gamma, momentum = number(answer.get("gamma", 0.0), "gamma"), number(answer.get("momentum", 0.0), "momentum")
+    gamma, momentum = as_number(answer.get("gamma", 0.0), "gamma"), as_number(answer.get("momentum", 0.0), "momentum")
     path = theory.dirac_trajectory(
         "gan", 0.2, STEPS, updates=answer.get("updates", "alternating"), penalty="r1", gamma=gamma, momentum=momentum
     )
@@ -263,7 +265,7 @@ SETTLE = Exercise(
         "Section 9 tried momentum without R1. Try a little of it with R1 on, below 0 and above.",
         "A gamma near 0.9, and a momentum near 0.5.",
     ),
-    observe=settled,
+    observe=distance_after,
     right={"updates": "alternating", "gamma": 0.9, "momentum": 0.5},
     accepts=lambda seen: seen["distance"] < NEAR,
     mistakes=(
@@ -307,4 +309,4 @@ SETTLE = Exercise(
     praise="Momentum throws the players outwards where nothing pulls in; with R1 a little of it helps them home.",
 )
 
-EXERCISES = (BEST_D, EQUILIBRIUM, LOSSES, SIGNALS, R1_STEP, SETTLE)
+EXERCISES = (BEST_D, EQUILIBRIUM, LOSSES, GENERATOR_GRADIENTS, R1_STEP, SETTLE)

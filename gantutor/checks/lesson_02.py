@@ -5,10 +5,10 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from gantutor import losses, metrics, models, train
-from gantutor.checks.exercise import Exercise, Mistake, blank, brief, number, on, same
+from gantutor.checks.exercise import Calls, Exercise, Mistake, as_number, blank, brief, check_callable, same
+from gantutor.checks.training_turns import TURN
 from gantutor.data import strokes
 from gantutor.errors import BadInput
 from gantutor.metrics import classifier
@@ -18,7 +18,7 @@ from gantutor.metrics import classifier
 CHANGES = ("shifted", "wider", "mirrored")
 
 
-def distances(answer: object) -> dict[str, float] | None:
+def predicted_distances(answer: object) -> dict[str, float] | None:
     """Three predicted distances, by name; None while all of them are."""
     if not isinstance(answer, tuple | list) or len(answer) != len(CHANGES):
         raise BadInput(f"the answer is {brief(answer)}: hand in three numbers, (shifted, wider, mirrored).")
@@ -26,7 +26,7 @@ def distances(answer: object) -> dict[str, float] | None:
         return None
     if missing := [name for name, value in zip(CHANGES, answer, strict=True) if blank(value)]:
         raise BadInput(f"write a number for each of the three: {missing[0]} is still None.")
-    return {name: number(value, name) for name, value in zip(CHANGES, answer, strict=True)}
+    return {name: as_number(value, name) for name, value in zip(CHANGES, answer, strict=True)}
 
 
 def near(value: float, goal: float) -> bool:
@@ -41,7 +41,7 @@ FRECHET = Exercise(
         "A shift moves the mean and leaves the covariance. Wider by 2: the covariance is 4A. For a mirror: (-1)² = 1.",
         "‖(1, …, 1)‖² over 64 features; then tr(A + 4A - 2·2A); then a change of neither mean nor covariance.",
     ),
-    observe=distances,
+    observe=predicted_distances,
     right=(64.0, 10.0, 0.0),
     mistakes=(
         Mistake(
@@ -101,7 +101,7 @@ COLLAPSED = Exercise(
         "The covariance of a single point is all zeros: B = 0. Put that into the formula. What is left of the trace?",
         "‖c - μ‖² + tr(A). The trace is the sum of the variances: features.var(0).sum().",
     ),
-    observe=on((PLACE, CLOUD), (CLOUD.mean(0), CLOUD), (CLOUD[0], CLOUD[:3])),
+    observe=Calls((PLACE, CLOUD), (CLOUD.mean(0), CLOUD), (CLOUD[0], CLOUD[:3])),
     right=lambda c, features: metrics.frechet(c.expand(2, -1), features),
     mistakes=(
         Mistake(
@@ -139,18 +139,18 @@ COLLAPSED = Exercise(
 PICTURES, SHARE = 100, 0.95
 
 
-def doubts(answer: object) -> dict[str, float] | None:
+def accuracy_and_loss(answer: object) -> dict[str, float] | None:
     """How often the D that gives these logits is right, and what its loss is."""
     if not isinstance(answer, tuple | list) or len(answer) != 2:
         raise BadInput(f"the answer is {brief(answer)}: hand in two tensors, (real_logits, fake_logits).")
     if blank(answer):
         return None
-    real, fake = (logits_of(name, part) for name, part in zip(("real_logits", "fake_logits"), answer, strict=True))
+    real, fake = (as_logits(name, part) for name, part in zip(("real_logits", "fake_logits"), answer, strict=True))
     loss = losses.NON_SATURATING.d(real, fake).item()
     return {"real": (real > 0).double().mean().item(), "fake": (fake < 0).double().mean().item(), "loss": loss}
 
 
-def logits_of(name: str, values: object) -> Tensor:
+def as_logits(name: str, values: object) -> Tensor:
     try:
         logits = torch.as_tensor(values, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -164,7 +164,7 @@ def logits_of(name: str, values: object) -> Tensor:
     return logits
 
 
-def both(right: float, wrong: float, errors: int = 5) -> tuple[list[float], list[float]]:
+def symmetric_logits(right: float, wrong: float, errors: int = 5) -> tuple[list[float], list[float]]:
     """Logits of a D that is wrong `errors` times on each side."""
     real = [right] * (PICTURES - errors) + [wrong] * errors
     return real, [-s for s in real]
@@ -178,12 +178,12 @@ DOUBT = Exercise(
         "A right answer costs next to nothing, a wrong one about |s|, without bound. You may choose five wrong ones.",
         "95 real logits at 1, and 5 at -100. The fakes the other way round.",
     ),
-    observe=doubts,
-    right=both(1.0, -100.0),
+    observe=accuracy_and_loss,
+    right=symmetric_logits(1.0, -100.0),
     accepts=lambda seen: min(seen["real"], seen["fake"]) >= SHARE and seen["loss"] > math.log(4),
     mistakes=(
         Mistake(
-            both(-1.0, 100.0),
+            symmetric_logits(-1.0, 100.0),
             "This D is hardly ever right. A logit above 0 says real, below 0 fake, and 0 says neither.",
             sign=lambda seen: max(seen["real"], seen["fake"]) < 0.5,
         ),
@@ -193,17 +193,17 @@ DOUBT = Exercise(
             sign=lambda seen: min(seen["real"], seen["fake"]) < 0.5,
         ),
         Mistake(
-            both(0.01, -50.0, errors=20),
+            symmetric_logits(0.01, -50.0, errors=20),
             "D is wrong too often: at most 5 of each kind, and a logit of 0 is not right.",
             sign=lambda seen: min(seen["real"], seen["fake"]) < SHARE,
         ),
         Mistake(
-            both(0.01, -50.0, errors=0),
+            symmetric_logits(0.01, -50.0, errors=0),
             "Right on all 200, so the loss is below log 4, however unsure D is. You may let it be wrong sometimes.",
             sign=lambda seen: min(seen["real"], seen["fake"]) == 1,
         ),
         Mistake(
-            both(5.0, -5.0),
+            symmetric_logits(5.0, -5.0),
             "Right often enough. But its few errors are too mild to cost log 4 on average: how sure may D be of them?",
             sign=lambda seen: seen["loss"] <= math.log(4),
         ),
@@ -212,206 +212,16 @@ DOUBT = Exercise(
     "questions.",
 )
 
-# ---------------------------------------------------------------- 02.4
-
-RATE, TURNS = 0.5, 3  # plain gradient steps, large ones: what is wrong shows at once
-
-
-class Turns:
-    """Observe a training turn: losses and weights after each of a few turns of a game on points in the plane."""
-
-    def __call__(self, answer: object) -> dict[str, object] | None:
-        if not callable(answer):
-            raise BadInput(f"the answer is {brief(answer)}: hand in the function itself, without brackets.")
-        sizes = {"latent_dim": 2, "g_hidden": (16,), "d_hidden": (16,)}
-        G, D = models.mlp((2,), **sizes, batch_norm=False, output="linear", seed=0)
-        optimizers = [torch.optim.SGD(net.parameters(), RATE) for net in (G, D)]
-        shown, seen, start = [], {"only its latents": True}, (weights(G), weights(D))
-        # whatever G is asked about with gradients: package_turn's look at the nets has none
-        G.register_forward_pre_hook(lambda net, latents: shown.extend(latents if torch.is_grad_enabled() else ()))
-        for turn in range(1, TURNS + 1):
-            real, z = 1 + torch.randn(32, 2), torch.randn(32, 2)
-            given = self.taken(answer, G, D, *optimizers, real, z.clone())
-            seen["only its latents"] &= all(same(latents, z, 0) for latents in shown)
-            shown.clear()
-            if given is None and same((weights(G), weights(D)), start, 0):
-                return None
-            d_loss, g_loss = self.two_losses(given)
-            seen |= {f"D's loss in turn {turn} is": d_loss, f"D's weights after turn {turn} are": weights(D)}
-            seen |= {f"G's loss in turn {turn} is": g_loss, f"G's weights after turn {turn} are": weights(G)}
-        return seen
-
-    def taken(self, answer, G, D, opt_g, opt_d, real, z) -> object:
-        """What a turn gives back. Two errors of torch are put into the words of the lesson."""
-        try:
-            return answer(G, D, opt_g, opt_d, real, z)
-        except RuntimeError as error:
-            if "a second time" in str(error):
-                raise BadInput(
-                    "a backward() went through G and used up its graph, so the next one finds none. Whose loss should "
-                    "not reach G at all?"
-                ) from error
-            if "inplace" in str(error):
-                raise BadInput(
-                    "a step changed weights that a later backward() still needs. Compute each loss just before its "
-                    "own backward(), after the other player's step."
-                ) from error
-            raise
-
-    def two_losses(self, given: object) -> tuple[float, float]:
-        if not isinstance(given, tuple | list) or len(given) != 2:
-            raise BadInput(f"the turn gives back {brief(given)}: end it with `return d_loss, g_loss`.")
-        return number(given[0], "D's loss"), number(given[1], "G's loss")
-
-    def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
-        """The first thing that differs, in the order in which it happens."""
-        what = next(name for name in expected if not same(seen[name], expected[name], tolerance))
-        return f"{what} not what the three rules give; all before that is right. Read your lines in the order they run."
-
-
-def weights(net: nn.Module) -> Tensor:
-    return nn.utils.parameters_to_vector(net.parameters()).detach().clone()
-
-
-def package_turn(G, D, opt_g, opt_d, real, z):
-    """The turn as `train.Run` takes it."""
-    run = train.Run(G, D, real, train.Recipe(batch_size=len(real), penalty=None))
-    run.opt_g, run.opt_d = opt_g, opt_d
-    fake = G(z)
-    d_loss, *_ = run.d_step(real, fake.detach())
-    return d_loss, run.g_step(real, fake)
-
-
-def tangled(G, D, opt_g, opt_d, real, z):
-    """As the exercise gives it: one `zero_grad` for both, no `detach`, and G asks D before D has learned."""
-    opt_g.zero_grad()
-    opt_d.zero_grad()
-    fake = G(z)
-    g_loss = softplus(-D(fake)).mean()
-    g_loss.backward(retain_graph=True)
-    d_loss = softplus(-D(real)).mean() + softplus(D(fake)).mean()
-    d_loss.backward()
-    opt_d.step()
-    opt_g.step()
-    return d_loss, g_loss
-
-
-def undetached(G, D, opt_g, opt_d, real, z):
-    """The right order, but D's loss leaves gradients in G, and G's `zero_grad` came before."""
-    opt_g.zero_grad()
-    opt_d.zero_grad()
-    fake = G(z)
-    d_loss = softplus(-D(real)).mean() + softplus(D(fake)).mean()
-    d_loss.backward(retain_graph=True)
-    opt_d.step()
-    g_loss = softplus(-D(fake)).mean()
-    g_loss.backward()
-    opt_g.step()
-    return d_loss, g_loss
-
-
-def detached(G, D, opt_g, opt_d, real, z, *, clear_d=True, g_learns=True, fresh=False):
-    """The right order with `detach`. D may keep the gradients of G's turn, where G may be cut off or draw anew."""
-    fake = G(z)
-    d_loss = softplus(-D(real)).mean() + softplus(D(fake.detach())).mean()
-    if clear_d:
-        opt_d.zero_grad()
-    d_loss.backward()
-    opt_d.step()
-    fake = G(torch.randn_like(z)) if fresh else fake
-    g_loss = softplus(-D(fake if g_learns else fake.detach())).mean()
-    opt_g.zero_grad()
-    g_loss.backward()
-    opt_g.step()
-    return d_loss, g_loss
-
-
-def g_first(G, D, opt_g, opt_d, real, z):
-    fake = G(z)
-    g_loss = softplus(-D(fake)).mean()
-    opt_g.zero_grad()
-    g_loss.backward()
-    opt_g.step()
-    d_loss = softplus(-D(real)).mean() + softplus(D(fake.detach())).mean()
-    opt_d.zero_grad()
-    d_loss.backward()
-    opt_d.step()
-    return d_loss, g_loss
-
-
-def never_cleared(G, D, opt_g, opt_d, real, z):
-    fake = G(z)
-    d_loss = softplus(-D(real)).mean() + softplus(D(fake.detach())).mean()
-    d_loss.backward()
-    opt_d.step()
-    g_loss = softplus(-D(fake)).mean()
-    g_loss.backward()
-    opt_g.step()
-    return d_loss, g_loss
-
-
-TURN = Exercise(
-    id="02.4",
-    title="repair the training turn",
-    hints=(
-        "Write D's turn wholly, from its loss to opt_d.step(). Only then begin with G's. Which line to cut from G?",
-        "D's loss sees fake.detach(). Before each backward() its own player's gradients are cleared, and only there.",
-        "opt_d.zero_grad(), d_loss.backward(), opt_d.step(); then g_loss from D(fake), opt_g.zero_grad(), "
-        "g_loss.backward(), opt_g.step().",
-    ),
-    observe=Turns(),
-    right=package_turn,
-    mistakes=(
-        Mistake(
-            lambda *parts: detached(*parts, fresh=True),
-            "G's turn shows the same fakes: do not draw new ones.",
-            sign=lambda seen: not seen["only its latents"],
-        ),
-        Mistake(
-            lambda *parts: package_turn(*parts)[::-1],
-            "The two losses are right, but exchanged: return d_loss, g_loss.",
-        ),
-        Mistake(
-            tangled,
-            "It does what the broken one does: the two losses pull at the same weights and nearly cancel. Take the "
-            "rules one after the other.",
-        ),
-        Mistake(
-            undetached,
-            "The order is right. But G also steps along D's loss, which pulls the other way: those gradients get into "
-            "G through the fakes.",
-        ),
-        Mistake(
-            lambda *parts: detached(*parts, clear_d=False),
-            "The first turn is right, the second is not. G's backward() leaves gradients in D, too: who clears them?",
-        ),
-        Mistake(
-            never_cleared,
-            "backward() adds to what is there already. Nothing clears it, so each turn steps along all the old ones.",
-        ),
-        Mistake(
-            lambda *parts: detached(*parts, g_learns=False),
-            "G's weights do not move: in G's own turn its fakes must not be detached.",
-        ),
-        Mistake(
-            g_first,
-            "Both players learn, each from its own loss. But G asked the D of before: D's turn comes first, wholly.",
-        ),
-    ),
-    praise="Two turns, two optimizers, and each loss reaches only its own player: that is all of the loop's plumbing.",
-)
-
 # ---------------------------------------------------------------- 02.5
 
 PLACES = 21
 
 
-def walked(answer: object) -> dict[str, float] | None:
+def measures_of_walk(answer: object) -> dict[str, float] | None:
     """Where a walk between latents begins and ends, how long its latents are, and how far it jumps."""
-    if not callable(answer):
-        raise BadInput(f"the answer is {brief(answer)}: hand in the function itself, without brackets.")
+    check_callable(answer)
     start, end = torch.randn(2, 500, 64)
-    path = [place(answer, start, end, i / (PLACES - 1)) for i in range(PLACES)]
+    path = [latents_at(answer, start, end, i / (PLACES - 1)) for i in range(PLACES)]
     if blank(path):
         return None
     path = torch.stack(path)  # (PLACES, 500, 64)
@@ -428,7 +238,7 @@ def walked(answer: object) -> dict[str, float] | None:
     }
 
 
-def place(answer, start: Tensor, end: Tensor, t: float) -> Tensor | None:
+def latents_at(answer, start: Tensor, end: Tensor, t: float) -> Tensor | None:
     """The latents (B, 64) of the walk at t."""
     z = answer(start.clone(), end.clone(), t)
     if z is None:
@@ -441,7 +251,7 @@ def place(answer, start: Tensor, end: Tensor, t: float) -> Tensor | None:
     return z.detach().float()
 
 
-def usual_lengths(seen: dict[str, float]) -> bool:
+def lengths_kept(seen: dict[str, float]) -> bool:
     return seen["shortest"] > 0.97 and seen["longest"] < 1.03
 
 
@@ -467,11 +277,9 @@ WALK = Exercise(
         "It is (1 - t)² + t², for z0 and z1 are independent. What do you divide by to make it 1 again?",
         "((1 - t) * z0 + t * z1) / ((1 - t)**2 + t**2) ** 0.5",
     ),
-    observe=walked,
+    observe=measures_of_walk,
     right=great_circle,
-    accepts=lambda seen: (
-        max(seen["begins off"], seen["ends off"]) < 1e-3 and usual_lengths(seen) and seen["jump"] < 0.3
-    ),
+    accepts=lambda seen: max(seen["begins off"], seen["ends off"]) < 1e-3 and lengths_kept(seen) and seen["jump"] < 0.3,
     mistakes=(
         Mistake(
             lambda z0, z1, t: torch.lerp(z1, z0, t),
@@ -509,7 +317,7 @@ WALK = Exercise(
             "The lengths are right on average, but the walk does not begin exactly at z0 and end exactly at z1: each "
             "latent has a length of its own.",
             sign=lambda seen: (
-                1e-3 <= max(seen["begins off"], seen["ends off"]) < 0.2 and seen["jump"] < 0.3 and usual_lengths(seen)
+                1e-3 <= max(seen["begins off"], seen["ends off"]) < 0.2 and seen["jump"] < 0.3 and lengths_kept(seen)
             ),
         ),
         Mistake(

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from gantutor import models, state
-from gantutor.checks.exercise import Answer, Exercise, Mistake, brief, number, on, same
+from gantutor.checks.exercise import Answer, Calls, Exercise, Mistake, as_number, brief, check_callable, same
 from gantutor.data import strokes
 from gantutor.errors import BadInput
 
@@ -22,7 +22,7 @@ SIZE_IN = 5
 LAYERS = ((4, 2), (3, 2), (5, 2), (4, 3), (5, 3), (7, 4))  # kernel, stride
 
 
-def least(kernel: int, stride: int) -> tuple[int, int]:
+def least_padding(kernel: int, stride: int) -> tuple[int, int]:
     """Padding and output padding of the layer that enlarges `stride` times, found by trying."""
     for output_padding in range(stride):
         for padding in range(kernel):
@@ -36,7 +36,7 @@ def size_out(kernel: int, stride: int, padding: int, output_padding: int) -> int
     return F.conv_transpose1d(x, w, None, stride, padding, output_padding).shape[-1]
 
 
-class whole_numbers(on):
+class WholeNumberCalls(Calls):
     """Observe a function of whole numbers: a float would go wrong in the layer only."""
 
     def __call__(self, answer: Answer) -> tuple:
@@ -52,7 +52,7 @@ class whole_numbers(on):
 def sizes_are_exact(seen: tuple) -> bool:
     def exact(layer: tuple[int, int], answer: object) -> bool:
         try:
-            padding, output_padding = map(number, answer)
+            padding, output_padding = map(as_number, answer)
         except (TypeError, ValueError, BadInput):
             return False
         return -2 * padding + layer[0] + output_padding == layer[1]
@@ -68,8 +68,8 @@ ENLARGE = Exercise(
         "What is left is 2p − o = k − s. For which k − s is o = 0 possible?",
         "o is 0 where k − s is even, and 1 where it is odd. Then p = (k − s + o) / 2.",
     ),
-    observe=whole_numbers(*LAYERS),
-    right=least,
+    observe=WholeNumberCalls(*LAYERS),
+    right=least_padding,
     mistakes=(
         Mistake(
             lambda k, s: ((k - 1) // 2, s + 2 * ((k - 1) // 2) - k),
@@ -113,7 +113,7 @@ CONTRAST = Exercise(
         "In the second layer an even place gets two stamps, from two neighbours. An odd place gets one.",
         "An even place adds a 2 and a 1. An odd place gets a 2 or a 1. In the plane the ratio of the line is squared.",
     ),
-    observe=number,
+    observe=as_number,
     right=9.0,
     mistakes=(
         Mistake(
@@ -133,7 +133,7 @@ CONTRAST = Exercise(
 # ---------------------------------------------------------------- 03.3
 
 
-def called(name: str, net: nn.Module) -> nn.Module:
+def with_name(name: str, net: nn.Module) -> nn.Module:
     """The net, with a name for the sentences about it."""
     net.__name__ = name
     return net
@@ -142,7 +142,7 @@ def called(name: str, net: nn.Module) -> nn.Module:
 def layer_and_norm(out: int, into: int, kernel: int, seed: int) -> tuple[Tensor, Tensor, nn.BatchNorm2d]:
     """Weight and bias of a convolution, and a batch norm in eval mode that has seen something."""
     noise = torch.Generator().manual_seed(seed)
-    norm = called("norm", nn.BatchNorm2d(out, eps=0.3).eval())
+    norm = with_name("norm", nn.BatchNorm2d(out, eps=0.3).eval())
     with torch.no_grad():
         for values, low in ((norm.running_mean, -1.0), (norm.running_var, 0.5), (norm.weight, 0.5), (norm.bias, -1.0)):
             values.copy_(low + 2 * torch.rand(out, generator=noise))
@@ -181,12 +181,12 @@ def along_the_columns(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tup
     return weight * norm.weight / (norm.running_var + norm.eps).sqrt(), fused(weight, bias, norm)[1]
 
 
-FOLDED = on(layer_and_norm(3, 2, 3, seed=0), layer_and_norm(3, 3, 3, seed=1))
+FOLD_CALLS = Calls(layer_and_norm(3, 2, 3, seed=0), layer_and_norm(3, 3, 3, seed=1))
 
 
-def pairs(answer: Answer) -> tuple | None:
+def folded_pairs(answer: Answer) -> tuple | None:
     """The new weight and bias of each case."""
-    seen = FOLDED(answer)
+    seen = FOLD_CALLS(answer)
     for pair in seen:
         if pair is not None and not (isinstance(pair, tuple | list) and len(pair) == 2):
             raise BadInput(f"it gives {brief(pair)}: return two tensors, the new weight and the new bias.")
@@ -195,7 +195,7 @@ def pairs(answer: Answer) -> tuple | None:
 
 def weights_are_right(seen: tuple) -> bool:
     return all(
-        pair is not None and same(pair[0], right[0], 1e-4) for pair, right in zip(seen, FOLDED(fused), strict=True)
+        pair is not None and same(pair[0], right[0], 1e-4) for pair, right in zip(seen, FOLD_CALLS(fused), strict=True)
     )
 
 
@@ -207,7 +207,7 @@ FOLD = Exercise(
         "s = γ / √(running variance + ε). What does s · (w ∗ x + b − running mean) + β look like, multiplied out?",
         "The weights become s · w, one s for each channel that comes out, and the bias (b − running mean) · s + β.",
     ),
-    observe=pairs,
+    observe=folded_pairs,
     right=fused,
     mistakes=(
         Mistake(
@@ -244,17 +244,17 @@ FOLD = Exercise(
 # ---------------------------------------------------------------- 03.4
 
 
-def looked_at(answer: Answer) -> dict[str, bool] | None:
+def preview_effects(answer: Answer) -> dict[str, bool] | None:
     """What a preview does to the pictures, and to the G that it was lent in train and in eval mode."""
-    on()(answer)
-    facts = [lent(answer, training) for training in (True, False)]
+    check_callable(answer)
+    facts = [effects_in_mode(answer, training) for training in (True, False)]
     if None in facts:
         return None
     return {f"{name}, {mode}": value for mode, fact in zip(("train", "eval"), facts, strict=True)
             for name, value in fact.items()}  # fmt: skip
 
 
-def lent(preview: Callable, training: bool) -> dict[str, bool] | None:
+def effects_in_mode(preview: Callable, training: bool) -> dict[str, bool] | None:
     G = models.DCGANGenerator(latent_dim=8, width=4).train(training)
     z, before, sound = torch.randn(6, 8), copy.deepcopy(G.state_dict()), copy.deepcopy(G).eval()
     made = preview(G, z)
@@ -308,7 +308,7 @@ PREVIEW = Exercise(
         "Only eval mode makes an image depend on its latent alone, and it writes nothing. Which mode was G in before?",
         "Keep was = G.training, call G.eval(), make the images under torch.no_grad(), and end with G.train(was).",
     ),
-    observe=looked_at,
+    observe=preview_effects,
     right=preview,
     mistakes=(
         Mistake(
@@ -367,41 +367,41 @@ def with_a_new_end() -> nn.Module:
     return D
 
 
-def look_alike() -> nn.Module:
+def right_std_by_chance() -> nn.Module:
     """833 numbers in: PyTorch's own 1/√(3m) is 0.02 there, and the distribution is flat."""
     return nn.Sequential(nn.Linear(833, 64), nn.ReLU(), models.DCGANDiscriminator().net[0])
 
 
-def audited() -> list[tuple[nn.Module]]:
+def nets_to_audit() -> list[tuple[nn.Module]]:
     with state.seeded(1):
         return [
-            (called("an untouched G", models.DCGANGenerator(width=16, init_std=None)),),
-            (called("a G after weights_init", after_weights_init()),),
-            (called("the package's G", models.DCGANGenerator(width=16)),),
-            (called("a D with a new last layer", with_a_new_end()),),
-            (called("a net with 833 inputs", look_alike()),),
+            (with_name("an untouched G", models.DCGANGenerator(width=16, init_std=None)),),
+            (with_name("a G after weights_init", after_weights_init()),),
+            (with_name("the package's G", models.DCGANGenerator(width=16)),),
+            (with_name("a D with a new last layer", with_a_new_end()),),
+            (with_name("a net with 833 inputs", right_std_by_chance()),),
         ]
 
 
-def bell(w: Tensor) -> bool:
+def is_gaussian(w: Tensor) -> bool:
     """Could these be draws from N(0, STD²)? (Kolmogorov and Smirnov: 2/√n is passed once in 1,500 times.)"""
     w = w.detach().flatten().double().sort().values
     steps = torch.arange(1, len(w) + 1) / len(w)
     return (torch.special.ndtr(w / STD) - steps).abs().max().item() < 2 / math.sqrt(len(w))
 
 
-def chosen(wrong: Callable[[Tensor], bool], kinds: tuple[type, ...] = LEARNED, named: bool = True) -> Callable:
+def layers_with(wrong: Callable[[Tensor], bool], kinds: tuple[type, ...] = LEARNED, named: bool = True) -> Callable:
     """A function from a net to its layers of these kinds whose weights are wrong."""
     return lambda net: [name if named else type(layer).__name__ for name, layer in net.named_modules()
                         if isinstance(layer, kinds) and wrong(layer.weight)]  # fmt: skip
 
 
-def spread_is_off(w: Tensor) -> bool:
+def wrong_std(w: Tensor) -> bool:
     return abs(w.std().item() / STD - 1) > 0.1
 
 
-def not_bell(w: Tensor) -> bool:
-    return not bell(w)
+def not_gaussian(w: Tensor) -> bool:
+    return not is_gaussian(w)
 
 
 AUDIT = Exercise(
@@ -413,36 +413,36 @@ AUDIT = Exercise(
         "tells a flat distribution from a bell curve?",
         "PyTorch's own weights end at ±1.73 standard deviations. A bell curve has some 5% of its draws beyond 2.",
     ),
-    observe=on(*audited()),
-    right=chosen(not_bell),
+    observe=Calls(*nets_to_audit()),
+    right=layers_with(not_gaussian),
     mistakes=(
         Mistake(
-            chosen(not_bell, (nn.Conv2d, nn.ConvTranspose2d)),
+            layers_with(not_gaussian, (nn.Conv2d, nn.ConvTranspose2d)),
             "The dense layers are missing: the same mistake as in weights_init. They hold most of the weights.",
         ),
         Mistake(
-            chosen(spread_is_off),
+            layers_with(wrong_std),
             "One got through: a net with 833 inputs, whose first weights happen to have the spread 0.02. Its "
             "distribution is not a bell curve.",
         ),
         Mistake(
-            chosen(not_bell, (*LEARNED, nn.BatchNorm2d)),
+            layers_with(not_gaussian, (*LEARNED, nn.BatchNorm2d)),
             "There are batch norms on the list. Their weights are to lie around 1: leave them out.",
         ),
         Mistake(
-            chosen(spread_is_off, (*LEARNED, nn.BatchNorm2d)),
+            layers_with(wrong_std, (*LEARNED, nn.BatchNorm2d)),
             "There are batch norms on the list: leave them out. And one layer with 833 inputs got through.",
         ),
         Mistake(
-            chosen(bell),
+            layers_with(is_gaussian),
             "These are the layers that are right. The ones that were forgotten are asked for.",
         ),
         Mistake(
-            chosen(not_bell, named=False),
+            layers_with(not_gaussian, named=False),
             "These are kinds of layers, and a net has several of a kind. Give the names that named_modules() gives.",
         ),
         Mistake(
-            chosen(lambda w: w.std().item() != STD),
+            layers_with(lambda w: w.std().item() != STD),
             "It accuses every layer. Numbers that are drawn never have a spread of exactly 0.02: allow some percent.",
         ),
     ),
@@ -479,7 +479,7 @@ def window_of(*line: float) -> list[list[float]]:
 REPEATING = window_of(0.0, 1.0, 1.0, 0.0)
 
 
-def judged(answer: Answer) -> dict[str, float]:
+def window_measures(answer: Answer) -> dict[str, float]:
     """How well a window enlarges digits, and what it makes of a flat map."""
     window = as_window(answer)
     flat = enlarged(torch.ones(1, 1, 8, 8), window)[0, 0, 2:-2, 2:-2]  # away from the border
@@ -515,7 +515,7 @@ WINDOW = Exercise(
         "Both sums are 1, for the brightness to stay. Repeating is 0 1 1 0. Let each place listen to both neighbours.",
         "Give the near neighbour three quarters and the far one a quarter, and take the product of rows and columns.",
     ),
-    observe=judged,
+    observe=window_measures,
     right=window_of(0.25, 0.75, 0.75, 0.25),
     accepts=lambda seen: seen["error"] < BETTER and seen["varies"] < EVEN,
     mistakes=(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from gantutor import metrics
-from gantutor.checks.exercise import Answer, Exercise, Mistake, array, brief, number, on, same
+from gantutor.checks.exercise import Answer, Calls, Exercise, Mistake, as_array, as_number, brief, check_callable, same
 from gantutor.data import strokes
 from gantutor.errors import BadInput
 from gantutor.metrics import classifier
@@ -20,7 +20,7 @@ from gantutor.models.conditioning import one_hot, projected
 # ---------------------------------------------------------------- 04.1
 
 
-def some(*shape: int, seed: int) -> Tensor:
+def gaussian(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -40,7 +40,7 @@ ONE_CLASS = Exercise(
         "The new weight is the part of W for z. What the label adds is the same for every z: a bias.",
         "The bias is one column: number latent_dim + y, counted from 0.",
     ),
-    observe=on((some(6, 7, seed=0), 4, 2), (some(6, 7, seed=1), 4, 0), (some(12, 12, seed=2), 2, 9)),
+    observe=Calls((gaussian(6, 7, seed=0), 4, 2), (gaussian(6, 7, seed=1), 4, 0), (gaussian(12, 12, seed=2), 2, 9)),
     right=by_probing,
     mistakes=(
         Mistake(
@@ -74,7 +74,7 @@ ONE_CLASS = Exercise(
 
 # ---------------------------------------------------------------- 04.2
 
-DEAF_G = Exercise(
+UNCONDITIONAL_G = Exercise(
     id="04.2",
     title="what a deaf G costs",
     hints=(
@@ -82,7 +82,7 @@ DEAF_G = Exercise(
         "Pairs that fit: all of the real ones, and one fake in ten. So what is p / (p + q) there?",
         "D says 10/11 where it fits, and 0 elsewhere. Each real pair pays −log(10/11), one fake in ten −log(1/11).",
     ),
-    observe=number,
+    observe=as_number,
     right=math.log(11 / 10) + math.log(11) / 10,
     mistakes=(
         Mistake(
@@ -111,7 +111,7 @@ DEAF_G = Exercise(
 # ---------------------------------------------------------------- 04.3
 
 
-def by_opinions(weight: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+def by_single_features(weight: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
     """From what the package's D says of each feature alone, under each label."""
     classes, features = table.shape
     last = nn.Linear(features, 1, bias=False)
@@ -122,13 +122,15 @@ def by_opinions(weight: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
     return every.mean(0), every - every.mean(0)
 
 
-TABLES = on((some(4, seed=3), 1 + some(4, 4, seed=4)), (some(5, seed=5), some(3, 5, seed=6) - 1))
+TABLE_CALLS = Calls(
+    (gaussian(4, seed=3), 1 + gaussian(4, 4, seed=4)), (gaussian(5, seed=5), gaussian(3, 5, seed=6) - 1)
+)
 
 
-def pairs(answer: Answer) -> tuple:
+def centred_pairs(answer: Answer) -> tuple:
     """The new weight and table of each case."""
-    seen = TABLES(answer)
-    for given, made in zip(TABLES.cases, seen, strict=True):
+    seen = TABLE_CALLS(answer)
+    for given, made in zip(TABLE_CALLS.cases, seen, strict=True):
         if made is not None and shapes(made) != shapes(given):
             raise BadInput(f"it gives {brief(made)}: return two tensors, the new w (F,) and the new table (K, F).")
     return seen
@@ -136,12 +138,12 @@ def pairs(answer: Answer) -> tuple:
 
 def shapes(parts: object) -> list[tuple[int, ...] | None]:
     parts = parts if isinstance(parts, tuple | list) else (parts,)
-    return [None if array(part) is None else array(part).shape for part in parts]
+    return [None if as_array(part) is None else as_array(part).shape for part in parts]
 
 
-def flat_along_the_features(seen: tuple) -> bool:
+def centred_along_features(seen: tuple) -> bool:
     """The other mean was taken from the table, whatever the weight is."""
-    tables = [table for _, table in TABLES.cases]
+    tables = [table for _, table in TABLE_CALLS.cases]
     return all(
         made is not None and same(made[1], table - table.mean(1, keepdim=True), 1e-4)
         for made, table in zip(seen, tables, strict=True)
@@ -156,8 +158,8 @@ CENTRED = Exercise(
         "It changes by ⟨c, φ⟩, which ψ can take back. Which c makes the mean of the rows 0?",
         "With m the mean over the classes: the table loses m, and the weight of ψ gains it.",
     ),
-    observe=pairs,
-    right=by_opinions,
+    observe=centred_pairs,
+    right=by_single_features,
     mistakes=(
         Mistake(
             lambda w, e: (w - e.mean(0), e - e.mean(0)),
@@ -182,7 +184,7 @@ CENTRED = Exercise(
         Mistake(
             lambda w, e: (w, e - e.mean(1, keepdim=True)),
             "Your rows have mean 0 along the features. The mean over the classes is asked for: the other dimension.",
-            sign=flat_along_the_features,
+            sign=centred_along_features,
         ),
     ),
     otherwise="Not that. Test it: ⟨w, φ⟩ + ⟨e_y, φ⟩ must stay the same for each φ and y, and each column of the table "
@@ -195,15 +197,15 @@ CENTRED = Exercise(
 CLASSES = 10
 
 
-def told_batch(real: Tensor, fake: Tensor, y: Tensor, wish: Tensor, classes: int) -> Tensor:
+def conditional_batch(real: Tensor, fake: Tensor, y: Tensor, wish: Tensor, classes: int) -> Tensor:
     """By the package's own."""
     return Join(classes, "concat", real.shape[1:])(torch.cat([real, fake]), torch.cat([y, wish]))
 
 
-def heard(answer: Answer) -> dict[str, object] | None:
+def batch_facts(answer: Answer) -> dict[str, object] | None:
     """What D can find in a batch for it: the images, and whose label in which kind of planes."""
-    on()(answer)
-    real, fake = some(4, 1, 28, 28, seed=7), some(4, 1, 28, 28, seed=8)
+    check_callable(answer)
+    real, fake = gaussian(4, 1, 28, 28, seed=7), gaussian(4, 1, 28, 28, seed=8)
     batch = handed_to_d(answer, real, fake, [3, 0, 7, 1], [8, 5, 2, 6])
     others = handed_to_d(answer, real, fake, [3, 4, 5, 9], [8, 1, 0, 7])  # the first ones keep theirs
     if batch is None:
@@ -257,7 +259,7 @@ def repaired(
     return batch
 
 
-TOLD = Exercise(
+D_BATCH = Exercise(
     id="04.4",
     title="what D is told",
     hints=(
@@ -265,8 +267,8 @@ TOLD = Exercise(
         "The images come as real, real, …, fake, fake. How are the labels ordered? Is each plane all 0 or all 1?",
         "torch.cat([y, wish]) for the list, and hot[:, :, None, None].expand(-1, -1, 28, 28) for the planes.",
     ),
-    observe=heard,
-    right=told_batch,
+    observe=batch_facts,
+    right=conditional_batch,
     mistakes=(
         Mistake(
             repaired(pairs=True, images_in_pairs=True),
@@ -318,14 +320,14 @@ TOLD = Exercise(
 # ---------------------------------------------------------------- 04.5
 
 
-def shares(*rows: tuple[float, ...]) -> Tensor:
+def matrix(*rows: tuple[float, ...]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64)
 
 
-HALF_BLIND = shares((0.9, 0.1, 0.0), (0.2, 0.7, 0.1), (0.0, 0.3, 0.7))
-SWAPPING = shares((0.5, 0.3, 0.2), (0.1, 0.9, 0.0), (0.0, 0.4, 0.6))
-DULL = shares((0.8, 0.2), (0.4, 0.6))
-LAZY = shares((1.0, 0.0), (0.5, 0.5))
+HALF_BLIND = matrix((0.9, 0.1, 0.0), (0.2, 0.7, 0.1), (0.0, 0.3, 0.7))
+SWAPPING = matrix((0.5, 0.3, 0.2), (0.1, 0.9, 0.0), (0.0, 0.4, 0.6))
+DULL = matrix((0.8, 0.2), (0.4, 0.6))
+LAZY = matrix((1.0, 0.0), (0.5, 0.5))
 
 
 def unmixed(seen: Tensor, judge_of_real: Tensor) -> Tensor:
@@ -333,7 +335,7 @@ def unmixed(seen: Tensor, judge_of_real: Tensor) -> Tensor:
     return torch.linalg.lstsq(judge_of_real.T, seen.T).solution.T
 
 
-WHOSE = Exercise(
+WHOSE_MISTAKE = Exercise(
     id="04.5",
     title="whose mistake is it?",
     hints=(
@@ -342,7 +344,7 @@ WHOSE = Exercise(
         "S[y, c] = Σ_k T[y, k] C[k, c]. That is a product of matrices. Which of them do you want?",
         "S = T C, so T is S times the inverse of C, in this order.",
     ),
-    observe=on((SWAPPING @ HALF_BLIND, HALF_BLIND), (LAZY @ DULL, DULL)),
+    observe=Calls((SWAPPING @ HALF_BLIND, HALF_BLIND), (LAZY @ DULL, DULL)),
     right=unmixed,
     mistakes=(
         Mistake(
@@ -398,7 +400,7 @@ def four_in_five(n: int = POOL, seed: int = 0) -> Made:
     return Made(drawn.pixels / 127.5 - 1, torch.where(disobeys, other, drawn.digit), drawn.digit)
 
 
-class Seen(NamedTuple):
+class JudgedPool(NamedTuple):
     """The pool and the held-out digits as the judge sees them."""
 
     orders: Tensor  # (N,)
@@ -409,22 +411,22 @@ class Seen(NamedTuple):
 
 
 @cache
-def seen_by_judge() -> Seen:
+def judged_pool() -> JudgedPool:
     j, made, held_out = classifier.load("strokes"), four_in_five(), strokes.draw(1000, 1)
     features, logits = classifier.features_and_logits(j, made.pictures)
-    return Seen(
+    return JudgedPool(
         made.orders, features, logits, classifier.features_and_logits(j, held_out.pixels / 127.5 - 1)[0], held_out.digit
     )
 
 
-def picked(answer: Answer) -> dict[str, float] | None:
+def selection_quality(answer: Answer) -> dict[str, float] | None:
     """How good the pictures are that were picked: obeyed, as diverse as real ones, near to them."""
-    on()(answer)
-    pool = seen_by_judge()
+    check_callable(answer)
+    pool = judged_pool()
     places = answer(pool.orders.clone(), pool.logits.clone())
     if places is None:
         return None
-    places = whole_places(places)
+    places = as_indices(places)
     orders, features = pool.orders[places], pool.features[places]
     counts = orders.bincount(minlength=CLASSES)
     if not (counts == EACH).all():
@@ -437,10 +439,10 @@ def picked(answer: Answer) -> dict[str, float] | None:
     }
 
 
-def whole_places(answer: object) -> Tensor:
+def as_indices(answer: object) -> Tensor:
     """Places in the pool, int64."""
     try:
-        values = array(answer) if array(answer) is not None else array(torch.tensor(answer))
+        values = as_array(answer) if as_array(answer) is not None else as_array(torch.tensor(answer))
     except (TypeError, ValueError, RuntimeError):
         values = None
     if values is not None and values.dtype.kind == "b":
@@ -457,7 +459,7 @@ def whole_places(answer: object) -> Tensor:
     return torch.from_numpy(values).long()
 
 
-def highest(worth: Callable[[Tensor, Tensor], Tensor]) -> Callable:
+def top_of_each_class(worth: Callable[[Tensor, Tensor], Tensor]) -> Callable:
     """Of each order the pictures that are worth most."""
 
     def pick(orders: Tensor, logits: Tensor) -> Tensor:
@@ -468,11 +470,11 @@ def highest(worth: Callable[[Tensor, Tensor], Tensor]) -> Callable:
     return pick
 
 
-def obeyed(orders: Tensor, logits: Tensor) -> Tensor:
+def right_class(orders: Tensor, logits: Tensor) -> Tensor:
     return (logits.argmax(1) == orders).float()
 
 
-def sureness(orders: Tensor, logits: Tensor) -> Tensor:
+def confidence(orders: Tensor, logits: Tensor) -> Tensor:
     """The judge's probability of what was ordered."""
     return logits.softmax(1).gather(1, orders[:, None]).squeeze(1)
 
@@ -485,23 +487,23 @@ PICK = Exercise(
         "The surest are the most typical. Among the pictures that obey, let the order in the pool or chance decide.",
         "For each order y: the places where orders == y and logits.argmax(1) == y, and of them the first 40.",
     ),
-    observe=picked,
-    right=highest(lambda orders, logits: obeyed(orders, logits) + torch.rand(len(orders)) / 2),
+    observe=selection_quality,
+    right=top_of_each_class(lambda orders, logits: right_class(orders, logits) + torch.rand(len(orders)) / 2),
     accepts=lambda seen: seen["distance"] < NEAR,
     mistakes=(
         Mistake(
-            highest(lambda orders, logits: torch.rand(len(orders))),
+            top_of_each_class(lambda orders, logits: torch.rand(len(orders))),
             "Too many of these pictures are not what was ordered. Ask the judge before you take one.",
             sign=lambda seen: seen["accuracy"] < 0.97,
         ),
         Mistake(
-            highest(sureness),
+            top_of_each_class(confidence),
             "All obey, and they are too much alike: the judge is surest of what is typical. Real people also write odd "
             "sevens.",
             sign=lambda seen: seen["diversity"] < 0.96,
         ),
         Mistake(
-            highest(lambda orders, logits: obeyed(orders, logits) - sureness(orders, logits)),
+            top_of_each_class(lambda orders, logits: right_class(orders, logits) - confidence(orders, logits)),
             "All obey, and they are too odd: pictures of which the judge is least sure. Take the typical ones too.",
             sign=lambda seen: seen["diversity"] > 1.05,
         ),
@@ -511,4 +513,4 @@ PICK = Exercise(
     praise="Filtering made it obey, and left the odd ones in. Sorting by sureness would have paid with diversity.",
 )
 
-EXERCISES = (ONE_CLASS, DEAF_G, CENTRED, TOLD, WHOSE, PICK)
+EXERCISES = (ONE_CLASS, UNCONDITIONAL_G, CENTRED, D_BATCH, WHOSE_MISTAKE, PICK)

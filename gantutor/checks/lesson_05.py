@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from gantutor import metrics
-from gantutor.checks.exercise import Exercise, Mistake, brief, on
+from gantutor.checks.exercise import Calls, Exercise, Mistake, brief
 from gantutor.data import strokes
 from gantutor.errors import BadInput
 
@@ -25,11 +25,11 @@ def class_kl(labels: Tensor, expected: Tensor) -> float:
     return metrics.label_coverage(labels, len(expected), expected).reverse_kl
 
 
-def shares(labels: Tensor, expected: Tensor) -> Tensor:
+def class_shares(labels: Tensor, expected: Tensor) -> Tensor:
     return labels.bincount(minlength=len(expected)) / len(labels)
 
 
-def terms(a: Tensor, b: Tensor) -> Tensor:
+def kl(a: Tensor, b: Tensor) -> Tensor:
     """Sum of a·log(a/b), 0 where a is 0."""
     return (torch.xlogy(a, a) - torch.xlogy(a, b)).sum()
 
@@ -42,7 +42,7 @@ CLASS_KL = Exercise(
         "Then q·log(q/p), class by class, and the sum. An empty class adds 0, but 0·log 0 is NaN on a computer.",
         "labels.bincount(minlength=len(expected)) / len(labels) gives q. Keep only the classes with q > 0 in the sum.",
     ),
-    observe=on(
+    observe=Calls(
         (torch.tensor([0, 0, 1, 2, 2, 2]), torch.tensor([0.25, 0.25, 0.5])),
         (torch.tensor([0, 0, 1, 1]), torch.tensor([0.2, 0.3, 0.5])),
         (torch.tensor([3, 3, 1, 3, 1]), torch.tensor([0.1, 0.2, 0.3, 0.3, 0.1])),
@@ -50,28 +50,28 @@ CLASS_KL = Exercise(
     right=class_kl,
     mistakes=(
         Mistake(
-            lambda labels, p: terms(p, shares(labels, p)),
+            lambda labels, p: kl(p, class_shares(labels, p)),
             "That is the other direction: it begins with the expected shares, and one empty class makes it infinite. "
             "What G makes comes first.",
         ),
         Mistake(
-            lambda labels, p: terms(shares(labels, p), torch.full_like(p, 1 / len(p))),
+            lambda labels, p: kl(class_shares(labels, p), torch.full_like(p, 1 / len(p))),
             "You compare with equal shares. Here the classes are not equally frequent: use expected.",
         ),
         Mistake(
-            lambda labels, p: (shares(labels, p) * (shares(labels, p) / p).log()).sum(),
+            lambda labels, p: (class_shares(labels, p) * (class_shares(labels, p) / p).log()).sum(),
             "Right while every class occurs, and NaN as soon as one is empty: 0·log 0. Such a class should add 0.",
         ),
         Mistake(
-            lambda labels, p: terms(shares(labels, p), p) / math.log(2),
+            lambda labels, p: kl(class_shares(labels, p), p) / math.log(2),
             "That is in bits. The lesson's KL uses the natural logarithm.",
         ),
         Mistake(
-            lambda labels, p: (shares(labels, p) - p).abs().sum() / 2,
+            lambda labels, p: (class_shares(labels, p) - p).abs().sum() / 2,
             "That is the total variation: it sees the same faults, on another scale. The KL needs logarithms.",
         ),
         Mistake(
-            lambda labels, p: terms(len(labels) * shares(labels, p), p),
+            lambda labels, p: kl(len(labels) * class_shares(labels, p), p),
             "You have put counts in the place of shares. Divide by the number of samples.",
         ),
     ),
@@ -84,7 +84,7 @@ FIVE = 5.0
 EVEN = 0.01  # how far a class's share may be from 1/10
 
 
-def scored(answer: object) -> dict[str, float]:
+def score_of_table(answer: object) -> dict[str, float]:
     """The inception score of a table, and how far its most and least frequent class is from a tenth."""
     table = answer if isinstance(answer, Tensor) else as_table(answer)
     if table.ndim != 2 or table.shape[1] != 10:
@@ -99,10 +99,10 @@ def scored(answer: object) -> dict[str, float]:
     return {"score": score, "uneven": (table.double().mean(0) - 0.1).abs().max().item()}
 
 
-def told_score(table: object) -> str:
+def describe_score(table: object) -> str:
     """The score of a table and its mean row, or what is wrong with it: for the sheet."""
     try:
-        score = scored(table)["score"]
+        score = score_of_table(table)["score"]
     except BadInput as error:
         return str(error)
     mean = as_table(table).mean(0).tolist()
@@ -127,7 +127,7 @@ SCORE_FIVE = Exercise(
         "With a flat mean the score is 10 / exp(H), where H is the mean entropy of the rows. Which H gives 5?",
         "H = log 2: the judge wavers between two classes, half and half, in every row. Each class must get its turn.",
     ),
-    observe=scored,
+    observe=score_of_table,
     right=HALVES,
     accepts=lambda seen: abs(seen["score"] - FIVE) < 0.02 and seen["uneven"] < EVEN,
     mistakes=(
@@ -176,7 +176,7 @@ def ordered_twins(draws: Tensor) -> Tensor:
     return (draws[:, None] == draws).double().sum()
 
 
-def pairs(draws: Tensor) -> float:
+def pair_count(draws: Tensor) -> float:
     return len(draws) * (len(draws) - 1) / 2
 
 
@@ -188,7 +188,7 @@ SUPPORT = Exercise(
         "So n(n − 1)/2 pairs hold about n(n − 1)/2M twins. Count the twins and turn this round.",
         "draws[:, None] == draws compares all with all: it finds each pair twice, and each draw with itself.",
     ),
-    observe=on(
+    observe=Calls(
         (torch.tensor([0, 1, 1, 3, 3, 3]),),
         (torch.tensor([4, 8, 15, 16]),),
         (torch.randint(50, (60,), generator=fixed(0)),),
@@ -200,19 +200,19 @@ SUPPORT = Exercise(
             "That is how many different things you have *seen*. There may be many more: let the twins tell.",
         ),
         Mistake(
-            lambda draws: pairs(draws) / ordered_twins(draws),
+            lambda draws: pair_count(draws) / ordered_twins(draws),
             "Each draw counts as its own twin here, and each pair twice. Without repetition there should be no twin.",
         ),
         Mistake(
-            lambda draws: pairs(draws) / (ordered_twins(draws) - len(draws)),
+            lambda draws: pair_count(draws) / (ordered_twins(draws) - len(draws)),
             "Half of what is right: you count the possible pairs once, and each pair of twins twice.",
         ),
         Mistake(
-            lambda draws: torch.tensor(pairs(draws)) / (len(draws) - len(draws.unique())),
+            lambda draws: torch.tensor(pair_count(draws)) / (len(draws) - len(draws.unique())),
             "Right for twins, wrong for triplets: three equal draws are three pairs, and you count two.",
         ),
         Mistake(
-            lambda draws: 2 * pairs(draws) / ((ordered_twins(draws) - len(draws)) / 2),
+            lambda draws: 2 * pair_count(draws) / ((ordered_twins(draws) - len(draws)) / 2),
             "Twice too large: n(n − 1) counts each pair of draws in both orders.",
         ),
         Mistake(
@@ -251,7 +251,7 @@ PRECISION_RECALL = Exercise(
         "How far is the nearest centre from a centre? Print the smallest number in torch.cdist(centres, centres).",
         "Exchange the two calls, and look for the (k + 1)-th value in a row, for the first is the centre itself.",
     ),
-    observe=on((DATA, NARROW, 3), (DATA, NARROW, 1), (NARROW[:20], DATA, 2)),
+    observe=Calls((DATA, NARROW, 3), (DATA, NARROW, 1), (NARROW[:20], DATA, 2)),
     right=lambda real, fake, k: metrics.precision_and_recall(real, fake, k),
     mistakes=(
         Mistake(
@@ -321,7 +321,7 @@ MOVED_COPIES = Exercise(
         "Nine: down by −1, 0 or 1, and to the right by −1, 0 or 1. For each move, who is nearest?",
         "torch.cdist(fakes.flatten(1), moved.flatten(1)).amin(1) for each of the nine, then the smallest of the nine.",
     ),
-    observe=on((MOVED, KNOWN), (NEW, KNOWN[:2])),
+    observe=Calls((MOVED, KNOWN), (NEW, KNOWN[:2])),
     right=nearest_moved,
     mistakes=(
         Mistake(
@@ -361,7 +361,7 @@ ILLNESSES = {
     "F": "one style per class",
 }
 NARROWER = "few images", "a class missing", "one style per class"
-IN_WARD, TRAINED_ON = 400, 1200
+PATIENT_SIZE, TRAINED_ON = 400, 1200
 
 
 def ward() -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -371,25 +371,25 @@ def ward() -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """
     drawn = strokes.draw(4000, 5)
     images = drawn.pixels.float() / 127.5 - 1
-    known, held_out = images[:TRAINED_ON], images[TRAINED_ON : TRAINED_ON + IN_WARD]
-    rest = slice(TRAINED_ON + IN_WARD, None)
+    known, held_out = images[:TRAINED_ON], images[TRAINED_ON : TRAINED_ON + PATIENT_SIZE]
+    rest = slice(TRAINED_ON + PATIENT_SIZE, None)
     pool, digit, style = images[rest], drawn.digit[rest], drawn.style[rest]
 
     def some(choices: int) -> Tensor:
-        return torch.randint(choices, (IN_WARD,), generator=fixed(6))
+        return torch.randint(choices, (PATIENT_SIZE,), generator=fixed(6))
 
     patients = {
-        "healthy": pool[-IN_WARD:],
-        "blurred": avg_pool2d(pad(pool[:IN_WARD], (1, 1, 1, 1), value=-1.0), 3, 1),
-        "a class missing": pool[digit != 4][:IN_WARD],
-        "one style per class": pool[style == 0][:IN_WARD],
+        "healthy": pool[-PATIENT_SIZE:],
+        "blurred": avg_pool2d(pad(pool[:PATIENT_SIZE], (1, 1, 1, 1), value=-1.0), 3, 1),
+        "a class missing": pool[digit != 4][:PATIENT_SIZE],
+        "one style per class": pool[style == 0][:PATIENT_SIZE],
         "few images": pool[some(60)],
         "copies": known[some(TRAINED_ON)],
     }
     return known, held_out, {letter: patients[illness] for letter, illness in ILLNESSES.items()}
 
 
-def diagnosed(answer: object) -> dict[str, str]:
+def as_diagnosis(answer: object) -> dict[str, str]:
     if not isinstance(answer, Mapping) or set(answer) != set(ILLNESSES):
         raise BadInput(f"hand in a dict with an illness for each of the letters {', '.join(ILLNESSES)}.")
     names = sorted(ILLNESSES.values())
@@ -420,7 +420,7 @@ WARD = Exercise(
         "All classes are there, the quality is good, and recall and coverage are low all the same: then variety is "
         "missing within the classes.",
     ),
-    observe=diagnosed,
+    observe=as_diagnosis,
     right=ILLNESSES,
     mistakes=(
         Mistake(

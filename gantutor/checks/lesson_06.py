@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gantutor import losses, metrics, models, penalties, train
-from gantutor.checks.exercise import Exercise, Mistake, array, blank, number, on, same
+from gantutor.checks.exercise import Calls, Exercise, Mistake, as_array, as_number, blank, check_callable, same
 from gantutor.data import toy
 from gantutor.errors import BadInput
 from gantutor.scale import ensemble
@@ -28,7 +28,7 @@ PACKS = Exercise(
         "The best D that sees one of two distributions is right with probability ½(1 + TV).",
         "TV is 1 − ½³ = 7/8 for packs of three. Put that into ½(1 + TV).",
     ),
-    observe=number,
+    observe=as_number,
     right=15 / 16,
     mistakes=(
         Mistake(
@@ -51,7 +51,7 @@ PACKS = Exercise(
 # ---------------------------------------------------------------- 06.2
 
 
-def steep(shape: tuple[int, ...]) -> nn.Module:
+def steep_d(shape: tuple[int, ...]) -> nn.Module:
     """A D with slopes large enough to be measured."""
     D = models.mlp(shape, d_hidden=(16,), seed=3)[1]
     with torch.no_grad():
@@ -60,16 +60,17 @@ def steep(shape: tuple[int, ...]) -> nn.Module:
     return D
 
 
-def charged(answer: Callable) -> tuple | None:
+def penalty_and_gradients(answer: Callable) -> tuple | None:
     """The penalty of a D for points and of one for images, each with its slope in the weights of D."""
-    if not callable(answer):
-        raise BadInput("hand in the function itself, without brackets.")
+    check_callable(answer)
     shapes = (2,), (1, 4, 4)
-    seen = tuple(charge(answer, steep(shape), torch.randn(6, *shape, generator=fixed(0))) for shape in shapes)
+    seen = tuple(
+        value_and_gradient(answer, steep_d(shape), torch.randn(6, *shape, generator=fixed(0))) for shape in shapes
+    )
     return None if blank(seen) else seen
 
 
-def charge(answer: Callable, D: nn.Module, x: Tensor) -> tuple | None:
+def value_and_gradient(answer: Callable, D: nn.Module, x: Tensor) -> tuple | None:
     value = answer(D, x)
     if value is None:
         return None
@@ -104,7 +105,7 @@ R1 = Exercise(
         "Sum the logits, keep the graph with create_graph=True, and charge ½ of the sum of *squares* over all "
         "dimensions but the first.",
     ),
-    observe=charged,
+    observe=penalty_and_gradients,
     right=lambda D, x: penalties.r1(D, x, x),
     mistakes=(
         Mistake(
@@ -145,12 +146,12 @@ SHEETS = torch.randn(8, 3, 2, 2, generator=fixed(1))
 SHEETS[4:] *= 3  # the second half is spread more widely
 
 
-def with_spread(h: Tensor, group: int) -> Tensor:
+def with_std_channel(h: Tensor, group: int) -> Tensor:
     """The package's own."""
     return models.MinibatchStd(group)(h)
 
 
-def spread_by(over: Callable[[Tensor], Tensor]) -> Callable:
+def std_channel_by(over: Callable[[Tensor], Tensor]) -> Callable:
     """Append what `over` makes of each group of features (G, C, H, W)."""
 
     def layer(h: Tensor, group: int) -> Tensor:
@@ -166,12 +167,12 @@ def std(x: Tensor, axis: int = 0, correction: int = 0, least: float = 1e-8) -> T
 
 def interleaved(h: Tensor, group: int) -> Tensor:
     order = torch.arange(len(h)).view(group, -1).T.flatten()
-    return with_spread(h[order], group)[order.argsort()]
+    return with_std_channel(h[order], group)[order.argsort()]
 
 
-def spread_seen(answer: Callable) -> dict[str, object] | None:
+def std_layer_facts(answer: Callable) -> dict[str, object] | None:
     """What the layer gives, the slope of its last channel, and whether it is finite where all members are the same."""
-    values = on((SHEETS, 4), (SHEETS, 2))(answer)
+    values = Calls((SHEETS, 4), (SHEETS, 2))(answer)
     if blank(values):
         return None
     if any(not isinstance(out, Tensor) or out.shape != (8, 4, 2, 2) for out in values):
@@ -180,12 +181,12 @@ def spread_seen(answer: Callable) -> dict[str, object] | None:
         "shaped": True,
         "kept": all(same(out[:, :-1], SHEETS, 1e-4) for out in values),
         "last": [out[:, -1] for out in values],
-        "slope": slope_of_last(answer, SHEETS),
-        "finite": bool(slope_of_last(answer, torch.ones(4, 3, 2, 2)).isfinite().all()),
+        "slope": gradient_of_last(answer, SHEETS),
+        "finite": bool(gradient_of_last(answer, torch.ones(4, 3, 2, 2)).isfinite().all()),
     }
 
 
-def slope_of_last(answer: Callable, h: Tensor) -> Tensor:
+def gradient_of_last(answer: Callable, h: Tensor) -> Tensor:
     """The slope of the last channel in h (B, C, H, W), in groups of four; 0 where nothing flows."""
     h = h.clone().requires_grad_()
     out = answer(h, 4)
@@ -202,11 +203,11 @@ SPREAD = Exercise(
         "Standard deviation over axis 0 of the group, correction=0: (C, H, W). Then one mean over all of it.",
         "s = (part.var(0, correction=0) + 1e-8).sqrt().mean(), then s.expand(len(part), 1, H, W) beside the features.",
     ),
-    observe=spread_seen,
-    right=with_spread,
+    observe=std_layer_facts,
+    right=with_std_channel,
     mistakes=(
         Mistake(
-            lambda h, group: with_spread(h, len(h)),
+            lambda h, group: with_std_channel(h, len(h)),
             "You compare the whole batch. Each group of consecutive examples has a number of its own.",
         ),
         Mistake(
@@ -214,39 +215,39 @@ SPREAD = Exercise(
             "Your groups take every so-many-th example. Here a group is consecutive: the first ones, then the next.",
         ),
         Mistake(
-            spread_by(lambda part: std(part, correction=1).mean()),
+            std_channel_by(lambda part: std(part, correction=1).mean()),
             "Close: you divide by the group's size less one. The layer divides by its size (correction=0).",
         ),
         Mistake(
-            spread_by(lambda part: std(part, axis=1).mean()),
+            std_channel_by(lambda part: std(part, axis=1).mean()),
             "You measure how much the channels of one example differ. The question is how much the examples do.",
         ),
         Mistake(
-            spread_by(lambda part: std(part).mean(1, keepdim=True)),
+            std_channel_by(lambda part: std(part).mean(1, keepdim=True)),
             "You give each place in the image its own number. One number serves the whole group: average over places "
             "as well.",
         ),
         Mistake(
-            spread_by(lambda part: std(part, least=0.0).mean()),
+            std_channel_by(lambda part: std(part, least=0.0).mean()),
             "The values are right. But where all members are the same, √ has no slope: NaN, in the very case this "
             "layer is for. Add a little under the root.",
         ),
         Mistake(
-            spread_by(lambda part: (part.var(0, correction=0) + 1e-8).mean()),
+            std_channel_by(lambda part: (part.var(0, correction=0) + 1e-8).mean()),
             "That is the mean variance. Take the root of each before you average.",
         ),
         Mistake(
-            spread_by(lambda part: std(part).mean().detach()),
+            std_channel_by(lambda part: std(part).mean().detach()),
             "The values are right, but s is cut off from h: D and G cannot learn from it. Keep it a tensor; no "
             "float(), item() or detach().",
         ),
         Mistake(
-            lambda h, group: with_spread(h, group)[:, -1:],
+            lambda h, group: with_std_channel(h, group)[:, -1:],
             "The shape should be (B, C + 1, H, W), the last channel the same number for a whole group.",
             sign=lambda seen: not seen["shaped"],
         ),
         Mistake(
-            lambda h, group: with_spread(h, group).roll(1, 1),
+            lambda h, group: with_std_channel(h, group).roll(1, 1),
             "The first C channels should be h as it was, and the new one comes behind them.",
             sign=lambda seen: not seen["kept"],
         ),
@@ -262,13 +263,13 @@ REAL = torch.tensor([2.0, -1.0, 0.5, 100.0])
 FAKE = torch.tensor([-1.0, 1.5, 0.5, -100.0])
 
 
-def pair_signal(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+def pair_gradient(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """By autograd, from the package's loss."""
     fake_logits = fake_logits.clone().requires_grad_()
     return torch.autograd.grad(losses.RELATIVISTIC.g(real_logits, fake_logits), fake_logits)[0]
 
 
-SIGNAL = Exercise(
+PAIR_GRADIENT = Exercise(
     id="06.4",
     title="what G hears from a pair",
     hints=(
@@ -276,8 +277,8 @@ SIGNAL = Exercise(
         "The derivative of r − f in f is −1, and the mean over the batch divides by B.",
         "−torch.sigmoid(real_logits − fake_logits) / len(fake_logits).",
     ),
-    observe=on((REAL[:2], FAKE[:2]), (REAL, FAKE), (FAKE, REAL)),
-    right=pair_signal,
+    observe=Calls((REAL[:2], FAKE[:2]), (REAL, FAKE), (FAKE, REAL)),
+    right=pair_gradient,
     mistakes=(
         Mistake(
             lambda r, f: torch.sigmoid(r - f) / len(f),
@@ -314,10 +315,9 @@ ADVERSARIAL, CHARGE = 1.5, 3.0
 LAZINESS = (0.5, 4), (2.0, 16), (0.1, 1)  # γ, every
 
 
-def lazily(answer: Callable) -> tuple | None:
+def cost_and_charge(answer: Callable) -> tuple | None:
     """For each γ and laziness, over 32 steps: how often the penalty was computed, and what D was charged on average."""
-    if not callable(answer):
-        raise BadInput("hand in the function itself, without brackets.")
+    check_callable(answer)
     seen = tuple(charged_over(answer, gamma, every) for gamma, every in LAZINESS)
     return None if blank(seen) else seen
 
@@ -332,7 +332,7 @@ def charged_over(answer: Callable, gamma: float, every: int, steps: int = 32) ->
     totals = [answer(step, torch.tensor(ADVERSARIAL), penalty, gamma, every) for step in range(steps)]
     if blank(totals):
         return None
-    totals = [array(total) for total in totals]
+    totals = [as_array(total) for total in totals]
     if any(total is None or total.size != 1 for total in totals):
         raise BadInput("give back one number in each step: what D minimises in it.")
     return {"computed": len(calls), "charged": sum(total.item() for total in totals) / steps - ADVERSARIAL}
@@ -352,7 +352,7 @@ LAZY = Exercise(
         "The penalty comes in one step of every `every`. How strong must it be, so that D pays as much on average?",
         "if step % every == 0: return loss + gamma * every * penalty(). Otherwise return loss, and do not call it.",
     ),
-    observe=lazily,
+    observe=cost_and_charge,
     right=lambda step, loss, penalty, gamma, every: loss if step % every else loss + gamma * every * penalty(),
     mistakes=(
         Mistake(
@@ -392,7 +392,7 @@ BUDGET, SEEDS, GOOD = 200, 3, 0.20  # of high quality: twice what a cloud withou
 SLOW = train.Recipe(lr_g=1e-3, lr_d=2e-4, betas=(0.5, 0.999), penalty=None, ema_decay=0.0, decay_from=1.0)
 
 
-def price(recipe: train.Recipe) -> int:
+def d_steps_per_step(recipe: train.Recipe) -> int:
     """What a step costs, in steps of D: those it makes, and two for each one that G looks ahead."""
     return recipe.d_steps + 2 * recipe.unroll
 
@@ -406,8 +406,8 @@ def trained(recipe: train.Recipe) -> Tensor:
         raise BadInput("hand in a train.Recipe, such as train.Recipe(lr_d=1e-3).")
     if recipe.batch_size > 64:
         raise BadInput(f"the batch_size is {recipe.batch_size}: all must do with 64.")
-    if price(recipe) > BUDGET:
-        raise BadInput(f"one step of this recipe costs {price(recipe)} D steps, and the budget is {BUDGET}.")
+    if d_steps_per_step(recipe) > BUDGET:
+        raise BadInput(f"one step of this recipe costs {d_steps_per_step(recipe)} D steps, and the budget is {BUDGET}.")
     return _trained(dataclasses.replace(recipe, betas=tuple(recipe.betas)))
 
 
@@ -415,7 +415,7 @@ def trained(recipe: train.Recipe) -> Tensor:
 def _trained(recipe: train.Recipe) -> Tensor:
     pairs = [models.mlp((2,), 2, (64, 64), (64, 64), False, "linear", 2 * seed) for seed in range(SEEDS)]
     run = ensemble.Ensemble(pairs, RING.sample(20_000, 0), recipe, seeds=0)
-    for _ in run.steps(BUDGET // price(recipe)):
+    for _ in run.steps(BUDGET // d_steps_per_step(recipe)):
         pass
     return run.sample(1000)
 
@@ -426,7 +426,7 @@ def worst(points: Tensor) -> tuple[int, float]:
     return min(c.modes for c in found), min(c.high_quality for c in found)
 
 
-def ring_seen(answer: object) -> dict[str, object]:
+def ring_coverage(answer: object) -> dict[str, object]:
     modes, good = worst(trained(answer))
     return {"modes": modes, "good": good, "recipe": answer}
 
@@ -441,14 +441,14 @@ COVER = Exercise(
         "A D as fast as G; no momentum; R1 in every step with a small gamma. In so few steps the rates may be higher.",
         "Both rates at 3e-3, betas=(0.0, 0.99), penalties.r1 with gamma=0.1 and penalty_every=1, decay_from=0.5.",
     ),
-    observe=ring_seen,
+    observe=ring_coverage,
     right=QUICK,
     accepts=lambda seen: seen["modes"] == len(RING) and seen["good"] >= GOOD,
     mistakes=(
         Mistake(
             dataclasses.replace(QUICK, d_steps=5),
             "The D steps go into pace or foresight, and few steps are left for G. A larger lr_d costs nothing.",
-            sign=lambda seen: price(seen["recipe"]) > 2,
+            sign=lambda seen: d_steps_per_step(seen["recipe"]) > 2,
         ),
         Mistake(
             SLOW,
@@ -483,4 +483,4 @@ COVER = Exercise(
     praise="All eight modes in each of three seeds, by ordinary means. With the first recipe the same nets collapsed.",
 )
 
-EXERCISES = (PACKS, R1, SPREAD, SIGNAL, LAZY, COVER)
+EXERCISES = (PACKS, R1, SPREAD, PAIR_GRADIENT, LAZY, COVER)

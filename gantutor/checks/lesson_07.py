@@ -1,6 +1,5 @@
 """Lesson 07: the museum of bugs. Repaired pieces, curves without a name, and checks that are checked themselves."""
 
-import types
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -9,21 +8,20 @@ from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
 from gantutor import models, museum
-from gantutor.checks.exercise import Answer, Exercise, Mistake, blank, brief, on, same
+from gantutor.checks.exercise import Answer, Calls, Exercise, Mistake, blank, brief, check_callable, same
+from gantutor.checks.mutation_tests import CHECK_OF_A_RUN, CHECK_OF_NETS
 from gantutor.data import Images, strokes
-from gantutor.errors import BadInput, reason
+from gantutor.errors import BadInput
 from gantutor.museum import room_losses, room_plumbing
-from gantutor.museum.probes import small_run, weights
 from gantutor.museum.settings import play
 from gantutor.penalties import squared_gradient_norm, wgan_gp
-from gantutor.train import Run
 
 # ---------------------------------------------------------------- 07.1
 
 REAL, FAKE = torch.tensor([2.0, -0.5, 5.0]), torch.tensor([-1.0, 0.4, 3.0])
 
 
-class repaired_loss(on):
+class LossCalls(Calls):
     """Observe a loss of D: its values, and whether the exhibit's own check still stops it."""
 
     def __call__(self, answer: Answer) -> dict | None:
@@ -65,7 +63,7 @@ SMOOTHING = Exercise(
         "A tensor is not changed by arithmetic: targets * 0.9 is a new one.",
         "targets = 0.9 * torch.ones_like(real_logits), and the rest stays as it is.",
     ),
-    observe=repaired_loss((REAL, FAKE), (FAKE, REAL)),
+    observe=LossCalls((REAL, FAKE), (FAKE, REAL)),
     right=room_losses.smooth_d,
     mistakes=(
         Mistake(
@@ -102,10 +100,9 @@ SIZE = 784 * 256 + 256 + 256 + 1  # numbers to be learned, of both layers with t
 MANY = 784 * 16  # of them: more than the last layer has, fewer than the hidden one
 
 
-def behaviour(answer: Answer) -> dict | None:
+def d_facts(answer: Answer) -> dict | None:
     """What a class of D's does: asked twice, asked with other images, and after one step of an optimizer."""
-    if not callable(answer):
-        raise BadInput(f"the answer is {brief(answer)}: hand in the class itself, without brackets.")
+    check_callable(answer, "class")
     if isinstance(answer, nn.Module):
         raise BadInput("that is one D: hand in the class itself, without brackets.")
     D, x = answer(), torch.rand(16, 1, 28, 28) * 2 - 1
@@ -207,7 +204,7 @@ LAYERS = Exercise(
         "Make both layers in __init__, as attributes: then D.parameters() holds the weights of both.",
         "self.first = nn.Linear(784, hidden) in __init__, and self.first(x.flatten(1)) in forward.",
     ),
-    observe=behaviour,
+    observe=d_facts,
     right=room_plumbing.MadeOnce,
     accepts=sound_d,
     mistakes=(
@@ -271,12 +268,11 @@ CRITICS = {
 LENGTHS = torch.tensor([0.5, 1.5] * 50)[:, None, None, None].expand(-1, 1, 2, 2)  # of "mixed": images of length 1 and 3
 
 
-class paid:
+class PenaltyValues:
     """Observe a penalty: what critics pay whose slope is known on paper, and whether the exhibit's check stops it."""
 
     def __call__(self, answer: Answer) -> dict | None:
-        if not callable(answer):
-            raise BadInput(f"the answer is {brief(answer)}: hand in the function itself, without brackets.")
+        check_callable(answer)
         fake = torch.full((4000, 1, 2, 2), 0.5)  # of length 1, and the real ones of length 3
         given = {name: answer(critic, 3 * fake, fake.clone()) for name, critic in CRITICS.items()}
         given["mixed"] = answer(CRITICS["curved"], LENGTHS.clone(), LENGTHS.clone())  # slopes 1 and 3: (0 + 4) / 2
@@ -315,7 +311,7 @@ ROOT = Exercise(
         "What you do after the root is too late: the root must not see a 0.",
         "(squared_gradient_norm(…) + 1e-12).sqrt()",
     ),
-    observe=paid(),
+    observe=PenaltyValues(),
     right=wgan_gp,
     accepts=lambda seen: not seen["stopped"] and pays(seen, **ON_PAPER) and pays(seen, 0.04, **DRAWN),
     mistakes=(
@@ -409,7 +405,7 @@ def patient(letter: str) -> dict[str, list[float]]:
     return curves(PATIENTS[letter])
 
 
-class named:
+class Diagnoses:
     """Observe a diagnosis: which exhibit each patient is taken for."""
 
     def __call__(self, answer: Answer) -> dict[str, str] | None:
@@ -440,7 +436,7 @@ DIAGNOSIS = Exercise(
         "softplus(−1) = 0.31.",
         "Write down for each candidate where D's logit of a real image goes, and where that of a fake. Only one fits.",
     ),
-    observe=named(),
+    observe=Diagnoses(),
     right=PATIENTS,
     mistakes=(
         taken_for("K", "12a", "K: a D that is never shown fakes would be content, with a loss near 0. K's D loses."),
@@ -461,315 +457,6 @@ DIAGNOSIS = Exercise(
         taken_for("N", "1", "N: with two sigmoids D's loss cannot fall below 1.006. Here it does."),
     ),
     praise="Start values and resting places are arithmetic: they name a bug where the shape of a curve cannot.",
-)
-
-# ---------------------------------------------------------------- 07.5 and 07.6: checks that are checked
-
-
-class mutation_test:
-    """Observe a check: which broken pieces it stops, and which sound ones too.
-
-    Args:
-        broken: numbers of exhibits whose broken pieces are to be stopped.
-        sound: pieces that are to pass, by name.
-        least: how many of the broken ones at least.
-    """
-
-    def __init__(self, broken: tuple[str, ...], sound: Mapping[str, Callable], least: int):
-        self.broken, self.sound, self.least = broken, sound, least
-
-    def __call__(self, answer: Answer) -> dict | None:
-        if not callable(answer):
-            raise BadInput(f"the answer is {brief(answer)}: hand in the check itself, without brackets.")
-        pieces = {number: museum.exhibit(number).broken for number in self.broken} | dict(self.sound)
-        stopped, faults, returned = [], {}, []
-        for name, piece in pieces.items():
-            try:
-                stopped += [name] * museum.stops(lambda piece: returned.append(answer(piece)), piece)
-            except NotImplementedError:
-                raise
-            except Exception as error:  # the learner's code: anything may come
-                faults[name] = f"{type(error).__name__}: {reason(error)}"
-        if values := [value for value in returned if not blank(value)]:
-            raise BadInput(f"it returns {values[0]!r:.40}, and nobody looks at that: a check stops with an assert.")
-        if not (stopped or faults) and empty(answer):
-            return None
-        caught, alarms = ([name for name in stopped if name in group] for group in (self.broken, self.sound))
-        return {"caught": caught, "alarms": alarms, "faults": faults}
-
-    def passes(self, seen: dict) -> set[str]:
-        """The broken pieces that it lets pass; none of a check that is no good elsewhere."""
-        return set() if seen["alarms"] or seen["faults"] else set(self.broken) - set(seen["caught"])
-
-    def enough(self, seen: dict) -> bool:
-        return len(seen["caught"]) >= self.least and not seen["alarms"] and not set(seen["faults"]) & set(self.sound)
-
-    def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
-        if seen["faults"]:
-            name, fault = next(iter(seen["faults"].items()))
-            return f"On {name} it ends with {fault}. That says nothing: a check stops with an assert."
-        if seen["alarms"]:
-            return (
-                f"It stops what is sound: {', '.join(seen['alarms'])}. What do you ask that a sound piece need not do?"
-            )
-        passed = [number for number in self.broken if number not in seen["caught"]]
-        counts = f"It stops {len(seen['caught'])} of {len(self.broken)}, and {self.least} are asked for"
-        return f"{counts}. It lets pass: {', '.join(passed)}."
-
-
-def empty(function: Callable) -> bool:
-    """Is that a function with nothing in it? It uses no name, neither of its own nor of another."""
-    return isinstance(function, types.FunctionType) and not (function.__code__.co_names or function.__defaults__)
-
-
-def stops_everything(piece: object) -> None:
-    raise AssertionError
-
-
-def nothing_caught(seen: dict) -> bool:
-    return not (seen["caught"] or seen["alarms"] or seen["faults"])
-
-
-NETS = mutation_test(
-    broken=("10b", "16a", "16c", "17", "30"),
-    sound={
-        "lesson 02's pair": museum.exhibit("16a").sound,
-        "the sound twin of 10b": museum.exhibit("10b").sound,
-        "the sound twin of 17": museum.exhibit("17").sound,
-        "lesson 03's pair": museum.exhibit("20b").sound,
-        "19, which is harmless": museum.exhibit("19").broken,
-        "21, which is harmless": museum.exhibit("21").broken,
-    },
-    least=5,
-)
-
-
-def made_and_judged(nets: Callable, push: float = 1.0) -> tuple[nn.Module, Tensor, Tensor]:
-    """D, the images that G makes of latents of that size, and noise of the size of images."""
-    G, D = (net.eval() for net in nets(0))
-    with torch.no_grad():
-        return D, G(push * torch.randn(16, G.latent_dim)), torch.randn(16, 1, 28, 28)
-
-
-def whole_check_of_nets(nets: Callable) -> None:
-    """Five asserts for five exhibits."""
-    D, made, x = made_and_judged(nets, push=1e4)
-    assert D(x).shape == (16,)
-    assert torch.equal(D(x), D(x))
-    assert made.shape == x.shape
-    assert -1 <= made.min() < -0.99
-    assert 0.99 < made.max() <= 1
-
-
-def only_of_d(nets: Callable) -> None:
-    D, made, x = made_and_judged(nets)
-    assert D(x).shape == (16,)
-    assert torch.equal(D(x), D(x))
-    assert made.abs().max() <= 1  # of ordinary latents
-
-
-def goes_no_further(nets: Callable) -> None:
-    only_of_d(nets)
-    assert made_and_judged(nets, push=1e4)[1].abs().max() <= 1
-
-
-def gets_there(nets: Callable) -> None:
-    only_of_d(nets)
-    assert made_and_judged(nets, push=1e4)[1].min() < -0.99
-
-
-def as_printed(nets: Callable) -> None:
-    """Asks for the numbers of a recipe, not for what the nets do."""
-    whole_check_of_nets(nets)
-    for layer in nets(0)[0].modules():
-        assert getattr(layer, "eps", 1e-5) == 1e-5
-
-
-def in_train_mode(nets: Callable) -> None:
-    """Batch norm divides by what was pushed in."""
-    G, D = nets(0)
-    made, x = G(1e4 * torch.randn(64, G.latent_dim)), torch.randn(16, 1, 28, 28)
-    assert D(x).shape == (16,)
-    assert torch.equal(D(x), D(x))
-    assert -1 <= made.min() < -0.9
-    assert made.max() <= 1
-
-
-def runs_through(nets: Callable) -> None:
-    D, made, _ = made_and_judged(nets)
-    D(made.flatten(1).unflatten(1, (1, 28, 28)))
-
-
-CHECK_OF_NETS = Exercise(
-    id="07.5",
-    title="one check for a pair of nets",
-    hints=(
-        "Three questions: how many numbers does D give, does it say the same twice, and which pixels can G make?",
-        "D in eval mode, 16 images: its answer has the shape (16,). And push G to its extremes: "
-        "1e4 * torch.randn(16, G.latent_dim).",
-        "assert -1 <= images.min() < -0.99 and 0.99 < images.max() <= 1, beside the two asserts on D.",
-    ),
-    observe=NETS,
-    right=whole_check_of_nets,
-    accepts=NETS.enough,
-    mistakes=(
-        Mistake(
-            stops_everything,
-            "It stops every pair, the sound ones too: that is no check. What do you ask that a sound pair, not yet "
-            "trained, need not do?",
-            sign=lambda seen: len(seen["alarms"]) == len(NETS.sound),
-        ),
-        Mistake(
-            as_printed,
-            "It stops a pair that is only accused: section 7 found no harm in 19 and 21. Ask what the nets do, not "
-            "with which numbers they were set up.",
-            sign=lambda seen: bool(seen["alarms"]) and all("harmless" in name for name in seen["alarms"]),
-        ),
-        Mistake(
-            in_train_mode,
-            "It stops lesson 03's pair, which is sound. Either you ask in train mode, where batch norm divides by the "
-            "batch, or you push too little: ask in eval mode, and push by 1e4.",
-            sign=lambda seen: "lesson 03's pair" in seen["alarms"],
-        ),
-        Mistake(
-            runs_through,
-            "It stops nothing. That code runs through says little: say with assert what must come out.",
-            sign=nothing_caught,
-        ),
-        Mistake(
-            only_of_d,
-            "D is examined well. In 16a and 16c it is G whose pixels are wrong, and ordinary latents do not show it: "
-            "push G to its extremes.",
-            sign=lambda seen: NETS.passes(seen) == {"16a", "16c"},
-        ),
-        Mistake(
-            goes_no_further,
-            "16a passes: its pixels never leave [−1, 1]. But is there a colour that it cannot make?",
-            sign=lambda seen: NETS.passes(seen) == {"16a"},
-        ),
-        Mistake(
-            gets_there,
-            "16c passes: it gets everywhere, and nothing ends there. How far may a pixel go?",
-            sign=lambda seen: NETS.passes(seen) == {"16c"},
-        ),
-    ),
-    praise="A dozen lines before any training, and five bugs cannot get in. Use them on your own nets.",
-)
-
-RUNS = mutation_test(
-    broken=("8", "9", "10a", "11", "13a", "14a", "14b", "16b", "25", "29"),
-    sound={
-        "the package's Run": Run,
-        "a Run that draws its fakes twice": room_plumbing.DrawnTwice,
-        "13b, which is harmless": room_plumbing.Undetached,
-    },
-    least=7,
-)
-SHOWN = {"8", "14a", "14b", "16b"}  # what the players are shown
-
-
-def whole_check_of_a_run(kind: type[Run]) -> None:
-    what_is_shown(kind)
-    who_moves(kind)
-
-
-def what_is_shown(kind: type[Run]) -> None:
-    run = small_run(kind)
-    real = run.batch()[0]
-    assert (real[0] == run.examples).flatten(1).all(1).any()
-    assert not torch.equal(real, run.batch()[0])
-    assert not torch.equal(run.noise(), run.noise())
-
-
-def who_moves(kind: type[Run]) -> None:
-    run = small_run(kind)
-    real, fake = run.batch()[0], run.generate(None)
-    assert torch.equal(*run.both_logits(fake.detach(), fake.detach(), None))
-    before = weights(run.G), weights(run.D)
-    run.d_step(real, fake.detach())
-    assert torch.equal(weights(run.G), before[0])
-    assert not torch.equal(weights(run.D), before[1])
-
-
-def forbids_waste(kind: type[Run]) -> None:
-    """Takes a missing detach for a mistake."""
-    whole_check_of_a_run(kind)
-    run = small_run(kind)
-    run.d_step(run.batch()[0], run.generate(None).detach())
-    assert all(p.grad is None for p in run.G.parameters())
-
-
-def asks_too_early(kind: type[Run]) -> None:
-    """The fakes of D's turn are those that the run has made."""
-    run = small_run(kind)
-    real = run.batch()[0]
-    assert torch.equal(*run.both_logits(real, real, None))
-
-
-def finite(kind: type[Run]) -> None:
-    """Bugs train."""
-    run = small_run(kind)
-    assert all(step.d_loss.isfinite() and step.g_loss.isfinite() for step in run.steps(3))
-
-
-def moves_after_steps(kind: type[Run]) -> None:
-    """That both nets change in whole steps does not tell in whose turn."""
-    run = small_run(kind)
-    before = weights(run.G), weights(run.D)
-    list(run.steps(3))
-    assert not torch.equal(weights(run.G), before[0])
-    assert not torch.equal(weights(run.D), before[1])
-
-
-CHECK_OF_A_RUN = Exercise(
-    id="07.6",
-    title="one check for a training loop",
-    hints=(
-        "Two groups. What are the players shown: batch, noise? And who moves whom: d_step, g_step?",
-        "Take the weights before and after d_step: D's have moved, G's have not. And the same image as real and as "
-        "fake gets the same logit.",
-        "For 9 and 29: after a d_step set all weights of D to 0. Then G's turn has nothing to go by. Does G move all "
-        "the same?",
-    ),
-    observe=RUNS,
-    right=whole_check_of_a_run,
-    accepts=RUNS.enough,
-    mistakes=(
-        Mistake(
-            stops_everything,
-            "It stops every run, the sound ones too: that is no check.",
-            sign=lambda seen: len(seen["alarms"]) == len(RUNS.sound),
-        ),
-        Mistake(
-            asks_too_early,
-            "Some runs keep the fakes they have made and ask D about those. Call run.generate first, and give "
-            "both_logits these fakes, as real ones too.",
-            sign=lambda seen: any("'made'" in fault for fault in seen["faults"].values()),
-        ),
-        Mistake(
-            forbids_waste,
-            "It stops 13b, the missing detach, which only wastes time (section 5). Ask whose weights have moved, not "
-            "where a gradient was left; and give both_logits the run's latest fakes.",
-            sign=lambda seen: seen["alarms"] == ["13b, which is harmless"],
-        ),
-        Mistake(
-            finite,
-            "It stops nothing: all of these train, with finite losses. Ask what must be equal, and what must differ.",
-            sign=nothing_caught,
-        ),
-        Mistake(
-            what_is_shown,
-            "What the players are shown is in good hands. Now ask who moves whom: d_step and g_step, one at a time.",
-            sign=lambda seen: RUNS.passes(seen) == set(RUNS.broken) - SHOWN,
-        ),
-        Mistake(
-            moves_after_steps,
-            "It stops 11 alone: D did not move. Ask after one `d_step` whose weights may *not* move, and look at what "
-            "the players are shown.",
-            sign=lambda seen: RUNS.passes(seen) == set(RUNS.broken) - {"11"},
-        ),
-    ),
-    praise="Asserts on one batch and one turn, some milliseconds, and most of the plumbing is sound.",
 )
 
 EXERCISES = (SMOOTHING, LAYERS, ROOT, DIAGNOSIS, CHECK_OF_NETS, CHECK_OF_A_RUN)

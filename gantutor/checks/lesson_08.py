@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from gantutor.checks.exercise import Exercise, Mistake, array, blank, brief, number, on
+from gantutor.checks.exercise import Calls, Exercise, Mistake, as_array, as_number, blank, brief
 from gantutor.data import strokes
 from gantutor.errors import BadInput
 
@@ -23,11 +23,11 @@ MEANS = torch.tensor([[0.0, 0.0, 0.0], [1.0, -2.0, 0.5], [0.3, 0.0, 3.0]])
 STDS = torch.tensor([[1.0, 1.0, 1.0], [0.5, 1.0, 2.0], [0.1, 1.5, 0.7]])
 
 
-def price(mean: Tensor, std: Tensor) -> Tensor:
+def kl_to_prior(mean: Tensor, std: Tensor) -> Tensor:
     return (mean.square() + std.square() - 2 * std.log() - 1).sum(1) / 2
 
 
-PRICE = Exercise(
+KL_TO_PRIOR = Exercise(
     id="08.1",
     title="what a guess costs",
     hints=(
@@ -36,8 +36,8 @@ PRICE = Exercise(
         "For one number: ½(mean² + std² − 1) − log std. The latents are independent, so the prices add up.",
         "(mean.square() + std.square() − 2 · std.log() − 1).sum(1) / 2",
     ),
-    observe=on((MEANS[:1], STDS[:1]), (MEANS, STDS), (MEANS[:, :1], STDS[:, :1])),
-    right=price,
+    observe=Calls((MEANS[:1], STDS[:1]), (MEANS, STDS), (MEANS[:, :1], STDS[:, :1])),
+    right=kl_to_prior,
     mistakes=(
         Mistake(
             lambda m, s: (m.square() + s.square() - 2 * s.log() - 1).sum(1),
@@ -100,7 +100,7 @@ NOISE = Exercise(
         "−n/s + (sum of squared errors)/s³ = 0. So s² is the sum divided by n.",
         "(x − made).square().mean().sqrt()",
     ),
-    observe=on(pictures(), tuple(part[:2] for part in pictures()), (torch.full((1, 3), 0.5), torch.zeros(1, 3))),
+    observe=Calls(pictures(), tuple(part[:2] for part in pictures()), (torch.full((1, 3), 0.5), torch.zeros(1, 3))),
     right=best_noise,
     mistakes=(
         Mistake(lambda x, made: (x - made).square().mean(), "That is s², the variance. The bound was in s."),
@@ -160,7 +160,7 @@ STEP = Exercise(
         "The noise is (x − a · clean) / s. At time u the same image and the same noise are mixed with b and r.",
         "b * clean + r * (x − a * clean) / s, with a, s = levels(t) and b, r = levels(u).",
     ),
-    observe=on(*step_cases()),
+    observe=Calls(*step_cases()),
     right=denoised,
     mistakes=(
         Mistake(
@@ -212,7 +212,7 @@ def _same_at_rest(seen: tuple) -> bool:
 
 
 def _close(a: object, b: Tensor) -> bool:
-    values = array(a)
+    values = as_array(a)
     return values is not None and values.shape == tuple(b.shape) and bool(abs(values - b.numpy()).max() < 1e-4)
 
 
@@ -228,7 +228,7 @@ LOST = Exercise(
         "shares over all lines is still 5%.",
         "If the share p of all lines ends at 1 and the rest at 0, the mean is p. So p is 5%.",
     ),
-    observe=number,
+    observe=as_number,
     right=0.95,
     mistakes=(
         Mistake(0.0, "On average nothing changes, true. But a mean of 5% can be 0 in most lines and 1 in a few."),
@@ -271,7 +271,7 @@ CAUGHT = Exercise(
         "the top.",
         "threshold = others.sort(descending=True).values[int(fpr * len(others))], and the share of members above.",
     ),
-    observe=on(*score_cases()),
+    observe=Calls(*score_cases()),
     right=caught_at,
     mistakes=(
         Mistake(
@@ -320,7 +320,7 @@ CAUGHT = Exercise(
 
 
 def _number(thing: object) -> float | None:
-    values = array(thing)
+    values = as_array(thing)
     return float(values.item()) if values is not None and values.size == 1 else None
 
 
@@ -471,4 +471,4 @@ MARK = Exercise(
     praise="Found by whoever has the key, and nobody else. It outlives noise; a blur or an attacker is another matter.",
 )
 
-EXERCISES = (PRICE, NOISE, STEP, LOST, CAUGHT, MARK)
+EXERCISES = (KL_TO_PRIOR, NOISE, STEP, LOST, CAUGHT, MARK)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gantutor import train
-from gantutor.checks.exercise import Exercise, Mistake, brief, number, on, same
+from gantutor.checks.exercise import Calls, Exercise, Mistake, as_number, brief, check_callable, same
 from gantutor.errors import BadInput
 
 # ---------------------------------------------------------------- 09.1
@@ -49,7 +49,7 @@ ARITHMETIC = Exercise(
         "layer.weight.numel() times the places: 1 for a dense layer, H · W of the output for a convolution, H · W of "
         "the input (shape[1] * shape[2]) for a transposed one.",
     ),
-    observe=on(*LAYERS),
+    observe=Calls(*LAYERS),
     right=multiply_adds,
     mistakes=(
         Mistake(
@@ -98,7 +98,7 @@ TURN = Exercise(
         "In G's turn D is passed forward once and back once, in the input only. So 4 F_G and 14 F_D; then twice, and "
         "64 times.",
     ),
-    observe=number,
+    observe=as_number,
     right=(4 * F_G + 14 * F_D) * GIGA,
     mistakes=(
         Mistake(
@@ -164,8 +164,7 @@ class Watched(nn.Module):
 
 def accumulated(answer: Callable) -> tuple | None:
     """What becomes of a line in one call, for each number of parts."""
-    if not callable(answer):
-        raise BadInput(f"the answer is {brief(answer)}: hand in the function itself, without brackets.")
+    check_callable(answer)
     return tuple(one_step(answer, parts) for parts in PARTS)
 
 
@@ -320,7 +319,7 @@ ACCUMULATE = Exercise(
 MEANS = (5.0, 2.0, 16, 64), (9.0, 3.0, 10, 100), (10.0, 0.9, 10, 100)
 
 
-def spread_of(small: float, large: float, b: int, B: int) -> float:
+def noise_of(small: float, large: float, b: int, B: int) -> float:
     """tr Σ from E‖g‖² at two batch sizes."""
     return (small - large) / (1 / b - 1 / B)
 
@@ -332,7 +331,7 @@ def signal_of(small: float, large: float, b: int, B: int) -> float:
 
 def noise_scale(small: float, large: float, b: int, B: int) -> float:
     signal = signal_of(small, large, b, B)
-    return spread_of(small, large, b, B) / signal if signal > 0 else math.inf
+    return noise_of(small, large, b, B) / signal if signal > 0 else math.inf
 
 
 NOISE = Exercise(
@@ -344,25 +343,25 @@ NOISE = Exercise(
         "the other.",
         "S = (B · large − b · small) / (B − b). The answer is T / S, and math.inf where S is not above 0.",
     ),
-    observe=on(*MEANS),
+    observe=Calls(*MEANS),
     right=noise_scale,
     mistakes=(
         Mistake(
-            lambda small, large, b, B: spread_of(small, large, b, B) / signal_of(small, large, b, B),
+            lambda small, large, b, B: noise_of(small, large, b, B) / signal_of(small, large, b, B),
             "Right where there is a signal. In the last case S comes out below 0, which no square can be: so little "
             "signal was not to be seen. Say math.inf there.",
         ),
         Mistake(
-            lambda small, large, b, B: spread_of(small, large, b, B) / large,
+            lambda small, large, b, B: noise_of(small, large, b, B) / large,
             "T is right. But the larger batch has luck in it, too: its mean square is S + T/B, and not S.",
         ),
         Mistake(
-            lambda small, large, b, B: spread_of(small, large, b, B),
+            lambda small, large, b, B: noise_of(small, large, b, B),
             "That is T, the trace of Σ. The noise scale is T / S.",
         ),
         Mistake(
             lambda small, large, b, B: (
-                signal_of(small, large, b, B) / spread_of(small, large, b, B)
+                signal_of(small, large, b, B) / noise_of(small, large, b, B)
                 if signal_of(small, large, b, B) > 0
                 else math.inf
             ),
@@ -393,7 +392,7 @@ TWO = train.Recipe(batch_size=32, ema_decay=0.9, penalty_every=8, lr_g=4e-3, lr_
 GROWN = (ONE, 4), (ONE, 16), (TWO, 4)
 
 
-class recipes(on):
+class RecipeCalls(Calls):
     """Observe a function that gives a recipe: the fields that it may change, and whether it changed another."""
 
     FIELDS = ("batch_size", "penalty_every", "ema_decay", "lr_g", "lr_d")
@@ -433,7 +432,7 @@ GROW = Exercise(
         "In c steps the average keeps aᶜ of what it knew, and c/16 penalties have come.",
         "replace(recipe, batch_size=c·B, ema_decay=a**c, penalty_every=every // c, at least 1, and both rates times √c).",
     ),
-    observe=recipes(*GROWN),
+    observe=RecipeCalls(*GROWN),
     right=grown,
     tolerance=1e-6,
     mistakes=(
@@ -528,7 +527,7 @@ RANKS = Exercise(
         "a is paid by every rank; the images are shared; the ring moves 2(N − 1)/N · V bytes and waits 2(N − 1) times.",
         "min(range(1, most + 1), key=t) gives the N at which t is smallest.",
     ),
-    observe=on(*MACHINES),
+    observe=Calls(*MACHINES),
     right=quickest(),
     mistakes=(
         Mistake(
