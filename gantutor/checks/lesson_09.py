@@ -430,7 +430,8 @@ GROW = Exercise(
     hints=(
         "In one step the large batch sees what the small one sees in c steps. What has happened in c steps?",
         "In c steps the average keeps aᶜ of what it knew, and c/16 penalties have come.",
-        "replace(recipe, batch_size=c·B, ema_decay=a**c, penalty_every=every // c, at least 1, and both rates times √c).",
+        "replace(recipe, batch_size=c·B, ema_decay=a**c, penalty_every=every // c, at least 1, and both rates times "
+        "√c).",
     ),
     observe=RecipeCalls(*GROWN),
     right=grown,

@@ -1,4 +1,4 @@
-"""Exercises 07.5 and 07.6: checks of one's own, tested on the museum's broken pieces and on sound ones (mutation tests)."""
+"""Exercises 07.5 and 07.6: the learner writes checks, which are tested on broken and on sound pieces of the museum."""
 
 import types
 from collections.abc import Callable, Mapping
