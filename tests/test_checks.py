@@ -199,7 +199,7 @@ def test_hints_come_one_at_a_time(exercise, monkeypatch):
         assert [hint in text for hint in exercise.hints] == [n < call for n in range(len(exercise.hints))]
     assert "hint" in texts[0]
     assert "Run this cell again" in texts[0]
-    assert texts[-1].endswith("That was the last one.")
+    assert texts[-1].endswith("That was the last hint.")
 
 
 @pytest.mark.parametrize("ask", [lambda id: checks.check(id, 1), checks.hint])

@@ -286,7 +286,7 @@ def test_lesson_06_is_right():
         s = [np.std(part, 0).mean() for part in np.split(h, 8 // size)]
         np.testing.assert_allclose(last, np.broadcast_to(np.repeat(s, size)[:, None, None], (8, 2, 2)), rtol=1e-5)
     slopes = [(part - part.mean(0)) / (4 * part.std(0)) / 12 * 16 for part in np.split(h, 2)]  # s fills 16 places
-    np.testing.assert_allclose(seen["slope"], np.concatenate(slopes), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(seen["gradient"], np.concatenate(slopes), rtol=1e-4, atol=1e-6)
     for (real, fake), found in zip(checks.find("06.4").observe.cases, checks.find("06.4").expected(), strict=True):
         pushes = [-1 / (1 + math.exp(f - r)) / len(fake) for r, f in zip(real, fake, strict=True)]
         np.testing.assert_allclose(found, pushes, rtol=1e-5, atol=1e-12)

@@ -29,7 +29,7 @@ def least_padding(kernel: int, stride: int) -> tuple[int, int]:
             if size_out(kernel, stride, padding, output_padding) == stride * SIZE_IN:
                 return padding, output_padding
     raise BadInput(
-        f"no layer with kernel {kernel} enlarges {stride} times at stride {stride}: take a kernel of {stride} or more."
+        f"no layer with kernel {kernel} and stride {stride} enlarges {stride} times: at stride 1 take an odd kernel."
     )
 
 
@@ -134,7 +134,7 @@ CONTRAST = Exercise(
     otherwise="Not yet. Write down eight positions in one dimension after each of the two layers, and compare the "
     "largest with the smallest.",
     tolerance=1e-2,
-    praise="Nine times: the second layer averages neighbours of the first pattern, so it is not sixteen.",
+    praise="Nine times and not sixteen, because the second layer adds up neighbours of the first pattern.",
 )
 
 # ---------------------------------------------------------------- 03.3

@@ -153,12 +153,12 @@ class Watched(nn.Module):
             self.line.bias.fill_(0.25)
         self.line.weight.grad, self.line.bias.grad = torch.ones(1, 3), torch.ones(1)  # from an earlier step
         self.sizes: list[int] = []
-        self.slopes: list[float] = []
+        self.gradients: list[float] = []
 
     def forward(self, x: Tensor) -> Tensor:
         self.sizes.append(len(x))
         grad = self.line.weight.grad
-        self.slopes.append(0.0 if grad is None else grad.abs().sum().item())
+        self.gradients.append(0.0 if grad is None else grad.abs().sum().item())
         return self.line(x).squeeze(1)
 
 
@@ -179,7 +179,7 @@ def one_step(answer: Callable, parts: int) -> dict[str, object] | None:
     if given is None and not net.sizes:
         return None
     moved = torch.cat([(net.line.weight.detach() - before).flatten(), net.line.bias.detach()])
-    return {"moved": moved, "steps": len(steps), "most": max(net.sizes, default=0), "slopes": net.slopes}
+    return {"moved": moved, "steps": len(steps), "most": max(net.sizes, default=0), "gradients": net.gradients}
 
 
 def in_parts(net: nn.Module, loss: Callable, x: Tensor, parts: int, optimizer: torch.optim.Optimizer) -> None:
@@ -251,7 +251,7 @@ def accumulates(seen: tuple) -> bool:
 
 def frees(seen: dict) -> bool:
     """Whether the slopes of each part had arrived before the next one was looked at."""
-    return all(slope > 0 for slope in seen["slopes"][1:])
+    return all(gradient > 0 for gradient in seen["gradients"][1:])
 
 
 ACCUMULATE = Exercise(

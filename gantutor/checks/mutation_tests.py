@@ -15,12 +15,12 @@ from gantutor.train import Run
 
 
 class MutationTest:
-    """Observe a check: which broken pieces it stops, and which sound ones too.
+    """Observe a check: which broken pieces it stops, and which sound ones.
 
     Args:
-        broken: numbers of exhibits whose broken pieces are to be stopped.
-        sound: pieces that are to pass, by name.
-        least: how many of the broken ones at least.
+        broken: numbers of exhibits whose broken pieces it should stop.
+        sound: pieces that it should let pass, by name.
+        least: how many of the broken ones it must stop.
     """
 
     def __init__(self, broken: tuple[str, ...], sound: Mapping[str, Callable], least: int):
@@ -35,17 +35,17 @@ class MutationTest:
                 stopped += [name] * museum.stops(lambda piece: returned.append(answer(piece)), piece)
             except NotImplementedError:
                 raise
-            except Exception as error:  # the learner's code: anything may come
+            except Exception as error:  # the learner's code may raise anything
                 faults[name] = f"{type(error).__name__}: {reason(error)}"
         if values := [value for value in returned if not blank(value)]:
-            raise BadInput(f"it returns {values[0]!r:.40}, and nobody looks at that: a check stops with an assert.")
+            raise BadInput(f"the check returns {values[0]!r:.40}, which is ignored: stop a piece with an assert.")
         if not (stopped or faults) and is_empty(answer):
             return None
         caught, alarms = ([name for name in stopped if name in group] for group in (self.broken, self.sound))
         return {"caught": caught, "alarms": alarms, "faults": faults}
 
     def passes(self, seen: dict) -> set[str]:
-        """The broken pieces that it lets pass; none of a check that is no good elsewhere."""
+        """The broken pieces that it lets pass; empty for a check that stops sound pieces or raises other errors."""
         return set() if seen["alarms"] or seen["faults"] else set(self.broken) - set(seen["caught"])
 
     def enough(self, seen: dict) -> bool:
@@ -54,18 +54,19 @@ class MutationTest:
     def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
         if seen["faults"]:
             name, fault = next(iter(seen["faults"].items()))
-            return f"On {name} it ends with {fault}. That says nothing: a check stops with an assert."
+            return f"On {name} it ends with {fault}. An error proves nothing: stop a piece with an assert."
         if seen["alarms"]:
             return (
-                f"It stops what is sound: {', '.join(seen['alarms'])}. What do you ask that a sound piece need not do?"
+                f"It stops sound pieces: {', '.join(seen['alarms'])}. What do you require that a sound piece need not "
+                "do?"
             )
         passed = [number for number in self.broken if number not in seen["caught"]]
-        counts = f"It stops {len(seen['caught'])} of {len(self.broken)}, and {self.least} are asked for"
+        counts = f"It stops {len(seen['caught'])} of {len(self.broken)} broken pieces, and {self.least} are needed"
         return f"{counts}. It lets pass: {', '.join(passed)}."
 
 
 def is_empty(function: Callable) -> bool:
-    """Is that a function with nothing in it? It uses no name, neither of its own nor of another."""
+    """Whether the function has an empty body: its code uses no names and it has no default arguments."""
     return isinstance(function, types.FunctionType) and not (function.__code__.co_names or function.__defaults__)
 
 
@@ -92,7 +93,7 @@ NETS = MutationTest(
 
 
 def made_and_judged(nets: Callable, push: float = 1.0) -> tuple[nn.Module, Tensor, Tensor]:
-    """D, the images that G makes of latents of that size, and noise of the size of images."""
+    """D, the images that G makes from latents scaled by `push`, and noise of the shape of images, all in eval mode."""
     G, D = (net.eval() for net in nets(0))
     with torch.no_grad():
         return D, G(push * torch.randn(16, G.latent_dim)), torch.randn(16, 1, 28, 28)
@@ -112,7 +113,7 @@ def only_of_d(nets: Callable) -> None:
     D, made, x = made_and_judged(nets)
     assert D(x).shape == (16,)
     assert torch.equal(D(x), D(x))
-    assert made.abs().max() <= 1  # of ordinary latents
+    assert made.abs().max() <= 1  # for ordinary latents
 
 
 def goes_no_further(nets: Callable) -> None:
@@ -126,14 +127,14 @@ def gets_there(nets: Callable) -> None:
 
 
 def as_printed(nets: Callable) -> None:
-    """Asks for the numbers of a recipe, not for what the nets do."""
+    """Checks a setting of the nets instead of what they do."""
     full_check_of_nets(nets)
     for layer in nets(0)[0].modules():
         assert getattr(layer, "eps", 1e-5) == 1e-5
 
 
 def in_train_mode(nets: Callable) -> None:
-    """Batch norm divides by what was pushed in."""
+    """In train mode batch norm divides the scale of the latents away."""
     G, D = nets(0)
     made, x = G(1e4 * torch.randn(64, G.latent_dim)), torch.randn(16, 1, 28, 28)
     assert D(x).shape == (16,)
@@ -151,10 +152,11 @@ CHECK_OF_NETS = Exercise(
     id="07.5",
     title="one check for a pair of nets",
     hints=(
-        "Three questions: how many numbers does D give, does it say the same twice, and which pixels can G make?",
-        "D in eval mode, 16 images: its answer has the shape (16,). And push G to its extremes: "
-        "1e4 * torch.randn(16, G.latent_dim).",
-        "assert -1 <= images.min() < -0.99 and 0.99 < images.max() <= 1, beside the two asserts on D.",
+        "Ask three questions: how many numbers does D return, does it give the same answer twice, and which pixel "
+        "values can G make?",
+        "In eval mode, D's answer for 16 images has the shape (16,). And drive G to its extremes with 1e4 * "
+        "torch.randn(16, G.latent_dim).",
+        "assert -1 <= images.min() < -0.99 and 0.99 < images.max() <= 1, in addition to the two asserts about D.",
     ),
     observe=NETS,
     right=full_check_of_nets,
@@ -162,45 +164,46 @@ CHECK_OF_NETS = Exercise(
     mistakes=(
         Mistake(
             stops_everything,
-            "It stops every pair, the sound ones too: that is no check. What do you ask that a sound pair, not yet "
-            "trained, need not do?",
+            "It stops every pair, including the sound ones. What do you require that a sound pair, not yet trained, "
+            "need not do?",
             sign=lambda seen: len(seen["alarms"]) == len(NETS.sound),
         ),
         Mistake(
             as_printed,
-            "It stops a pair that is only accused: section 7 found no harm in 19 and 21. Ask what the nets do, not "
-            "with which numbers they were set up.",
+            "It stops a pair that is harmless: section 7 found no damage from 19 and 21. Check what the nets do, not "
+            "with which settings they were made.",
             sign=lambda seen: bool(seen["alarms"]) and all("harmless" in name for name in seen["alarms"]),
         ),
         Mistake(
             in_train_mode,
-            "It stops lesson 03's pair, which is sound. Either you ask in train mode, where batch norm divides by the "
-            "batch, or you push too little: ask in eval mode, and push by 1e4.",
+            "It stops lesson 03's pair, which is sound. Either you check in train mode, where batch norm normalises "
+            "the batch, or your latents are too small: use eval mode and multiply them by 1e4.",
             sign=lambda seen: "lesson 03's pair" in seen["alarms"],
         ),
         Mistake(
             runs_through,
-            "It stops nothing. That code runs through says little: say with assert what must come out.",
+            "It stops nothing. That the code runs without an error says little: state with assert what must come out.",
             sign=nothing_caught,
         ),
         Mistake(
             only_of_d,
-            "D is examined well. In 16a and 16c it is G whose pixels are wrong, and ordinary latents do not show it: "
-            "push G to its extremes.",
+            "D is checked well. In 16a and 16c G's pixels are wrong, but ordinary latents do not show it: drive G to "
+            "its extremes.",
             sign=lambda seen: NETS.passes(seen) == {"16a", "16c"},
         ),
         Mistake(
             goes_no_further,
-            "16a passes: its pixels never leave [−1, 1]. But is there a colour that it cannot make?",
+            "16a passes, because its pixels never leave [−1, 1]. But are there grey values in that range that it "
+            "cannot make?",
             sign=lambda seen: NETS.passes(seen) == {"16a"},
         ),
         Mistake(
             gets_there,
-            "16c passes: it gets everywhere, and nothing ends there. How far may a pixel go?",
+            "16c passes, because it reaches every value. But it also goes beyond: how far may a pixel go?",
             sign=lambda seen: NETS.passes(seen) == {"16c"},
         ),
     ),
-    praise="A dozen lines before any training, and five bugs cannot get in. Use them on your own nets.",
+    praise="A dozen lines before any training keep five bugs out. Use them on your own nets.",
 )
 
 RUNS = MutationTest(
@@ -212,7 +215,7 @@ RUNS = MutationTest(
     },
     least=7,
 )
-SHOWN = {"8", "14a", "14b", "16b"}  # what the players are shown
+SHOWN = {"8", "14a", "14b", "16b"}  # bugs in what the players are shown
 
 
 def full_check_of_a_run(kind: type[Run]) -> None:
@@ -239,7 +242,7 @@ def who_moves(kind: type[Run]) -> None:
 
 
 def forbids_waste(kind: type[Run]) -> None:
-    """Takes a missing detach for a mistake."""
+    """Treats a missing detach as a mistake."""
     full_check_of_a_run(kind)
     run = small_run(kind)
     run.d_step(run.batch()[0], run.generate(None).detach())
@@ -247,20 +250,20 @@ def forbids_waste(kind: type[Run]) -> None:
 
 
 def asks_too_early(kind: type[Run]) -> None:
-    """The fakes of D's turn are those that the run has made."""
+    """Asks for logits before any fakes were generated, which fails for runs that keep them."""
     run = small_run(kind)
     real = run.batch()[0]
     assert torch.equal(*run.both_logits(real, real, None))
 
 
 def finite(kind: type[Run]) -> None:
-    """Bugs train."""
+    """Checks only that the losses are finite, which they are in spite of every bug."""
     run = small_run(kind)
     assert all(step.d_loss.isfinite() and step.g_loss.isfinite() for step in run.steps(3))
 
 
 def moves_after_steps(kind: type[Run]) -> None:
-    """That both nets change in whole steps does not tell in whose turn."""
+    """Checks that both nets change, but over whole steps, which does not show in whose turn."""
     run = small_run(kind)
     before = weights(run.G), weights(run.D)
     list(run.steps(3))
@@ -272,11 +275,12 @@ CHECK_OF_A_RUN = Exercise(
     id="07.6",
     title="one check for a training loop",
     hints=(
-        "Two groups. What are the players shown: batch, noise? And who moves whom: d_step, g_step?",
-        "Take the weights before and after d_step: D's have moved, G's have not. And the same image as real and as "
-        "fake gets the same logit.",
-        "For 9 and 29: after a d_step set all weights of D to 0. Then G's turn has nothing to go by. Does G move all "
-        "the same?",
+        "Two groups of questions: what are the players shown (batch, noise), and which step changes which net (d_step, "
+        "g_step)?",
+        "Compare the weights before and after d_step: D's must have changed, G's not. And an image must get the same "
+        "logit as a real one and as a fake.",
+        "For 9 and 29: after a d_step set all of D's weights to 0, so that G's turn gets no gradient. Does G change "
+        "all the same?",
     ),
     observe=RUNS,
     right=full_check_of_a_run,
@@ -284,37 +288,39 @@ CHECK_OF_A_RUN = Exercise(
     mistakes=(
         Mistake(
             stops_everything,
-            "It stops every run, the sound ones too: that is no check.",
+            "It stops every run, including the sound ones. What do you require that a sound run need not do?",
             sign=lambda seen: len(seen["alarms"]) == len(RUNS.sound),
         ),
         Mistake(
             asks_too_early,
-            "Some runs keep the fakes they have made and ask D about those. Call run.generate first, and give "
-            "both_logits these fakes, as real ones too.",
+            "Some runs keep the fakes they have generated and show D those. Call run.generate first, and pass its "
+            "fakes to both_logits, as real images too.",
             sign=lambda seen: any("'made'" in fault for fault in seen["faults"].values()),
         ),
         Mistake(
             forbids_waste,
-            "It stops 13b, the missing detach, which only wastes time (section 5). Ask whose weights have moved, not "
-            "where a gradient was left; and give both_logits the run's latest fakes.",
+            "It stops 13b, the missing detach, which only wastes time (section 5). Check whose weights have changed, "
+            "not where a gradient was left, and pass the run's latest fakes to both_logits.",
             sign=lambda seen: seen["alarms"] == ["13b, which is harmless"],
         ),
         Mistake(
             finite,
-            "It stops nothing: all of these train, with finite losses. Ask what must be equal, and what must differ.",
+            "It stops nothing, because all of these train with finite losses. Check what must be equal and what must "
+            "differ.",
             sign=nothing_caught,
         ),
         Mistake(
             what_is_shown,
-            "What the players are shown is in good hands. Now ask who moves whom: d_step and g_step, one at a time.",
+            "What the players are shown is checked well. Now check which step changes which net: d_step and g_step, "
+            "one at a time.",
             sign=lambda seen: RUNS.passes(seen) == set(RUNS.broken) - SHOWN,
         ),
         Mistake(
             moves_after_steps,
-            "It stops 11 alone: D did not move. Ask after one `d_step` whose weights may *not* move, and look at what "
-            "the players are shown.",
+            "It stops only 11, in which D does not change. Check after one `d_step` which weights must *not* have "
+            "changed, and look at what the players are shown.",
             sign=lambda seen: RUNS.passes(seen) == set(RUNS.broken) - {"11"},
         ),
     ),
-    praise="Asserts on one batch and one turn, some milliseconds, and most of the plumbing is sound.",
+    praise="A few asserts on one batch and one turn take milliseconds and rule out most bugs of a training loop.",
 )

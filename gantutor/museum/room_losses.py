@@ -180,7 +180,7 @@ def smoothing_holds_back(loss: Loss) -> None:
 # --- 26. WGAN-GP ------------------------------------------------------------------------------------------------------
 
 
-def slope_of_one(D: Discriminator, x: Tensor) -> Tensor:
+def unit_gradient_penalty(D: Discriminator, x: Tensor) -> Tensor:
     """E(‖∇D(x)‖ - 1)², with √ kept away from 0."""
     norm = (squared_gradient_norm(D, x) + 1e-12).sqrt()
     return (norm - 1).square().mean()
@@ -188,13 +188,13 @@ def slope_of_one(D: Discriminator, x: Tensor) -> Tensor:
 
 def at_real_images(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
     """WGAN-GP with ε = 1: the points between real and generated images are the real ones."""
-    return slope_of_one(D, real)
+    return unit_gradient_penalty(D, real)
 
 
 def beyond_both(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
     """WGAN-GP with ε from N(0, 1): half of the points do not lie between the two images."""
     t = torch.randn(len(real), *[1] * (real.ndim - 1), device=real.device)
-    return slope_of_one(D, fake.lerp(real, t))
+    return unit_gradient_penalty(D, fake.lerp(real, t))
 
 
 def root_of_nothing(D: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
