@@ -322,5 +322,5 @@ CHECK_OF_A_RUN = Exercise(
             sign=lambda seen: RUNS.passes(seen) == set(RUNS.broken) - {"11"},
         ),
     ),
-    praise="A few asserts on one batch and one turn take milliseconds and rule out most bugs of a training loop.",
+    praise="A few asserts on one batch and one turn take milliseconds and catch most mistakes of the plumbing.",
 )
