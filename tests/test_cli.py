@@ -676,7 +676,7 @@ def test_the_museum_runs_an_exhibit_and_prints_its_verdict(some, capsys):
     line = "museum images-as-logits --data strokes --steps 60 --out both.png"
     assert cli.main(line.split()) == 0
     out = capsys.readouterr().out
-    assert "verdict: it shows, and the check catches it" in out
+    assert "verdict: the symptom shows, and the check catches the bug" in out
     assert "fails on the broken one, passes on the sound one" in out
     with Image.open("both.png") as picture:
         assert picture.width > 300
@@ -685,7 +685,7 @@ def test_the_museum_runs_an_exhibit_and_prints_its_verdict(some, capsys):
 def test_the_museum_says_with_its_status_that_nothing_shows(some, capsys):
     assert cli.main(["museum", "reversed-discriminator", "--data", "strokes", "--steps", "60"]) == 0
     assert cli.main(["museum", "range-0-1", "--data", "strokes", "--steps", "1"]) == 1
-    assert "not as it should be" in capsys.readouterr().out
+    assert "not as expected" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from gantutor.checks.mutation_tests import CHECK_OF_A_RUN, CHECK_OF_NETS
 from gantutor.data import Images, strokes
 from gantutor.errors import BadInput
 from gantutor.museum import room_losses, room_plumbing
-from gantutor.museum.settings import play
+from gantutor.museum.settings import train_side
 from gantutor.penalties import squared_gradient_norm, wgan_gp
 
 # ---------------------------------------------------------------- 07.1
@@ -411,7 +411,7 @@ def curves(id: str, steps: int = 100) -> dict[str, list[float]]:
     """
     drawn, e = strokes.draw(2000, 0), candidate(id)
     digits = Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
-    history = play(replace(e.parts(e.broken, digits), nets=tiny_pair), steps, 0, e.broken, n=1).history
+    history = train_side(replace(e.parts(e.broken, digits), nets=tiny_pair), steps, 0, e.broken, n=1).history
     return {name: history[name] for name in ("d_loss", "g_loss", "d_real", "d_fake")}
 
 
