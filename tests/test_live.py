@@ -21,7 +21,7 @@ from PIL import Image
 from gantutor import live, losses, models, train
 from gantutor.data import toy
 from gantutor.errors import BadInput
-from gantutor.live import parts, watch
+from gantutor.live import panels, watch
 
 
 class Place:
@@ -53,8 +53,8 @@ class Page(list):
 @pytest.fixture
 def page(monkeypatch):
     page = Page()
-    monkeypatch.setattr(parts, "display", page.display)
-    monkeypatch.setattr(parts, "in_notebook", lambda: True)
+    monkeypatch.setattr(panels, "display", page.display)
+    monkeypatch.setattr(panels, "in_notebook", lambda: True)
     return page
 
 
@@ -192,8 +192,8 @@ def test_plain_python_prints_few_lines_and_no_buttons(capsys):
 
 def test_a_place_in_plain_python_prints_ever_less_often(capsys, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(parts.time, "perf_counter", lambda: now[0])
-    screen = parts.Screen()
+    monkeypatch.setattr(panels.time, "perf_counter", lambda: now[0])
+    screen = panels.Screen()
     for second in range(3600):
         now[0] = float(second)
         screen.show(second)
@@ -469,7 +469,7 @@ def test_a_metric_that_is_no_function_is_named(page):
 @pytest.mark.parametrize(("part", "drawn"), [(0.04, 38), (0.02, 19)])
 def test_the_clock_keeps_drawing_within_its_share_of_the_time(monkeypatch, part, drawn):
     now = [0.0]
-    monkeypatch.setattr(parts.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(panels.time, "perf_counter", lambda: now[0])
     clock = live.Clock(0.5, part)
     spent, frames = 0.0, 0
     while now[0] < 100:
@@ -486,7 +486,7 @@ def test_the_clock_keeps_drawing_within_its_share_of_the_time(monkeypatch, part,
 @pytest.mark.parametrize("metrics", [False, True])
 def test_a_slow_look_takes_its_share_of_the_training_time_only(page, monkeypatch, metrics):
     now, drawing = [0.0], [0.0]
-    monkeypatch.setattr(parts.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(panels.time, "perf_counter", lambda: now[0])
     run, zero = make_run(), torch.zeros(())
 
     def take_step():

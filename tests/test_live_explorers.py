@@ -18,7 +18,7 @@ from PIL import Image
 from gantutor import live, losses, metrics, models, show, train
 from gantutor.doctor import Diagnosis, Evidence, Finding
 from gantutor.errors import BadInput
-from gantutor.live import explorer, laboratory, parts
+from gantutor.live import explorer, laboratory, panels
 from gantutor.metrics import neighbours
 
 
@@ -36,7 +36,7 @@ def test_a_panel_leaves_its_picture_beside_the_widget():
         bundle = box._repr_mimebundle_()
         assert opened(base64.b64decode(bundle["image/png"])).getpixel((0, 0)) == n
         assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == box.model_id
-    assert "image/png" not in parts.Panel()._repr_mimebundle_()
+    assert "image/png" not in panels.Panel()._repr_mimebundle_()
 
 
 def test_a_click_on_the_pad_tells_where():
@@ -90,7 +90,7 @@ class Game:
 
     def __init__(self):
         self.turns, self.told, self.threads = 0, [], set()
-        self.player = parts.Player(self.turn, self.told.append)
+        self.player = panels.Player(self.turn, self.told.append)
 
     def turn(self):
         self.turns += 1
@@ -129,7 +129,7 @@ def test_only_one_plays():
 
 
 def test_a_player_that_nobody_touches_pauses(monkeypatch):
-    monkeypatch.setattr(parts, "PATIENCE", 0.05)
+    monkeypatch.setattr(panels, "IDLE_LIMIT", 0.05)
 
     async def scene():
         game = Game()
@@ -162,7 +162,7 @@ def test_what_another_thread_asks_for_is_done_on_the_loop():
 
 def test_what_waits_on_the_loop_is_not_asked_for_twice():
     async def scene():
-        home, done = parts.Home(), []
+        home, done = panels.KernelThread(), []
         ask = threading.Thread(
             target=lambda: [home.do(done.clear), home.do(done.clear), home.do(lambda: done.append(1))]
         )
@@ -200,7 +200,7 @@ def test_a_slider_moved_on_another_thread_draws_once_and_on_the_loop():
         assert latent.map_without_mark is latent_map
         await asyncio.sleep(0.5)
         assert drawn == [(19, threading.get_ident())]
-        torch.testing.assert_close(latent.z, explorer.between(latent.G, 0, 1, torch.tensor([0.95]))[0])
+        torch.testing.assert_close(latent.z, explorer.great_circle(latent.G, 0, 1, torch.tensor([0.95]))[0])
 
     asyncio.run(asyncio.wait_for(scene(), 30))
 
@@ -374,7 +374,7 @@ def test_the_latent_explorer_shows_what_walk_draws():
         box.controls["start"].value, box.controls["end"].value, box.controls["way"].value = start, end, way
         expected = show.grid(live.walk(G, start, end, torch.tensor([way])), scale=28, gap=0)
         assert opened(box.picture.value).tobytes() == expected.tobytes()
-    torch.testing.assert_close(box.z, explorer.between(G, 3, 8, torch.tensor([0.5]))[0])
+    torch.testing.assert_close(box.z, explorer.great_circle(G, 3, 8, torch.tensor([0.5]))[0])
 
 
 def test_the_latent_explorer_of_a_conditional_generator_has_a_menu_of_classes():
@@ -416,7 +416,7 @@ def test_turning_stays_on_the_sphere_and_goes_as_far_as_the_angle():
     z = train.latents(G, 1, 0)[0]
     axes = explorer.directions(G, z)
     angles = torch.tensor([[0.0, 0, 0, 0], [0.3, 0, 0, 0], [0.3, -0.4, 0, 0], [0, 0, 0, np.pi]])
-    turned = explorer.turned(z, axes, angles)
+    turned = explorer.rotated(z, axes, angles)
     torch.testing.assert_close(turned.norm(dim=1), z.norm().expand(4))
     torch.testing.assert_close(
         turned @ z / (z @ z), torch.tensor([0, 0.3, 0.5, np.pi]).cos().float(), atol=1e-5, rtol=0
@@ -510,8 +510,8 @@ def test_the_map_follows_a_run_that_learns_on():
         pass
     box.controls["direction_1"].value = 0.0
     z, axes = box.frame
-    middle = explorer.turned(z, axes, torch.zeros(1, 4))
-    expected = np.asarray(show.grid(explorer.drawn(run.G_ema, middle, None), scale=3, gap=0)).astype(int)
+    middle = explorer.rotated(z, axes, torch.zeros(1, 4))
+    expected = np.asarray(show.grid(explorer.generate(run.G_ema, middle, None), scale=3, gap=0)).astype(int)
     shown = np.asarray(box.map_without_mark)[4 * 25 + 1 : 5 * 25, 4 * 25 + 1 : 5 * 25].astype(int)
     assert np.abs(shown - expected).max() <= 1
     assert box.map_without_mark.tobytes() != before.tobytes()
@@ -546,7 +546,7 @@ def test_large_images_are_reduced_on_the_map():
     box = live.latent(G)
     assert box.map.size == (9 * 15 + 1, 9 * 29 + 1)
     middle = np.asarray(box.map_without_mark)[4 * 29 + 1 : 5 * 29, 4 * 15 + 1 : 5 * 15].astype(float)
-    image = explorer.drawn(G, box.z[None], None)[0, 0].reshape(28, 2, 14, 2).mean((1, 3))
+    image = explorer.generate(G, box.z[None], None)[0, 0].reshape(28, 2, 14, 2).mean((1, 3))
     np.testing.assert_allclose(middle, (image + 1) * 127.5, atol=1)
 
 
@@ -860,7 +860,7 @@ def test_the_laboratory_plays_and_a_new_one_pauses_it():
 def test_arrows_are_enlarged_by_a_round_factor_so_that_they_can_be_seen():
     before = torch.zeros(60, 2)
     for length, factor in ((0.001, 200), (0.0031, 50), (0.29, 1), (5, 1)):
-        begin, end, times = laboratory.enlarged(before, before + torch.tensor([length, 0]))
+        begin, end, times = laboratory.enlarged_moves(before, before + torch.tensor([length, 0]))
         assert times == pytest.approx(factor)
         torch.testing.assert_close(end, begin + torch.tensor([length * factor, 0]))
-    assert laboratory.enlarged(before, before)[2] == 1
+    assert laboratory.enlarged_moves(before, before)[2] == 1

@@ -1,20 +1,21 @@
-"""How a training is coming along, for the terminal: one line on stderr."""
+"""The progress of a training in the terminal: one line on stderr."""
 
 import shutil
 import sys
 import time
 
 
-class Line:
-    """Step, speed, losses, time left: one line on stderr, rewritten in place on a terminal, now and then elsewhere.
+class ProgressLine:
+    """Step, speed, losses and remaining time: one line on stderr, rewritten in place on a terminal.
 
-    The losses are fetched from the device (`.item()`) only for a line that is printed.
+    Elsewhere a new line is printed every 10 seconds. The losses are fetched from the device (`.item()`) only when a
+    line is printed.
 
     Args:
-        steps: how many in all, or None.
-        seconds: how many in all, or None.
+        steps: how many in total, or None.
+        seconds: how many in total, or None.
         batch_size: of each step.
-        before: the steps of an earlier training that this one goes on with.
+        before: the number of steps of an earlier training that this one continues.
     """
 
     def __init__(self, steps: int | None, seconds: float | None, batch_size: int, before: int = 0):
@@ -37,14 +38,14 @@ class Line:
         print(line, end="" if self.terminal else "\n", file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
-        """Print a line of its own, which stays."""
+        """Print a separate line, which is not overwritten."""
         if self.terminal and self.printed > self.began:
             print(file=sys.stderr)
         print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         if self.step is not None:
-            self.step.d_loss.item()  # the device may still be at work: wait, then look at the clock
+            self.step.d_loss.item()  # the device may still be working: wait for it before reading the clock
         self.now = time.perf_counter()
         if self.terminal and self.printed > self.began:
             print(file=sys.stderr)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gantutor.live.cards import Card, Findings, findings, spot
     from gantutor.live.explorer import LatentExplorer, latent, walk
     from gantutor.live.laboratory import Lab, lab
-    from gantutor.live.parts import Clock, Explorer, Frame, Pad, Panel, control, explore
+    from gantutor.live.panels import Clock, Explorer, Frame, Pad, Panel, control, explore
     from gantutor.live.portraits import density, density_portrait, dirac, dirac_portrait
     from gantutor.live.watch import samples, train
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from gantutor import show
 from gantutor.doctor import Diagnosis, Finding
 from gantutor.errors import BadInput
-from gantutor.live.parts import Panel, button, menu
+from gantutor.live.panels import Panel, button, menu
 
 
 def spot(code: str, picture: show.Picture, choices: Sequence[str], answer: str, why: str) -> "Card":
@@ -86,10 +86,10 @@ class Findings(Panel):
         if self.diagnosis.healthy:
             self.details.value = "Healthy: nothing was found."
         else:
-            self.details.value = described(self.diagnosis.findings[self.controls["finding"].value])
+            self.details.value = finding_html(self.diagnosis.findings[self.controls["finding"].value])
 
 
-def described(finding: Finding) -> str:
+def finding_html(finding: Finding) -> str:
     """Meaning, evidence and everything to try, as HTML."""
 
     def items(entries: Sequence[object]) -> str:

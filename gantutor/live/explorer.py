@@ -13,16 +13,16 @@ from gantutor import show, state
 from gantutor import train as training
 from gantutor.data import Images
 from gantutor.errors import BadInput
-from gantutor.live.parts import Pad, Panel, Player, button, control, row, visible
+from gantutor.live.panels import Pad, Panel, Player, button, control, displayable, row
 from gantutor.metrics import neighbours
 from gantutor.models import classes_of, with_labels
 
 DIRECTIONS = 4
-REACH = 1.5  # how far the pad and the sliders go, as an angle; at π/2 nothing of the old latent is left
-CELLS = 9  # pictures along a side of the map
-THUMB = 28  # pixels of a picture on the map, at most; larger ones are reduced
+MAX_ANGLE = 1.5  # how far the pad and the sliders go, as an angle; at π/2 nothing of the old latent is left
+MAP_SIDE = 9  # pictures along a side of the map
+THUMBNAIL = 28  # pixels of a picture on the map, at most; larger ones are reduced
 NEAREST = 5
-STRIDE = 0.04  # of the way between two seeds, for each picture of the random walk
+WALK_STEP = 0.04  # of the way between two seeds, for each picture of the random walk
 SEEDS = 50
 
 
@@ -46,14 +46,14 @@ def latent(run: training.Run | nn.Module, *, nearest: Images | Tensor | None = N
         G, names = run.G_ema, run.data.classes if isinstance(run.data, Images) else ()
         nearest = run.data if nearest is None else nearest
     images = nearest.pixels if isinstance(nearest, Images) else nearest
-    return LatentExplorer(G, checked(G, images), images, names)
+    return LatentExplorer(G, checked_shape(G, images), images, names)
 
 
-def checked(G: nn.Module, images: Tensor | None) -> tuple[int, int, int]:
+def checked_shape(G: nn.Module, images: Tensor | None) -> tuple[int, int, int]:
     """The shape (C, H, W) of what G makes. Raises `BadInput` where there is nothing to explore or to compare."""
     if getattr(G, "latent_dim", 0) < 2:
         raise BadInput("G has no latent_dim of 2 or more: there is no direction to turn to.")
-    shape = tuple(drawn(G, training.latents(G, 1, 0), 0 if classes_of(G) else None).shape[1:])
+    shape = tuple(generate(G, training.latents(G, 1, 0), 0 if classes_of(G) else None).shape[1:])
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise BadInput(f"G makes examples of shape {shape}: the explorer is for images (C, H, W).")
     if images is not None and tuple(images.shape[1:]) != shape:
@@ -74,10 +74,10 @@ def walk(G: nn.Module, start: int, end: int, way: Tensor, label: int | None = No
     """
     if label is None and (classes := classes_of(G)):
         raise BadInput(f"G is conditional, and label is None: give the class to walk in, 0 to {classes - 1}.")
-    return drawn(G, between(G, start, end, way), label)
+    return generate(G, great_circle(G, start, end, way), label)
 
 
-def between(G: nn.Module, start: int, end: int, way: Tensor) -> Tensor:
+def great_circle(G: nn.Module, start: int, end: int, way: Tensor) -> Tensor:
     """Latents (T, latent_dim) along the great circle between two seeds, at places `way` (T,) in [0, 1]."""
     a, b = (training.latents(G, 1, s)[0] for s in (start, end))  # (latent_dim,)
     angle = torch.arccos((a @ b / (a.norm() * b.norm())).clamp(-1, 1))
@@ -88,7 +88,7 @@ def between(G: nn.Module, start: int, end: int, way: Tensor) -> Tensor:
     return direction / direction.norm(dim=1, keepdim=True) * a.norm().lerp(b.norm(), way)
 
 
-def drawn(G: nn.Module, z: Tensor, label: int | None) -> Tensor:
+def generate(G: nn.Module, z: Tensor, label: int | None) -> Tensor:
     """Images (T, *shape) of the latents (T, latent_dim), all in one class; G's mode is put back."""
     weight, y = next(G.parameters()), training.wanted_labels(G, len(z), label)  # y: (T,), or None
     with state.evaluating(G), torch.no_grad():
@@ -119,7 +119,7 @@ def directions(G: nn.Module, z: Tensor, label: int | None = None, count: int = D
     return (vectors * signs).float()
 
 
-def turned(z: Tensor, axes: Tensor, angles: Tensor) -> Tensor:
+def rotated(z: Tensor, axes: Tensor, angles: Tensor) -> Tensor:
     """z (d,) turned by angles (T, K) towards unit vectors (K, d) at right angles to it: (T, d), all as long as z.
 
     The exponential map of the sphere: cos(r) z + sin(r) |z| u, for the direction u and the length r of the angles.
@@ -129,7 +129,7 @@ def turned(z: Tensor, axes: Tensor, angles: Tensor) -> Tensor:
     return r.cos() * z + r.sin() * z.norm() * u
 
 
-def weights_of(G: nn.Module) -> tuple[float, ...]:
+def weight_sums(G: nn.Module) -> tuple[float, ...]:
     """Tells whether G has learned on: the sum of each weight, for a captured step leaves no other trace."""
     return tuple(torch.stack([p.detach().sum().float() for p in G.parameters()]).tolist())
 
@@ -137,7 +137,7 @@ def weights_of(G: nn.Module) -> tuple[float, ...]:
 # ---------------------------------------------------------------- nearest training images
 
 
-class Album:
+class NearestImages:
     """Images in which to look for the nearest ones, by the Euclidean distance of pixels."""
 
     def __init__(self, images: Tensor):
@@ -167,11 +167,11 @@ class LatentExplorer(Panel):
         self.images, self.album = images, None
         self.base = self.frame = None  # of the map: what it was drawn for, and (z, axes) there
         super().__init__(self.make_controls(names or tuple(map(str, range(self.classes)))))
-        reduced = min(1.0, THUMB / max(shape[1:]))
+        reduced = min(1.0, THUMBNAIL / max(shape[1:]))
         self.tile = tuple(max(1, round(length * reduced)) for length in shape[1:])  # height and width on the map
-        self.zoom = max(1, THUMB // max(self.tile))
-        height, width = (CELLS * (length * self.zoom + 1) + 1 for length in self.tile)
-        self.pad = Pad(width, height, CELLS, self.go)
+        self.zoom = max(1, THUMBNAIL // max(self.tile))
+        height, width = (MAP_SIDE * (length * self.zoom + 1) + 1 for length in self.tile)
+        self.pad = Pad(width, height, MAP_SIDE, self.go)
         self.dice = random.Random(0)
         self.player = Player(self.stroll, self.tell, pause=0.1)
         self.walk = button("Walk", self.player.toggle, "play", "From seed to seed, along great circles")
@@ -187,7 +187,7 @@ class LatentExplorer(Panel):
         if self.classes:
             specs["label"] = dict(zip(names, range(self.classes), strict=True))
         count = min(DIRECTIONS, self.G.latent_dim - 1)
-        specs |= {f"direction_{i}": (-REACH, REACH, 0.05, 0.0) for i in range(1, count + 1)}
+        specs |= {f"direction_{i}": (-MAX_ANGLE, MAX_ANGLE, 0.05, 0.0) for i in range(1, count + 1)}
         if self.images is not None:
             specs["nearest_training_images"] = False
         return {name: control(name.replace("_", " "), spec) for name, spec in specs.items()}
@@ -219,15 +219,15 @@ class LatentExplorer(Panel):
     def redraw(self) -> None:
         """The image for what the controls say, and where the base point or G is another one, its map."""
         place = tuple(self.value(name) for name in ("start", "end", "way", "label"))
-        base = place, weights_of(self.G)
+        base = place, weight_sums(self.G)
         if base != self.base:
             self.base = None  # until the new map is there
-            z = between(self.G, place[0], place[1], torch.tensor([place[2]]))[0]
+            z = great_circle(self.G, place[0], place[1], torch.tensor([place[2]]))[0]
             self.frame = z, directions(self.G, z, self.value("label"))
             self.map_without_mark, self.base = self.draw_map(), base
         angles = self.angles()
-        self.z = turned(*self.frame, angles[None])[0]  # (latent_dim,)
-        image = drawn(self.G, self.z[None], self.value("label"))
+        self.z = rotated(*self.frame, angles[None])[0]  # (latent_dim,)
+        image = generate(self.G, self.z[None], self.value("label"))
         self.map, self.portrait = self.marked(angles), self.beside(image)
         self.pad.picture.value, self.picture.value = show.png(self.map), show.png(self.portrait)
         self.message.value = ""
@@ -238,35 +238,35 @@ class LatentExplorer(Panel):
     def draw_map(self) -> show.Picture:
         """Images at the middles of the pad's cells: first direction to the right, second upwards."""
         z, axes = self.frame
-        middle = torch.tensor([self.pad.middle(i) for i in range(CELLS)]) * REACH
+        middle = torch.tensor([self.pad.middle(i) for i in range(MAP_SIDE)]) * MAX_ANGLE
         y, x = torch.meshgrid(middle.flip(0), middle, indexing="ij")
-        angles = torch.zeros(CELLS**2, len(axes))  # (CELLS², K)
+        angles = torch.zeros(MAP_SIDE**2, len(axes))  # (CELLS², K)
         angles[:, 0] = x.flatten()
         if len(axes) > 1:
             angles[:, 1] = y.flatten()
-        images = visible(drawn(self.G, turned(z, axes, angles), self.value("label")))
+        images = displayable(generate(self.G, rotated(z, axes, angles), self.value("label")))
         if images.shape[2:] != self.tile:
             images = F.interpolate(images, self.tile, mode="area")
-        return show.grid(images, CELLS, scale=self.zoom, gap=1)
+        return show.grid(images, MAP_SIDE, scale=self.zoom, gap=1)
 
     def marked(self, angles: Tensor) -> show.Picture:
         """The map with a ring where we are; none where the third or fourth direction leads away from it."""
         picture = self.map_without_mark.convert("RGB")
-        x, y = (angles[:2] / REACH).tolist() if len(angles) > 1 else (angles[0].item() / REACH, 0.0)
+        x, y = (angles[:2] / MAX_ANGLE).tolist() if len(angles) > 1 else (angles[0].item() / MAX_ANGLE, 0.0)
         if not angles[2:].any():
             column, line = (x + 1) / 2 * picture.width, (1 - y) / 2 * picture.height
-            r, s = picture.width / CELLS / 2, picture.height / CELLS / 2
+            r, s = picture.width / MAP_SIDE / 2, picture.height / MAP_SIDE / 2
             ImageDraw.Draw(picture).rectangle((column - r, line - s, column + r, line + s), outline=show.FAKE, width=2)
         return picture
 
     def beside(self, image: Tensor) -> show.Picture:
         """The image, large; where it is ticked, the nearest training images below it with their distances."""
         side = max(image.shape[2:])
-        large = show.grid(visible(image), scale=max(1, 224 // side), gap=0)
+        large = show.grid(displayable(image), scale=max(1, 224 // side), gap=0)
         if not self.value("nearest_training_images"):
             return large
         if self.album is None:
-            self.album = Album(self.images)
+            self.album = NearestImages(self.images)
         found, distances = self.album.near(image[0])
         near = [show.grid(one[None], scale=max(1, 56 // side), gap=0) for one in found]
         return show.stack([large, show.strip(near, [f"{d:.2f}" for d in distances.tolist()])])
@@ -286,12 +286,12 @@ class LatentExplorer(Panel):
 
     def go(self, x: float, y: float) -> None:
         """To a place on the map."""
-        there = partial(self.set, direction_1=x * REACH, direction_2=y * REACH, direction_3=0, direction_4=0)
+        there = partial(self.set, direction_1=x * MAX_ANGLE, direction_2=y * MAX_ANGLE, direction_3=0, direction_4=0)
         self.player.do(partial(self.attempt, there))
 
     def stroll(self) -> None:
         """One stride of the random walk: on the way from seed to seed, at its end another seed."""
-        way, end = self.value("way") + STRIDE, self.value("end")
+        way, end = self.value("way") + WALK_STEP, self.value("end")
         if way < 1:
             self.set(way=round(way, 3))
         else:

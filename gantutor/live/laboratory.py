@@ -14,14 +14,14 @@ from torch import Tensor
 from gantutor import losses, metrics, models, penalties, show, train
 from gantutor.data import toy
 from gantutor.errors import BadInput, unknown, whole_number
-from gantutor.live.parts import EVERY, SLICE, Pad, Panel, Player, button, control, menu, row, scale
+from gantutor.live.panels import PICTURE_GAP, TURN_LENGTH, Pad, Panel, Player, button, control, menu, row, slider
 
 LIMIT = 2.5  # the picture shows [-LIMIT, LIMIT] on both axes
 SIZE = 400  # pixels
-CELLS = 14  # of the pad along a side
+PAD_SIDE = 14  # of the pad along a side
 DRAWN_STD = 0.1  # of a mode that was drawn
 POINTS = 2000  # examples to train on
-MOVING = 60  # generated points whose moves are shown
+ARROWS = 60  # generated points whose moves are shown
 MODES = {"ring": toy.ring(8, std=0.05), "grid": toy.grid(5, std=0.1), "line": toy.line(5, std=0.1)}
 RATES = [1e-4, 3e-4, 1e-3, 2e-3, 5e-3, 1e-2, 3e-2]
 GAMMAS = [0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10]
@@ -51,8 +51,8 @@ class Lab(Panel):
     """What `lab` returns."""
 
     def __init__(self, data: str, seed: int):
-        self.pad = Pad(SIZE, SIZE, CELLS, lambda x, y: self.asked(partial(self.click, x, y)))
-        super().__init__(settings(data), self.pad.picture)
+        self.pad = Pad(SIZE, SIZE, PAD_SIDE, lambda x, y: self.asked(partial(self.click, x, y)))
+        super().__init__(make_controls(data), self.pad.picture)
         self.seed, self.drawn = seed, []  # the middles of the modes that were clicked
         self.text = widgets.HTML()
         self.player = Player(self.turn, self.tell, instead="In plain Python call play_for.")
@@ -148,13 +148,13 @@ class Lab(Panel):
 
     def g_step(self) -> None:
         """G improves once, D stays; it counts as a step of the run."""
-        run, before = self.playable(), self.fakes(MOVING)
+        run, before = self.playable(), self.fakes(ARROWS)
         with run.randomness:
             real, y = run.batch()
             loss = run.g_step(real, run.generate(y), y)
         train.update_ema(run.G_ema, run.G, 1 - min(run.recipe.ema_decay, train.ramp(run.step)))
         run.step += 1
-        self.losses, self.moves = (self.losses[0], loss.item()), (before, self.fakes(MOVING))
+        self.losses, self.moves = (self.losses[0], loss.item()), (before, self.fakes(ARROWS))
         self.refresh()
 
     def play_for(self, steps: int) -> None:
@@ -166,19 +166,19 @@ class Lab(Panel):
 
     def last_step(self) -> None:
         """A whole step, of which the losses and the moves are kept."""
-        before, step = self.fakes(MOVING), self.playable().take_step()
-        self.losses, self.moves = (step.d_loss.item(), step.g_loss.item()), (before, self.fakes(MOVING))
+        before, step = self.fakes(ARROWS), self.playable().take_step()
+        self.losses, self.moves = (step.d_loss.item(), step.g_loss.item()), (before, self.fakes(ARROWS))
 
     def turn(self) -> None:
         """What the player does again and again: steps for a short while, and a picture when it is time."""
-        end, run = time.perf_counter() + SLICE, self.playable()
+        end, run = time.perf_counter() + TURN_LENGTH, self.playable()
         while time.perf_counter() < end:
             run.take_step()
         now = time.perf_counter()
         if now > self.due:
             self.last_step()
             self.refresh()
-            self.due = now + EVERY
+            self.due = now + PICTURE_GAP
 
     # drawing the data
 
@@ -216,7 +216,7 @@ class Lab(Panel):
         """The game as it stands."""
         fake = self.fakes(300)
         real = None if self.run is None else self.run.examples[:300]
-        arrows = None if self.moves is None else enlarged(*self.moves)[:2]
+        arrows = None if self.moves is None else enlarged_moves(*self.moves)[:2]
         return show.game(real, fake, show.surface(self.judged(), LIMIT, 50), arrows, limit=LIMIT, size=SIZE)
 
     def judged(self) -> Callable[[Tensor], Tensor]:
@@ -240,7 +240,7 @@ class Lab(Panel):
     def refresh(self) -> None:
         """Picture and numbers, for the game as it stands."""
         self.picture.value = show.png(self.portrait())
-        self.text.value = written(self.readout, self.moves)
+        self.text.value = readout_html(self.readout, self.moves)
 
     def tell(self, why: str) -> None:
         play = self.buttons["Play"]
@@ -258,15 +258,15 @@ class Lab(Panel):
         super().close()
 
 
-def settings(data: str) -> dict[str, widgets.Widget]:
+def make_controls(data: str) -> dict[str, widgets.Widget]:
     """The controls, at the values of `train.PLANE`."""
     plane = train.PLANE
     return {
         "data": menu("data", ["ring", "grid", "line", "drawn"], data),
         "loss": menu("loss", list(losses.LOSSES), plane.loss.name),
-        "lr_G": scale("lr G", RATES, plane.lr_g),
-        "lr_D": scale("lr D", RATES, plane.lr_d),
-        "R1": scale("R1 γ", GAMMAS, plane.gamma),
+        "lr_G": slider("lr G", RATES, plane.lr_g),
+        "lr_D": slider("lr D", RATES, plane.lr_d),
+        "R1": slider("R1 γ", GAMMAS, plane.gamma),
         "D_steps_per_G_step": control("D steps per G step", (1, 8, 1, plane.d_steps)),
         "momentum": control("momentum β₁", (0.0, 0.9, 0.1, plane.betas[0])),
     }
@@ -285,7 +285,7 @@ def advice(recipe: train.Recipe) -> str:
     return ""
 
 
-def enlarged(before: Tensor, after: Tensor, length: float = 0.3) -> tuple[Tensor, Tensor, float]:
+def enlarged_moves(before: Tensor, after: Tensor, length: float = 0.3) -> tuple[Tensor, Tensor, float]:
     """Arrows (A, 2) and (A, 2) that show moves, and how much longer they are: 1, 2 or 5 times a power of ten.
 
     The longest of nine in ten arrows gets `length` at most.
@@ -299,7 +299,7 @@ def enlarged(before: Tensor, after: Tensor, length: float = 0.3) -> tuple[Tensor
     return before, before + factor * moves, factor
 
 
-def written(numbers: dict[str, float], moves: tuple[Tensor, Tensor] | None) -> str:
+def readout_html(numbers: dict[str, float], moves: tuple[Tensor, Tensor] | None) -> str:
     """The numbers beside the picture, as HTML."""
     rows = {
         "step": f"{numbers['step']:,}",
@@ -314,6 +314,6 @@ def written(numbers: dict[str, float], moves: tuple[Tensor, Tensor] | None) -> s
     surface = "Blue ground: D takes it for real. Orange: for fake."
     arrows = ""
     if moves is not None:
-        times = enlarged(*moves)[2]
+        times = enlarged_moves(*moves)[2]
         arrows = f"<br>Arrows: G's last step, {'in true length' if times == 1 else f'{times:,.0f} times as long'}."
     return f"{table}<div style='line-height:1.5'>{points}<br>{surface}{arrows}</div>"

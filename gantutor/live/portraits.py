@@ -3,7 +3,7 @@
 import torch
 
 from gantutor import show, theory
-from gantutor.live.parts import Explorer, explore
+from gantutor.live.panels import Explorer, explore
 
 
 def dirac(steps: int = 300) -> Explorer:

@@ -11,24 +11,24 @@ import torch
 from gantutor import show
 from gantutor import train as training
 from gantutor.errors import BadInput, reason
-from gantutor.live.parts import (  # fmt: skip
-    NAP,
-    SHARE,
+from gantutor.live.panels import (  # fmt: skip
+    POLL,
+    TIME_SHARE,
     Clock,
     Frame,
-    Line,
     Screen,
+    TextLine,
     button,
-    close_parts,
+    close_children,
+    displayable,
     menu,
     pause_others,
-    visible,
 )
 from gantutor.models import classes_of
 
 SPEEDS = {"full speed": 0, **{f"{n} step{'s' * (n > 1)}/s": n for n in (100, 30, 10, 3, 1)}}
 METRICS_EVERY = 5.0  # seconds between two looks at the metrics, at least
-MOST = 2000  # entries of a history
+MOST_ENTRIES = 2000  # entries of a history
 
 Metrics = Mapping[str, Callable[[training.Run], float]]
 
@@ -72,10 +72,10 @@ class Watch:
                  metrics: dict):  # fmt: skip
         if bad := [name for name, value in metrics.items() if not callable(value)]:
             raise BadInput(f"the metric {bad[0]!r} is {metrics[bad[0]]!r}: give a function of the run.")
-        self.clock = Clock(every, SHARE / 2 if metrics else SHARE)
-        self.slow_clock = Clock(METRICS_EVERY, SHARE / 2)
+        self.clock = Clock(every, TIME_SHARE / 2 if metrics else TIME_SHARE)
+        self.slow_clock = Clock(METRICS_EVERY, TIME_SHARE / 2)
         self.run, self.seconds, self.look, self.metrics = run, seconds, look, metrics
-        again = seconds is None and run.plan is not None and (steps is None or broken_off(run, steps))
+        again = seconds is None and run.plan is not None and (steps is None or was_interrupted(run, steps))
         self.steps_left = run.steps() if again else run.steps(steps, seconds=seconds)  # checks both
         self.first, self.steps = (run.plan[0], run.plan[1] - run.plan[0]) if again else (run.step, steps)
         known = watched.get(run) if again else None
@@ -102,12 +102,12 @@ class Watch:
             pass  # stopped by the person: keep what was learned
         finally:
             if self.below.handle:  # an error takes the buttons away too
-                self.below.show(Line(""))
+                self.below.show(TextLine(""))
             self.buttons.close()
         self.screen.next = self.below.next = 0.0  # where lines are printed, these in any case
         failed = self.measure_last() if ended else ""
         self.draw()
-        self.below.show(Line(f"{self.farewell(ended)} {failed}".rstrip()))
+        self.below.show(TextLine(f"{self.farewell(ended)} {failed}".rstrip()))
 
     async def listen(self) -> bool:
         """The loop. Returns whether it came to its end."""
@@ -117,7 +117,7 @@ class Watch:
             now = time.perf_counter()
             if now > self.clock.next:
                 self.refresh(now)
-            if now > looked + NAP or self.buttons.busy:
+            if now > looked + POLL or self.buttons.busy:
                 await asyncio.sleep(0)  # let Jupyter deliver what was pressed
                 await self.hold(looked)
                 looked = time.perf_counter()
@@ -129,14 +129,14 @@ class Watch:
         """Wait while it is paused, and where steps shall be slow until the one after that at `before` is due."""
         while not self.buttons.stopped:
             now, paused = time.perf_counter(), self.buttons.paused
-            wait = NAP
+            wait = POLL
             if paused and self.drawn != self.run.step:
                 self.draw()  # what is being looked at is the state in which it rests
             elif not paused:
                 wait = before + 1 / self.buttons.rate - now if self.buttons.rate else 0
                 if wait <= 0:
                     return
-            await asyncio.sleep(min(NAP, wait))
+            await asyncio.sleep(min(POLL, wait))
             self.rested += time.perf_counter() - now if paused else 0
 
     def refresh(self, now: float) -> None:
@@ -149,7 +149,7 @@ class Watch:
         self.clock.tick(now)
 
     def measure(self) -> None:
-        self.values = {name: number(name, value, self.run) for name, value in self.metrics.items()}
+        self.values = {name: metric_value(name, value, self.run) for name, value in self.metrics.items()}
 
     def measure_last(self) -> str:
         """Look at the metrics, or say which one fails and keep the old numbers: the training is done in any case."""
@@ -189,13 +189,13 @@ class Watch:
         return f"Stopped at {self.place()}: run this cell again to go on."
 
 
-def broken_off(run: training.Run, steps: int) -> bool:
+def was_interrupted(run: training.Run, steps: int) -> bool:
     """Whether so many steps were planned and not all of them taken."""
     first, last = run.plan
     return first <= run.step < last and last - first == steps
 
 
-def number(name: str, metric: Callable[[training.Run], float], run: training.Run) -> float:
+def metric_value(name: str, metric: Callable[[training.Run], float], run: training.Run) -> float:
     """What a metric says of the run. Raises `BadInput` that names the metric where it fails or is no number."""
     try:
         return float(metric(run))
@@ -214,7 +214,7 @@ class Losses:
     def note(self, step: training.Step) -> None:
         if step.index % self.keep == 0:
             self.waiting.append(step)
-        if len(self.waiting) >= MOST:
+        if len(self.waiting) >= MOST_ENTRIES:
             self.read()
 
     def read(self) -> None:
@@ -223,7 +223,7 @@ class Losses:
             values = torch.stack([torch.stack([step.d_loss, step.g_loss]) for step in self.waiting]).float().tolist()
             self.entries += [(step.index, d, g) for step, (d, g) in zip(self.waiting, values, strict=True)]
             self.waiting.clear()
-        while len(self.entries) > MOST:
+        while len(self.entries) > MOST_ENTRIES:
             self.keep *= 2
             self.entries = [entry for entry in self.entries if entry[0] % self.keep == 0]
 
@@ -259,7 +259,7 @@ class Buttons(widgets.HBox):
 
     def close(self) -> None:
         """Take all parts off the kernel's list of widgets: a saved notebook holds none of them."""
-        close_parts(self)
+        close_children(self)
         super().close()
 
 
@@ -272,7 +272,7 @@ def samples(run: training.Run) -> show.Picture:
         classes = classes_of(run.G)
         columns = classes if 2 <= classes <= 16 else 8
         n = 64 if columns != classes else columns * min(10, 80 // columns)  # the classes take turns
-        return show.grid(visible(run.sample(n)), columns, scale=max(1, 480 // (8 * run.examples.shape[-1])))
+        return show.grid(displayable(run.sample(n)), columns, scale=max(1, 480 // (8 * run.examples.shape[-1])))
     if run.examples.shape[1:] == (2,):
         return show.dots(run.examples[:1000], run.sample(1000))
     raise BadInput(f"the data has shape {tuple(run.examples.shape[1:])}: say with look=… how to draw it.")

@@ -20,12 +20,12 @@ from torch import Tensor
 from gantutor import show
 from gantutor.errors import BadInput, GantutorError, real_number, reason, whole_number
 
-SHARE = 0.025  # the part of the training time that displaying may take; the loop's own looks come on top
-NAP = 0.02  # seconds between two looks at whether somebody pressed a button
-REST = 0.005  # seconds that a player leaves to others between two turns
-SLICE = 0.03  # seconds that a player works without a look
-EVERY = 0.125  # seconds between two pictures of a player, at least
-PATIENCE = 300.0  # seconds after which a player that nobody touched pauses
+TIME_SHARE = 0.025  # the part of the training time that displaying may take; the loop's own looks come on top
+POLL = 0.02  # seconds between two looks at whether somebody pressed a button
+TURN_GAP = 0.005  # seconds that a player leaves to others between two turns
+TURN_LENGTH = 0.03  # seconds that a player works without a look
+PICTURE_GAP = 0.125  # seconds between two pictures of a player, at least
+IDLE_LIMIT = 300.0  # seconds after which a player that nobody touched pauses
 
 
 # ---------------------------------------------------------------- one place on the page, redrawn
@@ -44,7 +44,7 @@ class Frame:
         return self.text
 
 
-class Line:
+class TextLine:
     """A line of text, shown without quotation marks."""
 
     def __init__(self, text: str):
@@ -57,7 +57,7 @@ class Line:
 class Clock:
     """When to do something next: after `every` seconds, later where doing it would take over `part` of the time."""
 
-    def __init__(self, every: float, part: float = SHARE):
+    def __init__(self, every: float, part: float = TIME_SHARE):
         self.every, self.part = real_number("every", every, least=0), part
         self.next = time.perf_counter() + min(self.every, 0.1)
 
@@ -95,7 +95,7 @@ def in_notebook() -> bool:
 # ---------------------------------------------------------------- one thread
 
 
-class Home:
+class KernelThread:
     """Where it was made: a thread, and the loop that runs there. In plain Python there is no loop."""
 
     def __init__(self):
@@ -156,26 +156,26 @@ class Panel(widgets.VBox):
     def close(self) -> None:
         """Take the panel and all its parts off the kernel's list of widgets."""
         for part in (self.picture, self.message, *self.controls.values()):
-            close_parts(part)
+            close_children(part)
             part.close()
-        close_parts(self)
+        close_children(self)
         super().close()
 
 
-def close_parts(widget: widgets.Widget) -> None:
+def close_children(widget: widgets.Widget) -> None:
     """Close what a widget holds: its children with all they hold, its layout and its style."""
-    for part in list(inside(widget)):
+    for part in list(descendants(widget)):
         part.close()
 
 
-def inside(widget: widgets.Widget) -> Iterator[widgets.Widget]:
+def descendants(widget: widgets.Widget) -> Iterator[widgets.Widget]:
     for child in getattr(widget, "children", ()):
-        yield from inside(child)
+        yield from descendants(child)
         yield child
     yield from (getattr(widget, name) for name in ("layout", "style") if name in widget.keys)
 
 
-def visible(images: Tensor) -> Tensor:
+def displayable(images: Tensor) -> Tensor:
     """Images (N, C, H, W) that can be shown, whatever a net that diverges makes: in [-1, 1], NaN in the middle."""
     return images.nan_to_num(0).clamp(-1, 1)
 
@@ -222,7 +222,7 @@ class Explorer(Panel):
 
     def __init__(self, draw: Callable, controls: dict[str, widgets.Widget]):
         super().__init__(controls)
-        self.draw, self.home = draw, Home()
+        self.draw, self.home = draw, KernelThread()
         self.children = [row(*controls.values()), self.picture, self.message]
         for widget in controls.values():
             widget.observe(lambda change: self.home.do(self.follow), names="value")
@@ -264,7 +264,7 @@ def menu(name: str, options: Sequence | dict, start: object) -> widgets.Dropdown
     )
 
 
-def scale(name: str, values: Sequence[float], start: float) -> widgets.SelectionSlider:
+def slider(name: str, values: Sequence[float], start: float) -> widgets.SelectionSlider:
     """A slider over these numbers that begins at `start`."""
     made = control(name, list(values))
     made.value = start
@@ -325,7 +325,7 @@ class Pad(widgets.GridBox):
 # ---------------------------------------------------------------- what plays by itself
 
 
-class Player(Home):
+class Player(KernelThread):
     """Plays in the background of the kernel: short turns on its loop, so that other cells keep working.
 
     Args:
@@ -341,7 +341,7 @@ class Player(Home):
     playing: "weakref.ref[Player] | None" = None
 
     def __init__(
-        self, turn: Callable[[], None], changed: Callable[[str], None], pause: float = REST, instead: str = ""
+        self, turn: Callable[[], None], changed: Callable[[str], None], pause: float = TURN_GAP, instead: str = ""
     ):
         super().__init__()
         self.turn, self.changed, self.rest, self.instead = turn, changed, pause, instead
@@ -383,8 +383,8 @@ class Player(Home):
         why = ""
         try:
             while self.on:
-                if time.perf_counter() > self.touched + PATIENCE:
-                    why = f"Paused after {PATIENCE / 60:.0f} minutes without a touch. Press Play to go on."
+                if time.perf_counter() > self.touched + IDLE_LIMIT:
+                    why = f"Paused after {IDLE_LIMIT / 60:.0f} minutes without a touch. Press Play to go on."
                     break
                 self.turn()
                 await asyncio.sleep(self.rest)
