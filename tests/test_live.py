@@ -87,8 +87,8 @@ def test_train_returns_every_step_of_a_short_history_and_goes_on_where_it_stoppe
     assert asyncio.run(live.train(run, 0)) == []
 
 
-def test_a_long_history_is_thinned_evenly_and_a_broken_off_one_is_not_empty(page, monkeypatch):
-    monkeypatch.setattr(watch, "MOST", 40)
+def test_a_long_history_is_thinned_evenly_and_an_interrupted_one_is_not_empty(page, monkeypatch):
+    monkeypatch.setattr(watch, "MOST_ENTRIES", 40)
     run = make_run()
     for length in ({"steps": 10**6}, {"seconds": 60.0}):
         first = run.step
@@ -108,12 +108,12 @@ def test_a_long_history_is_thinned_evenly_and_a_broken_off_one_is_not_empty(page
 
 
 def test_losses_wait_in_bounded_number(monkeypatch):
-    monkeypatch.setattr(watch, "MOST", 8)
+    monkeypatch.setattr(watch, "MOST_ENTRIES", 8)
     losses = watch.Losses()
     for index in range(1, 101):
-        losses.note(train.Step(index, torch.tensor(float(index)), torch.tensor(-float(index)), None, None))
+        losses.add(train.Step(index, torch.tensor(float(index)), torch.tensor(-float(index)), None, None))
         assert len(losses.waiting) <= 8
-    losses.read()
+    losses.fetch()
     assert losses.entries == [(i, float(i), -float(i)) for i in range(16, 101, 16)]
 
 
@@ -417,9 +417,9 @@ def test_metrics_are_shown_at_the_beginning_and_at_the_end_but_seldom_between(pa
     assert heights == {Image.open(io.BytesIO(page[2].shown[0]._repr_png_())).size[1] + 24}  # a line more
 
 
-def test_metrics_are_looked_at_again_when_their_time_has_come(page, monkeypatch):
+def test_metrics_are_measured_again_when_they_are_due(page, monkeypatch):
     monkeypatch.setattr(watch, "METRICS_EVERY", 0.02)
-    monkeypatch.setattr(watch, "SHARE", 1.0)  # drawn often
+    monkeypatch.setattr(watch, "TIME_SHARE", 1.0)  # drawn often
     asked = []
     asyncio.run(live.train(make_run(), 400, every=0.0, metrics={"n": lambda run: asked.append(run.step) or 0}))
     assert len(asked) >= 4

@@ -116,10 +116,10 @@ def test_only_one_plays():
         first = Game()
         first.player.start()
         second = Game()  # a cell run again builds another
-        assert not first.player.on
+        assert not first.player.is_playing
         first.player.start()
         second.player.start()
-        assert (first.player.on, second.player.on) == (False, True)
+        assert (first.player.is_playing, second.player.is_playing) == (False, True)
         before = first.turns
         await asyncio.sleep(0.05)
         assert first.turns == before
@@ -136,7 +136,7 @@ def test_a_player_that_nobody_touches_pauses(monkeypatch):
         game.player.start()
         await asyncio.sleep(0.3)
         turns = game.turns
-        assert not game.player.on
+        assert not game.player.is_playing
         assert game.told[-1].startswith("Paused after")
         game.player.start()
         await asyncio.sleep(0.02)
@@ -149,12 +149,12 @@ def test_a_player_that_nobody_touches_pauses(monkeypatch):
 def test_what_another_thread_asks_for_is_done_on_the_loop():
     async def scene():
         game, done = Game(), []
-        ask = threading.Thread(target=lambda: game.player.do(lambda: done.append(threading.get_ident())))
+        ask = threading.Thread(target=lambda: game.player.call(lambda: done.append(threading.get_ident())))
         ask.start()
         ask.join()
         assert done == []  # not there
         await asyncio.sleep(0.01)
-        game.player.do(lambda: done.append(threading.get_ident()))
+        game.player.call(lambda: done.append(threading.get_ident()))
         assert done == [threading.get_ident()] * 2
 
     asyncio.run(scene())
@@ -164,7 +164,7 @@ def test_what_waits_on_the_loop_is_not_asked_for_twice():
     async def scene():
         home, done = panels.KernelThread(), []
         ask = threading.Thread(
-            target=lambda: [home.do(done.clear), home.do(done.clear), home.do(lambda: done.append(1))]
+            target=lambda: [home.call(done.clear), home.call(done.clear), home.call(lambda: done.append(1))]
         )
         ask.start()
         ask.join()
@@ -210,10 +210,10 @@ def test_a_watched_training_pauses_what_plays_and_the_laboratory_takes_its_own_r
         lab = live.lab("ring")
         lab.buttons["Play"].click()
         await asyncio.sleep(0.05)
-        assert lab.player.on
+        assert lab.player.is_playing
         before = lab.run.step
         await live.train(lab.run, 30)
-        assert not lab.player.on
+        assert not lab.player.is_playing
         assert lab.run.step == before + 30
         return lab
 
@@ -236,7 +236,7 @@ def test_a_turn_that_fails_ends_the_playing_and_says_why():
         game.player.turn = fail
         game.player.start()
         await asyncio.sleep(0.02)
-        assert not game.player.on
+        assert not game.player.is_playing
         assert game.told == ["", "this cannot go on: choose another."]
 
     asyncio.run(scene())
@@ -245,13 +245,13 @@ def test_a_turn_that_fails_ends_the_playing_and_says_why():
 def test_playing_takes_a_loop():
     game = Game()
     game.player.toggle()
-    assert (game.player.on, game.told) == (False, ["This takes a running notebook."])
+    assert (game.player.is_playing, game.told) == (False, ["Playing needs a running notebook."])
     lab = live.lab("ring")
     lab.buttons["Play"].click()
-    assert lab.message.value == "This takes a running notebook. In plain Python call play_for."
+    assert lab.message.value == "Playing needs a running notebook. In plain Python call play_for."
     box = live.latent(small())
     box.walk.click()
-    assert box.message.value == "This takes a running notebook."
+    assert box.message.value == "Playing needs a running notebook."
 
 
 # --- sliders ---------------------------------------------------------------------------------------------------------
@@ -451,19 +451,19 @@ def test_the_nearest_training_images_are_those_that_neighbours_finds():
     assert opened(box.picture.value).height > plain.height
     made = run.sample(1)
     expected, index = neighbours.nearest_neighbours(made.flatten(1), run.examples.flatten(1), 5)
-    found, distances = box.album.near(made[0])
+    found, distances = box.album.nearest(made[0])
     torch.testing.assert_close(distances, expected[0])
     assert torch.equal(found, run.examples[index[0]])
     assert "nearest_training_images" not in live.latent(G).controls
     other = live.latent(G, nearest=made)
     other.controls["nearest_training_images"].value = True
-    assert other.album.near(made[0])[1].tolist() == [0]
+    assert other.album.nearest(made[0])[1].tolist() == [0]
 
 
 def test_the_latent_explorer_refuses_what_is_no_image():
-    with pytest.raises(BadInput, match=r"shape \(2,\): the explorer is for images"):
+    with pytest.raises(BadInput, match=r"shape \(2,\): give a generator of images"):
         live.latent(models.plane()[0])
-    with pytest.raises(BadInput, match=r"have shape \(1, 9, 9\), those of G \(1, 8, 8\)"):
+    with pytest.raises(BadInput, match=r"have shape \(1, 9, 9\), but those of G \(1, 8, 8\)"):
         live.latent(small(), nearest=torch.zeros(3, 1, 9, 9))
 
 
@@ -472,7 +472,10 @@ def test_the_latent_explorer_wants_two_directions_and_leaves_nothing_where_it_ha
     narrow = models.mlp((1, 8, 8), latent_dim=1, g_hidden=(16,), d_hidden=(16,))[0]
     nameless = torch.nn.Linear(2, 64)
     for G in (narrow, nameless):
-        with pytest.raises(BadInput, match="^G has no latent_dim of 2 or more: there is no direction to turn to.$"):
+        with pytest.raises(
+            BadInput,
+            match="^G has no latent_dim of 2 or more, so there is no direction to explore: give another generator.$",
+        ):
             live.latent(G)
     with pytest.raises(BadInput):
         live.latent(models.plane()[0])
@@ -554,7 +557,7 @@ def test_the_random_walk_goes_from_seed_to_seed_without_a_jump():
     box = live.latent(small())
     seeds, places = [], [box.z]
     for _ in range(80):
-        box.stroll()
+        box.walk_on()
         places.append(box.z)
         seeds.append((box.controls["start"].value, box.controls["end"].value))
     assert len(set(seeds)) >= 3
@@ -579,7 +582,7 @@ def test_a_walk_stays_in_its_class():
     for image, seed in zip(walked, (3, 4), strict=True):
         torch.testing.assert_close(image, train.sample(G, 1, seed=seed, labels=2)[0], rtol=1e-4, atol=1e-4)
         assert not torch.allclose(image, train.sample(G, 1, seed=seed, labels=1)[0], rtol=1e-4, atol=1e-4)
-    with pytest.raises(BadInput, match="label is None: give the class to walk in, 0 to 2"):
+    with pytest.raises(BadInput, match="label is None: give the class to draw, 0 to 2"):
         live.walk(G, 3, 4, torch.tensor([0.5]))
     with pytest.raises(BadInput, match="labels go from 3 to 3"):
         live.walk(G, 3, 4, torch.tensor([0.5]), label=3)
@@ -608,7 +611,7 @@ def test_a_card_judges_a_guess_and_reveals_its_answer():
 
 @pytest.mark.parametrize("choices", [["a", "b"], ["the loss"], ["the loss", "the loss"]])
 def test_a_card_wants_the_answer_among_its_choices(choices):
-    with pytest.raises(BadInput, match="two or more, no two alike, and among them the answer, 'the loss'"):
+    with pytest.raises(BadInput, match="two or more different guesses, among them the answer, 'the loss'"):
         live.spot("", Image.new("L", (4, 4)), choices, "the loss", "")
 
 
@@ -708,9 +711,9 @@ def test_every_control_acts_at_once_on_the_running_game():
     assert run.recipe.penalty is None
     assert "Without R1" in lab.message.value
     lab.controls["loss"].value = "wasserstein"
-    assert "nothing bounds D's slope" in lab.message.value
+    assert "nothing bounds D's gradient" in lab.message.value
     lab.controls["R1"].value = 0.1
-    assert "may swing up" in lab.message.value
+    assert "oscillations may grow" in lab.message.value
     lab.controls["momentum"].value = 0
     assert lab.message.value == ""
 
@@ -731,7 +734,7 @@ def test_a_click_draws_a_mode_and_the_game_goes_on():
     assert (lab.run, lab.readout["of"]) == (None, 0)
     for name in ("D step", "G step"):
         lab.buttons[name].click()
-        assert lab.message.value == "There is no data yet: click on the picture to draw a mode."
+        assert lab.message.value == "There is no data yet: click on the picture to add a mode."
     with pytest.raises(BadInput, match="no data yet"):
         lab.play_for(1)
     lab.pad.press(0.5, -0.5)
@@ -775,9 +778,9 @@ def test_the_line_below_says_what_to_do_next(monkeypatch):
     assert "Arrows" not in lab.text.value
     lab.pad.press(0, 0)
     lab.controls["data"].value = "drawn"
-    assert lab.message.value == "Click on the picture to draw a mode."
+    assert lab.message.value == "Click on the picture to add a mode."
     lab.controls["momentum"].value = 0.3
-    assert lab.message.value == "Click on the picture to draw a mode."
+    assert lab.message.value == "Click on the picture to add a mode."
     lab.pad.press(0, 0)
     assert lab.message.value == ""
     lab.buttons["G step"].click()
@@ -795,9 +798,9 @@ def test_the_surface_of_a_loss_without_a_zero_is_centred():
     lab = live.lab("ring")
     with torch.no_grad():
         list(lab.D.parameters())[-1].add_(5)  # the bias of the logit
-    assert lab.judged() is lab.D
+    assert lab.centred_d() is lab.D
     lab.controls["loss"].value = "wasserstein"
-    centred, (real, fake) = lab.judged(), (lab.run.examples[:500], lab.fakes(500))
+    centred, (real, fake) = lab.centred_d(), (lab.run.examples[:500], lab.fakes(500))
     assert (lab.D(real).mean() + lab.D(fake).mean()).item() > 8
     assert (centred(real).mean() + centred(fake).mean()).item() == pytest.approx(0, abs=1e-4)
     torch.testing.assert_close(centred(real) - centred(real)[0], lab.D(real) - lab.D(real)[0])
@@ -852,7 +855,7 @@ def test_the_laboratory_plays_and_a_new_one_pauses_it():
         assert lab.run.step == step
         assert other.run.step > 0
         other.close()
-        assert not other.player.on
+        assert not other.player.is_playing
 
     asyncio.run(scene())
 
