@@ -33,7 +33,8 @@ live.spot(e.code(), Image.new("RGB", (60, 40), "black"), ["the weather", e.title
 
 RUN = """
 import time
-from gantutor import live, models, toy, train
+from gantutor import live, models, train
+from gantutor.data import toy
 ring = toy.ring(std=0.05)
 run = train.Run(*models.plane(0), ring.sample(2000, 0) / ring.spread, train.PLANE)
 """
@@ -41,11 +42,11 @@ run = train.Run(*models.plane(0), ring.sample(2000, 0) / ring.spread, train.PLAN
 WATCH = """
 from gantutor.live import watch
 pressed = []
-end = watch.Buttons.end
+request_stop = watch.Buttons.request_stop
 def noted(self):
     pressed.append(time.perf_counter())
-    end(self)
-watch.Buttons.end = noted
+    request_stop(self)
+watch.Buttons.request_stop = noted
 history = await live.train(run, 1_000_000, metrics={"points": lambda run: len(run.examples)})
 ended = time.perf_counter()
 """
@@ -55,7 +56,8 @@ print("milliseconds after the press:", round(1000 * (ended - pressed[-1])))
 """
 LAB = "lab = live.lab('ring')\nlab"
 LATENT = """
-from gantutor import data, strokes
+from gantutor import data
+from gantutor.data import strokes
 drawn = strokes.draw(300, 0)
 images = data.Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
 digits = train.Run(*models.mlp(classes=10), images)

@@ -204,7 +204,8 @@ def test_a_place_in_plain_python_prints_ever_less_often(capsys, monkeypatch):
 
 
 SAVED = """
-from gantutor import live, models, toy, train
+from gantutor import live, models, train
+from gantutor.data import toy
 run = train.Run(*models.plane(), toy.ring().sample(500, 0), train.PLANE)
 history = await live.train(run, 30)
 """

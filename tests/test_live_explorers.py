@@ -816,7 +816,7 @@ def test_the_data_is_blue_and_the_generator_orange(monkeypatch):
 
 
 def test_a_game_that_cannot_be_drawn_is_refused():
-    with pytest.raises(BadInput, match=r"the moves begin at \(3, 2\) and end at \(4, 2\)"):
+    with pytest.raises(BadInput, match=r"the moves have starts of shape \(3, 2\) and ends of shape \(4, 2\)"):
         show.game(None, None, moves=(torch.zeros(3, 2), torch.zeros(4, 2)))
     with pytest.raises(BadInput, match="limit is 0: give a finite number and > 0"):
         show.game(None, None, limit=0)
