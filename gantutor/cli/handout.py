@@ -60,7 +60,7 @@ def exercises(args: argparse.Namespace) -> int:
     from gantutor.publish import exercise_sheets
 
     course = find_course()
-    act, did = (exercise_sheets.differing, "differs") if args.check else (exercise_sheets.write, "written")
+    act, did = (exercise_sheets.outdated_sheets, "differs") if args.check else (exercise_sheets.write_sheets, "written")
     paths = act(course / "notebooks")
     for path in paths:
         print(f"{path.relative_to(course)}: {did}")
