@@ -191,7 +191,7 @@ def test_a_slider_moved_on_another_thread_draws_once_and_on_the_loop():
         def drag():
             for n in range(1, 20):
                 box.controls["n"].value = n
-                latent.controls["way"].value = n / 20
+                latent.controls["position"].value = n / 20
 
         dragging = threading.Thread(target=drag)
         dragging.start()
@@ -360,7 +360,7 @@ def test_the_latent_explorer_takes_a_run_or_a_generator():
     for start in (G, train.Run(G, D, torch.rand(100, 1, 8, 8) * 2 - 1)):
         box = live.latent(start)
         seen = {box.picture.value}
-        for name, value in (("way", 1.0), ("direction_1", 0.7), ("direction_4", -0.7), ("start", 5), ("end", 9)):
+        for name, value in (("position", 1.0), ("direction_1", 0.7), ("direction_4", -0.7), ("start", 5), ("end", 9)):
             box.controls[name].value = value
             assert box.message.value == ""
             seen.add(box.picture.value)
@@ -371,7 +371,7 @@ def test_the_latent_explorer_shows_what_walk_draws():
     G = small()
     box = live.latent(G)
     for start, end, way in ((0, 1, 0.0), (3, 8, 0.5)):
-        box.controls["start"].value, box.controls["end"].value, box.controls["way"].value = start, end, way
+        box.controls["start"].value, box.controls["end"].value, box.controls["position"].value = start, end, way
         expected = show.grid(live.walk(G, start, end, torch.tensor([way])), scale=28, gap=0)
         assert opened(box.picture.value).tobytes() == expected.tobytes()
     torch.testing.assert_close(box.z, explorer.great_circle(G, 3, 8, torch.tensor([0.5]))[0])
@@ -490,7 +490,7 @@ def test_the_latent_explorer_says_an_error_and_draws_anew_when_it_is_over(monkey
         raise RuntimeError("no memory.\nlong tale")
 
     monkeypatch.setattr(box, "draw_map", fail)
-    box.controls["way"].value = 0.5
+    box.controls["position"].value = 0.5
     assert box.message.value == "RuntimeError: no memory."
     box.pad.press(0.5, 0.5)
     assert box.message.value == "RuntimeError: no memory."
@@ -498,7 +498,7 @@ def test_the_latent_explorer_says_an_error_and_draws_anew_when_it_is_over(monkey
     box.home.click()
     assert box.message.value == ""
     assert box.map_without_mark.tobytes() != first
-    box.controls["way"].value = 0.0
+    box.controls["position"].value = 0.0
     assert box.map_without_mark.tobytes() == first
 
 
@@ -525,7 +525,7 @@ def test_the_latent_explorer_shows_a_generator_that_diverged():
     box = live.latent(G)
     with torch.no_grad():
         next(G.parameters()).fill_(float("nan"))
-    box.controls["way"].value = 0.5
+    box.controls["position"].value = 0.5
     assert box.message.value == ""
     assert abs(opened(box.picture.value).getpixel((9, 9)) - 128) <= 1
     live.latent(G)
@@ -571,7 +571,7 @@ def test_the_random_walk_goes_from_seed_to_seed_without_a_jump():
         await asyncio.sleep(0.3)
         assert box.walk.description == "Pause"
         box.walk.click()
-        assert 0 < box.controls["way"].value < 0.5
+        assert 0 < box.controls["position"].value < 0.5
 
     asyncio.run(scene())
 

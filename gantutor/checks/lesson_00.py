@@ -104,8 +104,8 @@ PICTURES = Exercise(
         ),
         Mistake(
             {"A": 4, "B": 1, "C": 2, "D": 3},
-            "You have told the tight clouds from the loose ones, but within each pair the two rows are swapped. Start "
-            "by counting the clusters of A.",
+            "You have distinguished the tight clouds from the loose ones, but within each pair the two rows are "
+            "swapped. Start by counting the clusters of A.",
             sign=lambda seen: seen["A"] == "C" and seen["B"] == "D",
         ),
     ),

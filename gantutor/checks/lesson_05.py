@@ -124,7 +124,7 @@ HALVES = (EYE + EYE.roll(1, 1)) / 2
 
 SCORE_FIVE = Exercise(
     id="05.2",
-    title="another way to a score of 5",
+    title="another table with a score of 5",
     hints=(
         "The mean row stays uniform, ten times 0.1. What you can change is how confident each row is.",
         "With a uniform mean row the score is 10 / exp(H), where H is the mean entropy of the rows. Which H gives 5?",

@@ -29,10 +29,10 @@ SEEDS = 50
 def latent(run: training.Run | nn.Module, *, nearest: Images | Tensor | None = None) -> "LatentExplorer":
     """Explore what a generator draws: walk between two seeds, and move in the directions of the largest changes.
 
-    The sliders `start`, `end` and `way` choose a base point on the great circle between two latents. The map shows the
-    images around it in the first two of four directions: the right singular vectors of G's Jacobian with the largest
-    singular values, in which a small step changes the pixels most. A click on the map or the four sliders move there;
-    both rotate the latent by an angle and keep its length. "Walk" wanders from seed to seed.
+    The sliders `start`, `end` and `position` choose a base point on the great circle between two latents. The map shows
+    the images around it in the first two of four directions: the right singular vectors of G's Jacobian with the
+    largest singular values, in which a small step changes the pixels most. A click on the map or the four sliders move
+    there; both rotate the latent by an angle and keep its length. "Walk" wanders from seed to seed.
 
     Args:
         run: a run, for its averaged generator, or a generator of images. A conditional one also gets a menu of its
@@ -64,8 +64,8 @@ def checked_shape(G: nn.Module, images: Tensor | None) -> tuple[int, int, int]:
     return shape
 
 
-def walk(G: nn.Module, start: int, end: int, way: Tensor, label: int | None = None) -> Tensor:
-    """Images (T, *shape) along the great circle between two seeds of `train.sample`, at places `way` (T,) in [0, 1].
+def walk(G: nn.Module, start: int, end: int, positions: Tensor, label: int | None = None) -> Tensor:
+    """Images (T, *shape) along the great circle between two seeds of `train.sample`, at `positions` (T,) in [0, 1].
 
     A conditional G draws all of them in the class `label`, which it needs.
 
@@ -74,18 +74,20 @@ def walk(G: nn.Module, start: int, end: int, way: Tensor, label: int | None = No
     """
     if label is None and (classes := classes_of(G)):
         raise BadInput(f"G is conditional, but label is None: give the class to draw, 0 to {classes - 1}.")
-    return generate(G, great_circle(G, start, end, way), label)
+    return generate(G, great_circle(G, start, end, positions), label)
 
 
-def great_circle(G: nn.Module, start: int, end: int, way: Tensor) -> Tensor:
-    """Latents (T, latent_dim) along the great circle between two seeds, at places `way` (T,) in [0, 1]."""
+def great_circle(G: nn.Module, start: int, end: int, positions: Tensor) -> Tensor:
+    """Latents (T, latent_dim) along the great circle between two seeds, at `positions` (T,) in [0, 1]."""
     a, b = (training.latents(G, 1, s)[0] for s in (start, end))  # (latent_dim,)
     angle = torch.arccos((a @ b / (a.norm() * b.norm())).clamp(-1, 1))
-    way = way[:, None].to(a)  # (T, 1)
-    direction = torch.sin((1 - way) * angle) * a / a.norm() + torch.sin(way * angle) * b / b.norm()  # (T, latent_dim)
+    positions = positions[:, None].to(a)  # (T, 1)
+    direction = (
+        torch.sin((1 - positions) * angle) * a / a.norm() + torch.sin(positions * angle) * b / b.norm()
+    )  # (T, latent_dim)
     if start == end:
-        direction = a.expand(len(way), -1)
-    return direction / direction.norm(dim=1, keepdim=True) * a.norm().lerp(b.norm(), way)
+        direction = a.expand(len(positions), -1)
+    return direction / direction.norm(dim=1, keepdim=True) * a.norm().lerp(b.norm(), positions)
 
 
 def generate(G: nn.Module, z: Tensor, label: int | None) -> Tensor:
@@ -186,7 +188,7 @@ class LatentExplorer(Panel):
         self.redraw()
 
     def make_controls(self, names: tuple[str, ...]) -> dict:
-        specs = {"start": (0, SEEDS, 1, 0), "end": (0, SEEDS, 1, 1), "way": (0.0, 1.0, 0.02, 0.0)}
+        specs = {"start": (0, SEEDS, 1, 0), "end": (0, SEEDS, 1, 1), "position": (0.0, 1.0, 0.02, 0.0)}
         if self.classes:
             specs["label"] = dict(zip(names, range(self.classes), strict=True))
         count = min(DIRECTIONS, self.G.latent_dim - 1)
@@ -221,7 +223,7 @@ class LatentExplorer(Panel):
 
     def redraw(self) -> None:
         """Draw the image for the controls, and the map if the base point or G has changed."""
-        place = tuple(self.value(name) for name in ("start", "end", "way", "label"))
+        place = tuple(self.value(name) for name in ("start", "end", "position", "label"))
         base = place, weight_sums(self.G)
         if base != self.base:
             self.base = None  # until the new map is there
@@ -296,12 +298,12 @@ class LatentExplorer(Panel):
 
     def walk_on(self) -> None:
         """One step of the random walk: on towards the end seed, and from there towards a new one."""
-        way, end = self.value("way") + WALK_STEP, self.value("end")
-        if way < 1:
-            self.set_controls(way=round(way, 3))
+        position, end = self.value("position") + WALK_STEP, self.value("end")
+        if position < 1:
+            self.set_controls(position=round(position, 3))
         else:
             others = [seed for seed in range(SEEDS + 1) if seed != end]
-            self.set_controls(start=end, end=self.dice.choice(others), way=0.0)
+            self.set_controls(start=end, end=self.dice.choice(others), position=0.0)
 
     def show_state(self, why: str) -> None:
         on = self.player.is_playing

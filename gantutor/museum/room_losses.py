@@ -296,7 +296,7 @@ ROOM = (
         symptom=VARIETY, check=players_oppose, findings=("total_collapse", "noisy"), examined=600,
     ),
     Exhibit(
-        "7", "everyone-agrees", "D pushes real and generated logits the same way, and G that way too",
+        "7", "everyone-agrees", "D pushes real and generated logits in the same direction, and so does G",
         broken=Loss("agreement", agreeing_d, agreeing_g), sound=NON_SATURATING, plug=as_loss,
         met="Blog posts that leave out the logarithms and a minus sign with them.",
         cause="All three terms fall when D's output falls, so D lowers it for every image. Nothing in the losses "

@@ -161,8 +161,8 @@ def train_side(parts: Parts, steps: int, seed: int, piece: Piece = None, n: int 
     """Train for `steps` steps times the parts' pace, record the curves, and draw n samples."""
     run, history = parts.run(seed), {name: [] for name in CURVES}
     for step in run.steps(max(1, round(steps * parts.pace))):
-        slopes = [p.grad.norm() for p in run.G.parameters() if p.grad is not None]
-        norm = torch.stack(slopes).norm() if slopes else torch.zeros(())
+        norms = [p.grad.norm() for p in run.G.parameters() if p.grad is not None]
+        norm = torch.stack(norms).norm() if norms else torch.zeros(())
         numbers = step.d_loss, step.g_loss, step.real_logits.mean(), step.fake_logits.mean(), norm
         for values, number in zip(history.values(), torch.stack(numbers).tolist(), strict=True):
             values.append(number)

@@ -174,10 +174,10 @@ def alternative_text(cells: Sequence, number: int) -> str:
     heading = next((line for text in reversed(above) for line in reversed(headings(text))), "")
     below = next((cell.source for cell in cells[number + 1 :] if cell.cell_type == "markdown"), "")
     noticed = re.search(r"\*\*Notice[^*]*\*\*:?(.*)", below, re.DOTALL)
-    told = [text for text in sentences(noticed[1] if noticed else "".join(above[-1:])) if not text.endswith("?")]
+    statements = [text for text in sentences(noticed[1] if noticed else "".join(above[-1:])) if not text.endswith("?")]
     labels = dict.fromkeys(LABEL.findall(cells[number].source))  # each once, in order
     labelled = ", labelled " + ", ".join(f"“{label}”" for label in [*labels][:6]) if labels else ""
-    sentence = (told[:1] if noticed else told[-1:]) or [""]
+    sentence = (statements[:1] if noticed else statements[-1:]) or [""]
     return f"Picture in “{plain_text(heading)}”{labelled}. {sentence[0][:1].upper()}{sentence[0][1:]}".strip()
 
 
