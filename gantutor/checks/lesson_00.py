@@ -56,7 +56,7 @@ def clouds() -> dict[str, Tensor]:
 
 
 def measured_rows() -> list[tuple[float, int, float]]:
-    """The four rows of numbers, in the order of `ROWS`."""
+    """The four rows of numbers, in the order of `ROW_CLOUDS`."""
     made = clouds()
     return [measure(made[name]) for name in ROW_CLOUDS]
 

@@ -278,7 +278,7 @@ def distance_after(answer: object) -> dict[str, float]:
 
 SETTLE = Exercise(
     id="01.6",
-    title="bring the Dirac-GAN to rest, quickly",
+    title="make the Dirac-GAN converge quickly",
     hints=(
         "Begin with R1 alone. Which γ did best in the table of section 9? Try values a little above and below it.",
         "Section 9 tried momentum without R1. Try a little of it together with R1, negative and positive.",

@@ -113,8 +113,8 @@ CONTRAST = Exercise(
     title="a checkerboard on a checkerboard",
     hints=(
         "Begin with one dimension. The first layer gives 2 1 2 1 …, and the second layer stamps each of these numbers.",
-        "In the second layer an even place gets two stamps, from two neighbours. An odd place gets one.",
-        "An even place adds a 2 and a 1. An odd place gets a 2 or a 1. In two dimensions the ratio is squared.",
+        "In the second layer an even position gets two stamps, from two neighbours, and an odd one gets one.",
+        "An even position adds a 2 and a 1. An odd one gets a 2 or a 1. In two dimensions the ratio is squared.",
     ),
     observe=as_number,
     right=9.0,

@@ -405,7 +405,7 @@ def as_diagnosis(answer: object) -> dict[str, str]:
     names = sorted(ILLNESSES.values())
     for letter, name in answer.items():
         if name not in names:
-            raise BadInput(f"{letter} is {name!r}: choose among {', '.join(names)}.")
+            raise BadInput(f"{letter} is {name!r}: choose from {', '.join(names)}.")
     return dict(answer)
 
 

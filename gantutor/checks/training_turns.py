@@ -46,8 +46,8 @@ class Turns:
                 ) from error
             if "inplace" in str(error):
                 raise BadInput(
-                    "a step changed weights that a later backward() still needs. Compute each loss just before its "
-                    "own backward(), after the other player's step."
+                    "a step changed weights that a later backward() still needs. Compute each loss just before its own "
+                    "backward(), after the other player's step."
                 ) from error
             raise
 

@@ -29,7 +29,9 @@ class ProgressLine:
         self.step, self.now = step, time.perf_counter()
         if self.now - self.printed >= self.pause:
             self.printed = self.now
-            self.write(f"step {step.index:,}  {self.rate():,.0f} img/s  {self.losses()}  {clock(self.left())} left")
+            self.write(
+                f"step {step.index:,}  {self.images_per_second():,.0f} img/s  {self.losses()}  {clock(self.seconds_left())} left"
+            )
 
     def write(self, line: str) -> None:
         if self.terminal:
@@ -37,7 +39,7 @@ class ProgressLine:
             line = "\r" + line[:room].ljust(room)
         print(line, end="" if self.terminal else "\n", file=sys.stderr, flush=True)
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a separate line, which is not overwritten."""
         if self.terminal and self.printed > self.began:
             print(file=sys.stderr)
@@ -50,26 +52,26 @@ class ProgressLine:
         if self.terminal and self.printed > self.began:
             print(file=sys.stderr)
 
-    def rate(self) -> float:
-        return self.taken() * self.batch_size / (self.now - self.began)
+    def images_per_second(self) -> float:
+        return self.steps_taken() * self.batch_size / (self.now - self.began)
 
-    def taken(self) -> int:
+    def steps_taken(self) -> int:
         return self.step.index - self.before
 
     def losses(self) -> str:
         return f"D {self.step.d_loss.item():.3f}  G {self.step.g_loss.item():.3f}"
 
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         elapsed = self.now - self.began
         if not self.steps:
             return max(self.seconds - elapsed, 0)
-        return elapsed * (self.steps - self.step.index) / self.taken()
+        return elapsed * (self.steps - self.step.index) / self.steps_taken()
 
     def summary(self) -> str:
         if self.step is None:
             return f"{self.before:,} steps"
-        last = f", the last {self.taken():,}" if self.before else ""
-        speed = f"{clock(self.now - self.began)}, {self.rate():,.0f} img/s"
+        last = f", the last {self.steps_taken():,}" if self.before else ""
+        speed = f"{clock(self.now - self.began)}, {self.images_per_second():,.0f} img/s"
         return f"{self.step.index:,} steps{last} in {speed}, {self.losses()}"
 
 

@@ -91,7 +91,7 @@ def great_circle(G: nn.Module, start: int, end: int, positions: Tensor) -> Tenso
 
 
 def generate(G: nn.Module, z: Tensor, label: int | None) -> Tensor:
-    """Images (T, *shape) of the latents (T, latent_dim), all in one class; G's mode is put back."""
+    """Images (T, *shape) of the latents (T, latent_dim), all in one class; G keeps its mode."""
     weight, y = next(G.parameters()), training.wanted_labels(G, len(z), label)  # y: (T,), or None
     with state.evaluating(G), torch.no_grad():
         return with_labels(G, None if y is None else y.to(weight.device))(z.to(weight))
@@ -218,7 +218,7 @@ class LatentExplorer(Panel):
             self.player.call(self.follow)
 
     def follow(self) -> None:
-        """Draw for the values that the controls show now, or say why they cannot be drawn."""
+        """Redraw for the current values of the controls, or show why that failed."""
         self.attempt(self.redraw)
 
     def redraw(self) -> None:
@@ -226,7 +226,7 @@ class LatentExplorer(Panel):
         place = tuple(self.value(name) for name in ("start", "end", "position", "label"))
         base = place, weight_sums(self.G)
         if base != self.base:
-            self.base = None  # until the new map is there
+            self.base = None  # until the new map is drawn
             z = great_circle(self.G, place[0], place[1], torch.tensor([place[2]]))[0]
             self.frame = z, directions(self.G, z, self.value("label"))
             self.map_without_mark, self.base = self.draw_map(), base

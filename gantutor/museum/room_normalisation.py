@@ -72,7 +72,7 @@ def small_dcgan(seed: int) -> tuple[nn.Module, nn.Module]:
 
 
 def draw_in_train_mode(run: Run, n: int) -> Tensor:
-    """Nobody called eval(): batch norm takes the statistics of this batch."""
+    """Samples without a call of eval(), so that batch norm uses the statistics of this batch."""
     run.G_ema.train()
     with torch.no_grad():
         return run.G_ema(train.latents(run.G_ema, n, 0))

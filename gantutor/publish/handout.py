@@ -204,7 +204,7 @@ def copy_data(to: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
             source = download.locate(name, download.SHA256[name], download=False)
         except DataUnavailable as error:
             missing.append(f"{name} is not in the handout: {reason(error)}.")
-            notes.append(f"- {name} is not included. Where there is a network: `python -m gantutor fetch {name}`.")
+            notes.append(f"- {name} is not included. To download it: `python -m gantutor fetch {name}`.")
             continue
         (to / "data" / name).mkdir(parents=True)
         for file in download.SHA256[name]:
@@ -241,12 +241,12 @@ def readme(to: Path, data: list[str], wheels: bool) -> str:
         "gantutor": "the package behind the course, meant to be read: `gantutor/`",
     }
     lessons += [f"- {words}" for part, words in parts.items() if (to / part).exists()]
-    strokes = "- `strokes`: digits that the program draws itself. They take the place of images that are not here."
+    strokes = "- `strokes`: digits that the program draws itself. They replace data sets that are not included."
     return README.format(
         network=" from the folder `wheels`, without a network" if wheels else " from the network",
         install="pip install " + "--no-index --find-links wheels " * wheels + "-r requirements.txt",
         contents="\n".join(lessons),
         data="\n".join([*data, strokes]),
-        platform=f"\n  `wheels` is for {sys.platform} and Python {sys.version_info[0]}.{sys.version_info[1]}; anywhere "
-        "else remove that folder and use the network." if wheels else "",
+        platform=f"\n  `wheels` is for {sys.platform} and Python {sys.version_info[0]}.{sys.version_info[1]}; on other "
+        "computers remove that folder and use the network." if wheels else "",
     )  # fmt: skip
