@@ -29,9 +29,8 @@ class ProgressLine:
         self.step, self.now = step, time.perf_counter()
         if self.now - self.printed >= self.pause:
             self.printed = self.now
-            self.write(
-                f"step {step.index:,}  {self.images_per_second():,.0f} img/s  {self.losses()}  {clock(self.seconds_left())} left"
-            )
+            speed, left = f"{self.images_per_second():,.0f} img/s", clock(self.seconds_left())
+            self.write(f"step {step.index:,}  {speed}  {self.losses()}  {left} left")
 
     def write(self, line: str) -> None:
         if self.terminal:
