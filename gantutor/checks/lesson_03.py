@@ -140,7 +140,7 @@ CONTRAST = Exercise(
 # ---------------------------------------------------------------- 03.3
 
 
-def with_name(name: str, net: nn.Module) -> nn.Module:
+def set_name(name: str, net: nn.Module) -> nn.Module:
     """The net with a name, which `brief` uses in hints."""
     net.__name__ = name
     return net
@@ -149,7 +149,7 @@ def with_name(name: str, net: nn.Module) -> nn.Module:
 def layer_and_norm(out: int, into: int, kernel: int, seed: int) -> tuple[Tensor, Tensor, nn.BatchNorm2d]:
     """Weight and bias of a convolution, and a batch norm in eval mode with statistics unlike the initial ones."""
     noise = torch.Generator().manual_seed(seed)
-    norm = with_name("norm", nn.BatchNorm2d(out, eps=0.3).eval())
+    norm = set_name("norm", nn.BatchNorm2d(out, eps=0.3).eval())
     with torch.no_grad():
         for values, low in ((norm.running_mean, -1.0), (norm.running_var, 0.5), (norm.weight, 0.5), (norm.bias, -1.0)):
             values.copy_(low + 2 * torch.rand(out, generator=noise))
@@ -387,11 +387,11 @@ def right_std_by_chance() -> nn.Module:
 def nets_to_audit() -> list[tuple[nn.Module]]:
     with state.seeded(1):
         return [
-            (with_name("an untouched G", models.DCGANGenerator(width=16, init_std=None)),),
-            (with_name("a G after weights_init", after_weights_init()),),
-            (with_name("the package's G", models.DCGANGenerator(width=16)),),
-            (with_name("a D with a new last layer", with_a_new_end()),),
-            (with_name("a net with 833 inputs", right_std_by_chance()),),
+            (set_name("an untouched G", models.DCGANGenerator(width=16, init_std=None)),),
+            (set_name("a G after weights_init", after_weights_init()),),
+            (set_name("the package's G", models.DCGANGenerator(width=16)),),
+            (set_name("a D with a new last layer", with_a_new_end()),),
+            (set_name("a net with 833 inputs", right_std_by_chance()),),
         ]
 
 
