@@ -44,7 +44,7 @@ FORBIDDEN = [
     ("data/toy.py", "from gantutor.data.folder import from_folder", "Inside data"),
     ("models/layers.py", "from gantutor.models.dense import mlp", "Inside models"),
     ("museum/settings.py", "from gantutor.museum import exhibits", "Inside museum"),
-    ("live/parts.py", "from gantutor.live.watch import train", "Inside live"),
+    ("live/panels.py", "from gantutor.live.watch import train", "Inside live"),
     ("metrics/modes.py", "def f():\n    import matplotlib", "Only show draws with matplotlib"),
     ("show/plots.py", "def f():\n    from IPython.display import display", "Only live meets Jupyter"),
     ("nobody.py", "", "A room imports only those below it"),  # a new module without a place in the order

@@ -237,8 +237,8 @@ def learn(args: argparse.Namespace, run, out: Path) -> int:
 
     flags = {**{name: getattr(args, name) for name in FLAGS}, "batch_size": run.recipe.batch_size}
     with stop_signals() as asked:
-        line = progress.Line(args.steps, args.seconds, run.recipe.batch_size, before=run.step)
-        keep, watch, wish = autosave.Keeper(run, out, flags, args.save_every, line.say), nan_guard.Watch(run), 0
+        line = progress.ProgressLine(args.steps, args.seconds, run.recipe.batch_size, before=run.step)
+        keep, watch, wish = autosave.Keeper(run, out, flags, args.save_every, line.print_line), nan_guard.Watch(run), 0
         try:
             for step in watch.over(remaining(args, run)):
                 line.show(step)
