@@ -91,7 +91,7 @@ def test_data_sets_come_with_their_licence(given):
 def test_data_that_is_not_here_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("GANTUTOR_DATA", raising=False)
     monkeypatch.setattr(download, "ROOT", tmp_path)
-    monkeypatch.setattr(download, "_cache", lambda: tmp_path)
+    monkeypatch.setattr(download, "_cache_folder", lambda: tmp_path)
     assert make(tmp_path / "h", "--data", "mnist", "--lessons", "1") == 0
     assert "mnist is not in the handout" in capsys.readouterr().err
     assert "gantutor fetch mnist" in (tmp_path / "h" / "README.md").read_text(encoding="utf-8")

@@ -221,8 +221,8 @@ def test_a_packed_d_is_tried_on_two_packs():
     [
         (dict(pack=3), 8, "batch_size is 8, but D judges packs of 3: choose a multiple of 3"),
         (dict(pack=4), 2, "batch_size is 2, but D judges packs of 4"),
-        (dict(minibatch_std=3), 8, "minibatch_std is 3, which does not divide the 8 that D judges at a time"),
-        (dict(minibatch_std=3, pack=2), 8, "minibatch_std is 3, which does not divide the 4 that D judges at a time"),
+        (dict(minibatch_std=3), 8, r"minibatch_std is 3, which does not divide the 8 examples \(or packs\)"),
+        (dict(minibatch_std=3, pack=2), 8, r"minibatch_std is 3, which does not divide the 4 examples \(or packs\)"),
     ],
 )
 def test_a_batch_that_cannot_be_cut_into_packs_or_groups_is_named(changes, batch_size, message):
