@@ -48,7 +48,7 @@ def described(path: Path) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
-            cell.metadata["mystnb"] = {"image": {"alt": pages.alternative(notebook.cells, number)}}
+            cell.metadata["mystnb"] = {"image": {"alt": pages.alternative_text(notebook.cells, number)}}
     return notebook
 
 

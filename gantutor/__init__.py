@@ -1,9 +1,9 @@
 """gantutor: a course on generative adversarial networks, and the small library behind it.
 
-What one needs first is here: `load` images, take a pair `mlp` or `dcgan`, train it in a `Run`, `sample` it, `examine`
-it. Everything else is in its room: `data`, `models`, `train`, `runs`, `scale`, `metrics`, `doctor`, `museum`,
-`experiments`, `checks`, `show`, `live`, `publish`, `cli`. Importing the package loads neither torch nor matplotlib:
-each name is imported when it is first asked for.
+What is needed first is here: `load` images, make a pair of nets with `mlp` or `dcgan`, train it in a `Run`, `sample`
+from it and `examine` the samples. Everything else is in its sub-package: `data`, `models`, `train`, `runs`, `scale`,
+`metrics`, `doctor`, `museum`, `experiments`, `checks`, `show`, `live`, `publish`, `cli`. Importing the package loads
+neither torch nor matplotlib, because each name is imported when it is first used.
 """
 
 from typing import TYPE_CHECKING
@@ -23,4 +23,4 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = ["Images", "Recipe", "Run", "dcgan", "examine", "from_folder", "load", "mlp", "sample"]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

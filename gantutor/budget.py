@@ -1,6 +1,6 @@
 """The two environment variables of the course: `GANTUTOR_BUDGET` and `GANTUTOR_SEED`.
 
-The notebooks are the same under every budget; only step counts change::
+The notebooks are the same under every budget, and only the numbers of steps change::
 
     from gantutor import budget
     steps = budget.pick(quick=200, full=4000)
@@ -29,7 +29,7 @@ def name() -> str:
 
 
 def pick(*, quick: T, full: T) -> T:
-    """The argument that belongs to the budget in force."""
+    """The argument for the current budget."""
     return quick if name() == "quick" else full
 
 

@@ -1,4 +1,4 @@
-"""Errors that the user can put right: each message says what is wrong, with which value, and what to do."""
+"""Errors that the user can put right: each message says what is wrong, with which value, and what to do about it."""
 
 import difflib
 import math
@@ -11,11 +11,11 @@ class GantutorError(Exception):
 
 
 class BadInput(GantutorError, ValueError):
-    """A value, a file or a folder is not what was asked for."""
+    """A value, a file or a folder is not what is needed."""
 
 
 class DamagedRun(BadInput):
-    """A file is not what was once written: cut short, or changed since."""
+    """A file is no longer what was written: it was cut short or changed."""
 
 
 class DataUnavailable(GantutorError):
@@ -23,23 +23,23 @@ class DataUnavailable(GantutorError):
 
 
 class BadDataFolder(BadInput, DataUnavailable):
-    """The folder that `GANTUTOR_DATA` names is missing or lacks a file: an error, never a reason to look elsewhere."""
+    """The folder that `GANTUTOR_DATA` names is missing or lacks a file. Nothing else is tried in its place."""
 
 
 class OutOfMemory(GantutorError):
-    """The memory of the device did not suffice for a step."""
+    """The device ran out of memory."""
 
 
 class Diverged(GantutorError):
-    """NaN or infinity turned up in a training."""
+    """Training produced NaN or infinity."""
 
 
 class RankLost(GantutorError):
-    """Of several processes that train together another one is gone."""
+    """Another of the processes that train together is gone."""
 
 
 def reason(error: BaseException) -> str:
-    """The first line of an error, without its full stop; its type where it says nothing."""
+    """The first line of an error's message, without its full stop; if there is no message, the type of the error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__).rstrip(".")
 
@@ -57,7 +57,7 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> BadInput:
 
 
 def whole_number(name: str, value: object, least: int = 0) -> int:
-    """`value` as an int from `least` to 2⁶³ − 1 (also from a NumPy integer). Raises `BadInput` naming it otherwise."""
+    """`value`, also a NumPy integer, as an int. Raises `BadInput` unless it lies between `least` and 2⁶³ − 1."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -76,7 +76,7 @@ def real_number(
     above: float = -math.inf,
     below: float = math.inf,
 ) -> float:
-    """`value` as a finite float within the bounds. Raises `BadInput` naming it otherwise."""
+    """`value` as a float. Raises `BadInput` unless it is finite and within the bounds."""
     try:
         number = float(value)
     except (TypeError, ValueError):

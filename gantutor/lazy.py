@@ -1,4 +1,4 @@
-"""Packages that import their parts when these are first asked for."""
+"""Packages that import their modules only when a name from them is first used."""
 
 import ast
 import sys
@@ -7,26 +7,26 @@ from importlib import import_module
 from importlib.util import find_spec
 
 
-def face(package: str) -> Callable[[str], object]:
-    """The `__getattr__` of a package: each name comes from where its `if TYPE_CHECKING:` block imports it from.
+def importer(package: str) -> Callable[[str], object]:
+    """The `__getattr__` of a package, which imports each name from where its `if TYPE_CHECKING:` block does.
 
-    So there is one list of what a package offers. Type checkers and editors read it as ordinary imports, and when the
-    package is imported, none of them is carried out::
+    So a package has one list of the names that it exports. Type checkers and editors read it as ordinary imports, but
+    importing the package executes none of them::
 
         if TYPE_CHECKING:
             from gantutor.models.dense import mlp
 
         __all__ = ["mlp"]
-        __getattr__ = lazy.face(__name__)
+        __getattr__ = lazy.importer(__name__)
 
-    The modules of the package are found as well: ``models.dense``.
+    The modules of the package are found as well, for example ``models.dense``.
     """
-    homes: dict[str, str] = {}
+    modules: dict[str, str] = {}
 
     def find(name: str) -> object:
-        homes.update(homes or offered(package))
-        if name in homes:
-            return getattr(import_module(homes[name]), name)
+        modules.update(modules or exports(package))
+        if name in modules:
+            return getattr(import_module(modules[name]), name)
         if not name.startswith("_") and find_spec(f"{package}.{name}"):
             return import_module(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
@@ -34,8 +34,8 @@ def face(package: str) -> Callable[[str], object]:
     return find
 
 
-def offered(package: str) -> dict[str, str]:
-    """The names that a package offers, each with the module that it comes from."""
+def exports(package: str) -> dict[str, str]:
+    """The names that a package exports, each with the module that it comes from."""
     source = sys.modules[package].__spec__.loader.get_source(package)
     blocks = [node for node in ast.parse(source).body if isinstance(node, ast.If)]
     imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]

@@ -2,7 +2,7 @@
 
 A logit is D's output before any sigmoid, so D(x) = σ(logit). Both arguments have shape (B,). Each function returns a
 0-d tensor that its player *minimises*. The logarithms are written with softplus, log(1 + eᵗ): −log σ(t) = softplus(−t)
-and −log(1 − σ(t)) = softplus(t), which is finite for every finite logit where log of a sigmoid gives −inf.
+and −log(1 − σ(t)) = softplus(t). Softplus is finite for every finite logit, whereas the log of a sigmoid can be −inf.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 
 class Loss(NamedTuple):
-    """One game: what D minimises, what G minimises, and whether G's loss looks at the real logits too."""
+    """One game: what D minimises, what G minimises, and whether G's loss uses the real logits too (`paired`)."""
 
     name: str
     d: LossFunction
@@ -54,12 +54,12 @@ def hinge_d(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 
 def wasserstein_d(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """E D(G(z)) − E D(x): minus the critic's estimate of the distance (Arjovsky et al. 2017, eq. 3)."""
+    """E D(G(z)) − E D(x), minus the critic's estimate of the Wasserstein distance (Arjovsky et al. 2017, eq. 3)."""
     return fake_logits.mean() - real_logits.mean()
 
 
 def wasserstein_g(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """−E D(G(z)) (Arjovsky et al. 2017, eq. 3); also G's part of the hinge loss (Miyato et al. 2018, eq. 17)."""
+    """−E D(G(z)) (Arjovsky et al. 2017, eq. 3), and G's part of the hinge loss (Miyato et al. 2018, eq. 17)."""
     return -fake_logits.mean()
 
 

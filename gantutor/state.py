@@ -1,7 +1,8 @@
-"""What is borrowed and given back: torch's random streams, a net's mode, its weights' gradients."""
+"""State that is borrowed and restored: torch's random streams, a net's mode, and whether its weights get gradients."""
 
 import contextlib
 from collections.abc import Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from gantutor.errors import whole_number
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw the block's random numbers from `seed`, and leave torch's global random state as it was."""
+    """Seed the random numbers drawn inside the block, and leave torch's global random state as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(whole_number("seed", seed))  # torch.manual_seed would seed GPUs too
         yield
@@ -19,7 +20,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def evaluating(net: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block; every module gets its own mode back."""
+    """Eval mode inside the block; afterwards every module has its own mode again."""
     training = [module for module in net.modules() if module.training]
     net.eval()
     try:
@@ -29,9 +30,15 @@ def evaluating(net: nn.Module) -> Iterator[None]:
             module.training = True
 
 
+class HasWeights(Protocol):
+    """An `nn.Module`, or something that knows the weights of one."""
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+
 @contextlib.contextmanager
-def frozen(net: nn.Module) -> Iterator[None]:
-    """Compute no gradients for this net's weights inside the block; each weight gets its own setting back."""
+def frozen(net: HasWeights) -> Iterator[None]:
+    """No gradients for this net's weights inside the block; afterwards each weight has its own setting again."""
     trainable = [p for p in net.parameters() if p.requires_grad]
     for p in trainable:
         p.requires_grad_(False)
@@ -43,10 +50,10 @@ def frozen(net: nn.Module) -> Iterator[None]:
 
 
 class Randomness:
-    """A private stream for torch's global random functions: inside ``with`` they draw from it, outside they do not.
+    """A private stream of random numbers, from which torch's global random functions draw inside ``with``.
 
-    It covers what takes no generator argument: `torch.randn`, dropout inside a net, the random points of WGAN-GP.
-    `state` is a list of byte tensors: the stream of the CPU and, on CUDA or MPS, that of the device.
+    It is for everything that takes no generator as an argument: `torch.randn`, dropout inside a net, the random
+    points of WGAN-GP. `state` is a list of byte tensors: the stream of the CPU and, on CUDA or MPS, that of the device.
     """
 
     def __init__(self, seed: int, device: torch.device):
@@ -55,19 +62,21 @@ class Randomness:
         self.state = [torch.Generator(d).manual_seed(seed).get_state() for d in devices]
 
     def __enter__(self) -> None:
-        self.outside = self.read()
-        self.write(self.state)
+        self.outside = self.capture()
+        self.restore(self.state)
 
     def __exit__(self, *error: object) -> None:
-        self.state = self.read()
-        self.write(self.outside)
+        self.state = self.capture()
+        self.restore(self.outside)
 
-    def read(self) -> list[Tensor]:
+    def capture(self) -> list[Tensor]:
+        """The current state of torch's global streams."""
         if self.device.type == "cuda":
             return [torch.get_rng_state(), torch.cuda.get_rng_state(self.device)]
         return [torch.get_rng_state(), *([torch.mps.get_rng_state()] if self.device.type == "mps" else [])]
 
-    def write(self, state: list[Tensor]) -> None:
+    def restore(self, state: list[Tensor]) -> None:
+        """Set torch's global streams to a state that was captured."""
         torch.set_rng_state(state[0])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state[1], self.device)

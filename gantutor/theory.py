@@ -1,6 +1,6 @@
-"""The game on paper: V, D*, the Jensen-Shannon divergence, the generator's signal, and the Dirac-GAN.
+"""The game on paper: V, D*, the Jensen-Shannon divergence, the gradient that G receives, and the Dirac-GAN.
 
-Densities are arrays of values on a grid whose cells have size `dx` (a length in 1-D, an area in 2-D); an integral is
+Densities are arrays of values on a grid whose cells have size `dx` (a length in 1-D, an area in 2-D), so an integral is
 the sum over the cells times `dx`. `p` is always the data's density and `q` the generator's. NumPy only.
 """
 
@@ -29,7 +29,7 @@ def gaussian(x, mean: float = 0.0, std: float = 1.0) -> np.ndarray:
 def optimal_discriminator(p, q) -> np.ndarray:
     """D*(x) = p(x) / (p(x) + q(x)), the best response of D to a fixed generator.
 
-    Where both densities are 0 no sample ever falls and every value is as good: 0.5 is returned there.
+    Where both densities are 0 no sample ever falls, so any value is as good as another; there D* is 0.5.
 
     Args:
         p, q: densities of data and generator on one grid, ≥ 0, of equal shape.
@@ -59,7 +59,7 @@ def smoothed_discriminator(p, q, alpha: float = 0.0, beta: float = 0.0) -> np.nd
 def value(p, q, d, dx) -> float:
     """V(D, G) = ∫ p log D + q log(1 − D) dx in nats, with 0·log 0 = 0 (and −∞ where D is certain and wrong).
 
-    Where q is below the rounding of p (or the reverse) it counts as 0: D* is 1.0 exactly there, and not wrong.
+    Where q is lost in the rounding of p (or the reverse) it counts as 0, because D* is exactly 1.0 there and not wrong.
 
     Args:
         p, q: densities on one grid, ≥ 0, of equal shape.
@@ -88,7 +88,7 @@ def jensen_shannon(p, q, dx) -> float:
     return float(0.5 * np.sum(_x_log_y(p, 2 * d, q) + _x_log_y(q, 2 * one_minus_d, p)) * real_number("dx", dx, above=0))
 
 
-# ---------------------------------------------------------------- what G hears from D
+# ---------------------------------------------------------------- the gradient that G receives
 
 
 def generator_signal(loss: str, *, d=None, logit=None) -> np.ndarray:
@@ -99,7 +99,7 @@ def generator_signal(loss: str, *, d=None, logit=None) -> np.ndarray:
     | "saturating" | log(1 − D) | −1/(1 − D) | −σ(s) = −D |
     | "non-saturating" | −log D | −1/D | −σ(−s) = −(1 − D) |
 
-    Gradients reach G's weights through the logit; the last column is what G hears.
+    Gradients reach G's weights through the logit, so the last column is the gradient that G receives.
 
     Args:
         loss: "saturating" or "non-saturating".
@@ -125,15 +125,15 @@ def sigmoid(t) -> np.ndarray:
     return np.where(t >= 0, 1.0, e) / (1 + e)
 
 
-# ---------------------------------------------------------------- the smallest GAN there is
+# ---------------------------------------------------------------- the smallest GAN
 
 
 def dirac_field(loss: str, theta, psi, *, penalty: str | None = None, gamma: float = 0.0) -> tuple:
     """The directions (θ̇, ψ̇) in which G and D of the Dirac-GAN move.
 
-    The data is a single point at 0, the generator a single point at θ, the discriminator the line x ↦ ψx. The game is
-    L(θ, ψ) = f(ψθ) + f(0) with f(t) = −log(1 + e^−t) (f(t) = t for WGAN): θ descends, ψ ascends.
-    (In this paper's convention the logit is high on *fake*.)
+    The data is a single point at 0, the generator a single point at θ, and the discriminator the line x ↦ ψx. The game
+    is L(θ, ψ) = f(ψθ) + f(0) with f(t) = −log(1 + e^−t) (f(t) = t for WGAN); θ descends on it and ψ ascends. In the
+    paper's convention, which is used here, the logit is high on *fake*.
 
     - "gan": θ̇ = −ψσ(−θψ), ψ̇ = θσ(−θψ); "nsgan": θ̇ = −ψσ(θψ), ψ̇ as in "gan"; "wgan": θ̇ = −ψ, ψ̇ = θ.
     - penalty "r1" adds −γψ to ψ̇; "wgan-gp" adds −γ·sign(ψ)(|ψ| − 1) to ψ̇; "consensus" turns the field v into
@@ -166,7 +166,7 @@ def dirac_trajectory(
     momentum: float = 0.0,
     start: tuple[float, float] = (1.0, 1.0),
 ) -> np.ndarray:
-    """Train the Dirac-GAN by gradient steps along `dirac_field` and return every point it passes.
+    """Train the Dirac-GAN by gradient steps along `dirac_field`, and return every point on its way.
 
     Args:
         loss, penalty, gamma: as in `dirac_field`.
@@ -175,10 +175,10 @@ def dirac_trajectory(
         updates: "simultaneous" (both move from the old values) or "alternating" (θ moves once, then ψ moves `d_steps`
             times against the new θ).
         d_steps: steps of ψ per step of θ, ≥ 1; more than 1 needs alternating updates.
-        clip: after each of its steps ψ is clipped into [−clip, clip] (Wasserstein GAN), or None.
-        momentum: heavy ball, each player: velocity ← momentum·velocity + lr·direction, in (−1, 1); may be negative.
+        clip: ψ is clipped to [−clip, clip] after each of its steps (Wasserstein GAN); None for no clipping.
+        momentum: heavy-ball momentum of each player, velocity ← momentum·velocity + lr·direction, in (−1, 1).
         start: (θ, ψ) before the first step.
-    Returns: array (steps + 1, 2) of (θ, ψ). A run that outgrows floating point is inf from there on.
+    Returns: array (steps + 1, 2) of (θ, ψ). If a run overflows floating point, it is inf from there on.
     Raises `BadInput` for a value outside these ranges.
     """
     _check_dirac(loss, penalty, gamma)
@@ -200,8 +200,8 @@ def dirac_trajectory(
             theta_velocity = momentum * theta_velocity + lr * _field(loss, theta, psi, penalty, gamma)[0]
             theta = theta + theta_velocity
             for _ in range(d_steps):
-                seen = old_theta if updates == "simultaneous" else theta
-                psi_velocity = momentum * psi_velocity + lr * _field(loss, seen, psi, penalty, gamma)[1]
+                opponent = old_theta if updates == "simultaneous" else theta
+                psi_velocity = momentum * psi_velocity + lr * _field(loss, opponent, psi, penalty, gamma)[1]
                 psi = np.clip(psi + psi_velocity, -limit, limit)
             if not (np.isfinite(theta) and np.isfinite(psi)):
                 break
@@ -211,13 +211,13 @@ def dirac_trajectory(
 
 def _field(loss, theta, psi, penalty, gamma):
     t = theta * psi
-    rise, fall = sigmoid(t), sigmoid(-t)
-    bend = rise * fall  # σ′(t)
+    plus, minus = sigmoid(t), sigmoid(-t)
+    derivative = plus * minus  # σ′(t)
     one, zero = np.ones_like(t), np.zeros_like(t)
-    # θ̇ = −ψ·a(t), ψ̇ = θ·b(t)
-    a, b, a_slope, b_slope = {
-        "gan": (fall, fall, -bend, -bend),
-        "nsgan": (rise, fall, bend, -bend),
+    # θ̇ = −ψ·a(t), ψ̇ = θ·b(t), with the derivatives a′(t) and b′(t)
+    a, b, da, db = {
+        "gan": (minus, minus, -derivative, -derivative),
+        "nsgan": (plus, minus, derivative, -derivative),
         "wgan": (one, one, zero, zero),
     }[loss]
     d_theta, d_psi = -psi * a, theta * b
@@ -226,9 +226,9 @@ def _field(loss, theta, psi, penalty, gamma):
     if penalty == "wgan-gp":
         return d_theta, d_psi - gamma * np.sign(psi) * (np.abs(psi) - 1)
     if penalty == "consensus":  # ∇½‖v‖² = Jᵀv, with J the Jacobian of v
-        pull_theta = d_theta * (-(psi**2) * a_slope) + d_psi * (b + t * b_slope)
-        pull_psi = d_theta * (-a - t * a_slope) + d_psi * (theta**2 * b_slope)
-        return d_theta - gamma * pull_theta, d_psi - gamma * pull_psi
+        gradient_theta = d_theta * (-(psi**2) * da) + d_psi * (b + t * db)
+        gradient_psi = d_theta * (-a - t * da) + d_psi * (theta**2 * db)
+        return d_theta - gamma * gradient_theta, d_psi - gamma * gradient_psi
     return d_theta, d_psi
 
 
@@ -242,7 +242,7 @@ def _check_dirac(loss, penalty, gamma):
         raise unknown("penalty", penalty, DIRAC_PENALTIES)
     gamma = real_number("gamma", gamma, least=0)
     if penalty is None and gamma:
-        raise BadInput(f"gamma is {gamma:g} but there is no penalty: name one of {', '.join(DIRAC_PENALTIES)}.")
+        raise BadInput(f"gamma is {gamma:g}, but there is no penalty: name one of {', '.join(DIRAC_PENALTIES)}.")
 
 
 def _start(start):
@@ -259,19 +259,21 @@ def _densities(p, q):
         raise BadInput(f"p has shape {p.shape} and q has {q.shape}: give both densities on the same grid.")
     for name, density in (("p", p), ("q", q)):
         if not (np.isfinite(density).all() and (density >= 0).all()):
-            raise BadInput(f"{name} holds a negative, infinite or NaN value: a density is finite and at least 0.")
+            raise BadInput(
+                f"{name} holds a negative, infinite or NaN value: a density has to be finite and at least 0."
+            )
     return p, q
 
 
 def _probabilities(d):
     d = np.asarray(d, dtype=float)
     if not ((d >= 0) & (d <= 1)).all():
-        raise BadInput("d holds a value outside [0, 1]: give D's probabilities, σ(logit), not its logits.")
+        raise BadInput("d holds a value outside [0, 1]: give D's probabilities, σ(logit), instead of its logits.")
     return d
 
 
 def _x_log_y(x, y, other):
-    """x·log y; 0 where y is 0 and x is 0 too, or lost beside `other` in floating point."""
+    """x·log y, but 0 where y is 0 and x is 0 too, or too small beside `other` for floating point."""
     lost = (y == 0) & (x <= np.finfo(float).eps * other)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(x > 0, x * np.log(np.where(lost, 1.0, y)), 0.0)

@@ -76,7 +76,7 @@ def test_a_captured_run_takes_the_steps_of_an_eager_one(tape, pair, data, change
     assert seen[0] == seen[1]
     for net in ("G", "D", "G_ema"):
         assert torch.equal(*(weights(getattr(run, net)) for run in runs))
-    assert len(runs[1].captured) == (2 if runs[1].recipe.penalty else 1)
+    assert len(runs[1].turn.recorded) == (2 if runs[1].recipe.penalty else 1)
 
 
 def test_a_run_that_trained_before_it_was_captured_goes_on(tape):
@@ -85,7 +85,8 @@ def test_a_run_that_trained_before_it_was_captured_goes_on(tape):
         tape(captured)
         run = Run(*points_pair(), POINTS, RECIPE, seed=1)
         list(run.steps(6))
-        run.captured.clear()  # as after loading: optimizer states exist when the graph is recorded
+        if captured:
+            run.turn.recorded.clear()  # as after loading: optimizer states exist when the graph is recorded
         list(run.steps(6))
         runs.append(run)
     assert torch.equal(*(weights(run.G_ema) for run in runs))
@@ -111,12 +112,12 @@ def test_a_step_that_cannot_be_captured_is_named(tape):
     own = losses.Loss("own", waiting, losses.non_saturating_g)
     run = Run(*points_pair(), POINTS, dataclasses.replace(RECIPE, loss=own))
     nets = [weights(net) for net in (run.G, run.D, run.G_ema)]
-    order, stream = run.order.get_state(), run.randomness.state
+    order, stream = run.source.order.get_state(), run.randomness.state
     with pytest.raises(BadInput, match="cannot be recorded as a CUDA graph.*not permitted.*capture=False"):
         list(run.steps(1))
     for net, before in zip((run.G, run.D, run.G_ema), nets, strict=True):
         assert torch.equal(weights(net), before)  # the warm-up has left no trace
-    assert torch.equal(run.order.get_state(), order)
+    assert torch.equal(run.source.order.get_state(), order)
     assert all(map(torch.equal, run.randomness.state, stream))
 
 
@@ -235,7 +236,7 @@ def test_a_precision_that_does_not_exist_or_does_not_work_is_named(monkeypatch):
 def test_a_compiled_run_agrees_with_an_eager_one():
     runs = [Run(*points_pair(), POINTS, RECIPE, seed=1, compile=c) for c in (False, True)]
     seen = [[(s.d_loss.item(), s.g_loss.item()) for s in run.steps(8)] for run in runs]
-    assert runs[1].pass_d is not runs[1].D
+    assert runs[1].D_pass.function is not runs[1].D
     torch.testing.assert_close(*map(torch.tensor, seen), rtol=1e-4, atol=1e-5)
 
 

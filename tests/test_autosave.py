@@ -62,7 +62,7 @@ def assert_same(run: Run, other: Run) -> None:
     for a, b in ((run.opt_g, other.opt_g), (run.opt_d, other.opt_d)):
         for mine, theirs in zip(a.state.values(), b.state.values(), strict=True):
             assert all(torch.equal(mine[name], theirs[name]) for name in mine)
-    assert torch.equal(run.order.get_state(), other.order.get_state())
+    assert torch.equal(run.source.order.get_state(), other.source.order.get_state())
     assert torch.equal(run.sample(5), other.sample(5))
 
 
@@ -283,7 +283,7 @@ def test_a_training_that_diverges_stops_and_keeps_the_last_sound_save(few, monke
         run.G.net[0].weight.data[0, 0] = float("nan")
 
     with monkeypatch.context() as patch:
-        at_step(patch, 38, poison, "turn")
+        at_step(patch, 38, poison, "train_step")
         assert train("60 --save-every 15") == 2
     out, err = capsys.readouterr()
     assert not out
@@ -304,7 +304,7 @@ def test_a_training_that_diverges_on_a_full_disk_tells_both(few, monkeypatch, tm
     monkeypatch.setattr(nan_guard, "PAUSE", 0.0)
     monkeypatch.setattr(nan_guard, "SHARE", float("inf"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    at_step(monkeypatch, 138, poison, "turn")
+    at_step(monkeypatch, 138, poison, "train_step")
     assert train("200") == 2
     sentence = capsys.readouterr().err.splitlines()[-1]
     assert "diverged: at step 138" in sentence
@@ -316,7 +316,7 @@ def test_a_broken_state_is_not_saved_though_nobody_has_looked_at_it_yet(few, mon
     def poison(run):
         run.G.net[0].weight.data[0, 0] = float("nan")
 
-    at_step(monkeypatch, 20, poison, "turn")
+    at_step(monkeypatch, 20, poison, "train_step")
     assert train("50 --save-every 7") == 2
     state = checkpoint.read_state("here")[1]
     assert state["step"] == 14
@@ -328,7 +328,7 @@ def test_a_stop_after_nan_is_no_quiet_end(few, monkeypatch, capsys):
         run.G.net[0].weight.data[0, 0] = float("nan")
         signal.raise_signal(signal.SIGINT)
 
-    at_step(monkeypatch, 5, poison, "turn")
+    at_step(monkeypatch, 5, poison, "train_step")
     assert train("50") == 2
     assert "at step 5" in capsys.readouterr().err
     assert os.listdir() == []  # nothing sound was there to be saved

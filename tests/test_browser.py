@@ -37,11 +37,11 @@ run = train.Run(*models.plane(0), ring.sample(2000, 0) / ring.spread, train.PLAN
 WATCH = """
 from gantutor.live import watch
 pressed = []
-end = watch.Buttons.end
+request_stop = watch.Buttons.request_stop
 def noted(self):
     pressed.append(time.perf_counter())
-    end(self)
-watch.Buttons.end = noted
+    request_stop(self)
+watch.Buttons.request_stop = noted
 history = await live.train(run, 1_000_000, metrics={"points": lambda run: len(run.examples)})
 ended = time.perf_counter()
 """

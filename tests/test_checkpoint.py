@@ -46,7 +46,7 @@ def test_a_loaded_run_goes_on_bit_for_bit(tmp_path):
     again = checkpoint.load(tmp_path, POINTS)
     assert again.recipe == run.recipe
     assert again.step == 4
-    assert again.order.get_state().equal(run.order.get_state())
+    assert again.source.order.get_state().equal(run.source.order.get_state())
     for a, b in zip(run.steps(), again.steps(), strict=True):  # to the end of the ten steps, with the same decay
         assert a.index == b.index
         assert torch.equal(a.d_loss, b.d_loss)
@@ -101,20 +101,11 @@ def test_a_conditional_run_on_data_with_other_classes_is_refused(tmp_path):
     assert str(path) in str(caught.value)
 
 
-def test_a_file_from_before_there_were_classes_is_loaded(tmp_path):
-    run = trained()
-    path = checkpoint.save(run, tmp_path)
-    state = torch.load(path, weights_only=True)
-    for net in ("G", "D"):
-        config = state["nets"][net]["config"]
-        assert config["classes"] == 0
-        for new in {"classes", "label", "spectral"} & config.keys():
-            del config[new]
-    del state["recipe"]["unroll"], state["flags"], state["ensemble"]
-    torch.save(state | {"format": 1, "order": state["order"][0]}, path)  # and it had no checksum of the whole
-    again = checkpoint.load(tmp_path, POINTS)
-    for a, b in zip(run.steps(), again.steps(), strict=True):
-        assert torch.equal(a.d_loss, b.d_loss)
+def test_a_file_of_another_format_is_told_apart(tmp_path):
+    path = checkpoint.save(trained(), tmp_path)
+    rewrite(path, torch.load(path, weights_only=True) | {"format": 2})
+    with pytest.raises(BadInput, match="has format 2, this gantutor reads 3: use the one that wrote it"):
+        checkpoint.load(tmp_path, POINTS)
 
 
 def test_the_optimizers_of_another_device_lend_their_state_not_their_options(tmp_path):
@@ -150,7 +141,7 @@ def test_how_to_compute_is_chosen_when_loading(tmp_path, monkeypatch):
 
     checkpoint.save(trained(), tmp_path)
     again = checkpoint.load(tmp_path, POINTS, precision="bf16", capture=False)
-    assert (again.precision, again.capture) == ("bf16", False)
+    assert (again.G_pass.precision, again.D_pass.precision, again.capture) == ("bf16", "bf16", False)
     with pytest.raises(BadInput, match="capture is True"):
         checkpoint.load(tmp_path, POINTS, device="cpu", capture=True)
     monkeypatch.setattr(accelerate, "check_compile", cannot)
@@ -233,12 +224,18 @@ def test_a_truncated_file_gives_one_sentence_and_stays_as_it_is(tmp_path, share)
     [
         ({"weights": torch.zeros(2)}, "another program"),
         ({"format": 99}, "format 99"),
-        ({"format": 1, "G": {}}, "it lacks"),
+        ({"format": checkpoint.FORMAT, "G": {}}, "the checksum of the whole is missing"),
     ],
 )
 def test_foreign_files_are_told_apart(tmp_path, content, message):
     torch.save(content, tmp_path / checkpoint.FILE)
     with pytest.raises(BadInput, match=message):
+        checkpoint.load_generator(tmp_path)
+
+
+def test_what_a_file_lacks_is_named(tmp_path):
+    rewrite(tmp_path / checkpoint.FILE, {"format": checkpoint.FORMAT, "G": {}})
+    with pytest.raises(BadInput, match=r"it lacks D, G_ema, data, .*, step"):
         checkpoint.load_generator(tmp_path)
 
 
@@ -264,7 +261,7 @@ def test_a_flipped_byte_is_found_out(tmp_path):
         {"plan": 7},
         {"plan": [1, 2, 3]},
         {"order": []},
-        {"ensemble": True},
+        {"members": 2},
         {"format": 99},
         {"G": {}},
         {"D": {"net.1.weight": torch.zeros(1)}},
@@ -397,7 +394,7 @@ def gathered(steps, recipe=RECIPE, **pair):
 def test_a_loaded_ensemble_goes_on_bit_for_bit(tmp_path, pair):
     unbroken, broken = gathered(8, **pair), gathered(3, **pair)
     checkpoint.save(broken, tmp_path / "half")
-    again = checkpoint.load(tmp_path / "half", POINTS)
+    again = ensemble.load_ensemble(tmp_path / "half", POINTS)
     assert type(again) is ensemble.Ensemble
     assert [step.index for step in again.steps()] == [4, 5, 6, 7, 8]
     assert torch.equal(again.sample(7), unbroken.sample(7))
@@ -409,10 +406,18 @@ def test_a_loaded_ensemble_goes_on_bit_for_bit(tmp_path, pair):
 
 def test_of_an_ensemble_there_is_no_one_generator(tmp_path):
     checkpoint.save(gathered(2), tmp_path)
-    with pytest.raises(BadInput, match="holds an ensemble: load it with checkpoint.load, and take one of its members"):
+    with pytest.raises(
+        BadInput, match="holds an ensemble: load it with scale.load_ensemble, and take one of its members"
+    ):
         checkpoint.load_generator(tmp_path)
-    with pytest.raises(BadInput, match="holds an ensemble: leave out"):
-        checkpoint.load(tmp_path, POINTS, precision="bf16")
+    with pytest.raises(BadInput, match="holds an ensemble: load it with scale.load_ensemble"):
+        checkpoint.load(tmp_path, POINTS)
+
+
+def test_a_single_run_is_no_ensemble(tmp_path):
+    checkpoint.save(trained(), tmp_path)
+    with pytest.raises(BadInput, match="holds a single run: load it with checkpoint.load"):
+        ensemble.load_ensemble(tmp_path, POINTS)
 
 
 def test_an_ensemble_of_other_nets_cannot_be_saved(tmp_path):
@@ -433,13 +438,8 @@ def outcome(folder) -> str:
         return "several lines" if "\n" in str(error) else "sentence"
 
 
-@pytest.mark.parametrize("old", [False, True], ids=["format 2", "format 1"])
-def test_a_flipped_bit_anywhere_is_told_or_changes_nothing(tmp_path, old):
-    """In files of format 1 the directory of the archive has no checksum: there it is enough that no traceback comes."""
+def test_a_flipped_bit_anywhere_is_told_or_changes_nothing(tmp_path):
     path = checkpoint.save(trained(), tmp_path)
-    if old:
-        state = torch.load(path, weights_only=True)
-        torch.save({**state, "format": 1, "order": state["order"][0]}, path)
     raw, sound = path.read_bytes(), outcome(tmp_path)
     assert sound != "sentence"
     dice = random.Random(0)
@@ -451,7 +451,7 @@ def test_a_flipped_bit_anywhere_is_told_or_changes_nothing(tmp_path, old):
         path.write_bytes(broken)
         result = outcome(tmp_path)
         told += result == "sentence"
-        assert old or result in ("sentence", sound), place
+        assert result in ("sentence", sound), place
     assert told > len(places) / 2
 
 

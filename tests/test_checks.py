@@ -14,7 +14,7 @@ import torch
 
 from gantutor import checks
 from gantutor.checks import Exercise, Mistake, catalogue
-from gantutor.checks.exercise import brief, number, on, same
+from gantutor.checks.exercise import Calls, as_number, brief, same
 from gantutor.errors import BadInput
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -23,7 +23,7 @@ MISTAKES = [pytest.param(e, m, id=f"{e.id}-{n}") for e in EXERCISES for n, m in 
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.id)
-def test_an_exercise_is_whole(exercise):
+def test_an_exercise_is_complete(exercise):
     assert re.fullmatch(r"0\d\.\d", exercise.id)
     assert 1 <= len(exercise.hints) <= 3
     assert len(exercise.mistakes) >= 3
@@ -33,8 +33,8 @@ def test_an_exercise_is_whole(exercise):
 
 def test_each_lesson_has_three_to_six_exercises():
     for lesson in catalogue.LESSONS:
-        number = lesson.__name__[-2:]
-        assert [e.id for e in lesson.EXERCISES] == [f"{number}.{n}" for n in range(1, len(lesson.EXERCISES) + 1)]
+        as_number = lesson.__name__[-2:]
+        assert [e.id for e in lesson.EXERCISES] == [f"{as_number}.{n}" for n in range(1, len(lesson.EXERCISES) + 1)]
         assert 3 <= len(lesson.EXERCISES) <= 6
     lessons = sorted(path.name[:2] for path in NOTEBOOKS.glob("*.ipynb"))
     assert [lesson.__name__[-2:] for lesson in catalogue.LESSONS] == lessons
@@ -90,7 +90,7 @@ TWICE = Exercise(
     id="09.1",
     title="twice",
     hints=("Add it to itself.", "Multiply by 2."),
-    observe=on((1.0,), (torch.tensor([1.0, -3.0]),)),
+    observe=Calls((1.0,), (torch.tensor([1.0, -3.0]),)),
     right=lambda x: 2 * x,
     mistakes=(Mistake(lambda x: x**2, "That is the square."),),
     praise="Good.",
@@ -102,10 +102,10 @@ TWICE = Exercise(
     [
         (lambda x: x + x, True, "Good."),
         (lambda x: x * x, False, "That is the square."),
-        (lambda x: x + 1, False, "With [1, -3] it gives [2, -2], and [2, -6] is right."),
+        (lambda x: x + 1, False, "With [1, -3] it gives [2, -2], but [2, -6] is right."),
         (lambda x: 2 * x + 1e-9, True, "Good."),
         (lambda x: None, None, "Write your answer in the cell above"),
-        (lambda x: None if isinstance(x, float) else 2 * x, False, "With 1 it gives None, and 2 is right."),
+        (lambda x: None if isinstance(x, float) else 2 * x, False, "With 1 it gives None, but 2 is right."),
         (lambda x: x.nothing, False, "The call with 1 stopped with `AttributeError: 'float'"),
         (lambda x: {}[3], False, "The call with 1 stopped with `KeyError: 3`."),
         (lambda x: int(""), False, "The call with 1 stopped with `ValueError: invalid literal"),
@@ -116,9 +116,9 @@ TWICE = Exercise(
         (lambda x: torch.empty(2, device="meta"), False, "With 1 it gives"),
         (lambda x: Rude(), False, "Your answer stopped with `ZeroDivisionError"),
         (lambda x: [2.0, -6.0] if isinstance(x, torch.Tensor) else 2.0, True, "Good."),
-        (lambda x: [2.0], False, "With 1 it gives [2] of shape (1,), and 2 of shape () is right."),
-        (lambda x: 2 * x + 0.0004, False, "With 1 it gives 2.0004, and 2 is right."),
-        (2.0, False, "The answer is 2: hand in the function itself, without brackets."),
+        (lambda x: [2.0], False, "With 1 it gives [2] of shape (1,), but 2 of shape () is right."),
+        (lambda x: 2 * x + 0.0004, False, "With 1 it gives 2.0004, but 2 is right."),
+        (2.0, False, "The answer is 2: hand in the function itself, without calling it."),
     ],
 )
 def test_a_function_is_judged_by_what_it_does(answer, right, text):
@@ -145,16 +145,16 @@ def test_a_function_cannot_spoil_the_next_call():
     assert TWICE.verdict(lambda x: 2 * x).right
 
 
-def test_a_large_tensor_is_told_by_the_first_place_that_differs():
-    long = Exercise("09.2", "", ("…",), on((torch.arange(9.0),)), lambda x: 2 * x, ())
+def test_a_large_tensor_is_described_by_the_first_index_that_differs():
+    long = Exercise("09.2", "", ("…",), Calls((torch.arange(9.0),)), lambda x: 2 * x, ())
     assert long.verdict(lambda x: 2 * x + (x == 3)).text == (
-        "With a tensor of shape (9,) it gives 7 at place 3, and 6 is right."
+        "With a tensor of shape (9,) it gives 7 at index 3, but 6 is right."
     )
 
 
-def test_the_ground_is_level_and_everything_stays_the_learners_own():
+def test_the_conditions_are_the_same_and_the_learners_settings_come_back():
     noisy = Exercise(
-        "09.3", "", ("…",), on(()), lambda: (torch.rand(3), np.random.rand(2), random.random()), (), otherwise="no"
+        "09.3", "", ("…",), Calls(()), lambda: (torch.rand(3), np.random.rand(2), random.random()), (), otherwise="no"
     )
 
     def careless():
@@ -177,7 +177,7 @@ def test_gradients_are_there_even_where_the_learner_has_switched_them_off():
         x = x.clone().requires_grad_()
         return torch.autograd.grad(x.square().sum(), x)[0]
 
-    exercise = Exercise("09.4", "", ("…",), on((torch.ones(2),)), lambda x: 2 * x, (), otherwise="no")
+    exercise = Exercise("09.4", "", ("…",), Calls((torch.ones(2),)), lambda x: 2 * x, (), otherwise="no")
     with torch.no_grad():
         assert exercise.verdict(slope).right
 
@@ -199,11 +199,11 @@ def test_hints_come_one_at_a_time(exercise, monkeypatch):
         assert [hint in text for hint in exercise.hints] == [n < call for n in range(len(exercise.hints))]
     assert "hint" in texts[0]
     assert "Run this cell again" in texts[0]
-    assert texts[-1].endswith("That was the last one.")
+    assert texts[-1].endswith("That was the last hint.")
 
 
 @pytest.mark.parametrize("ask", [lambda id: checks.check(id, 1), checks.hint])
-def test_an_unknown_exercise_is_told_with_the_nearest(ask):
+def test_an_unknown_exercise_gets_the_nearest_name(ask):
     with pytest.raises(BadInput, match="did you mean '01.1'"):
         ask("1.1")
     with pytest.raises(BadInput, match="unknown exercise"):
@@ -241,13 +241,13 @@ def test_sameness(a, b, equal):
 
 @pytest.mark.parametrize("value", [3, 3.0, np.float32(3), torch.tensor(3.0), torch.tensor([3]), np.array([[3.0]]), [3]])
 def test_a_number_may_come_in_any_form(value):
-    assert number(value) == 3.0
+    assert as_number(value) == 3.0
 
 
 @pytest.mark.parametrize("value", ["3", True, np.bool_(True), torch.tensor(True), [3, 4], torch.ones(2), object()])
-def test_what_is_no_number_is_said(value):
-    with pytest.raises(BadInput, match="a number is asked for"):
-        number(value)
+def test_what_is_not_a_number_is_refused(value):
+    with pytest.raises(BadInput, match="give one number"):
+        as_number(value)
 
 
 @pytest.mark.parametrize(
@@ -267,5 +267,5 @@ def test_what_is_no_number_is_said(value):
         (123456.0, "123456"),
     ],
 )
-def test_values_are_told_briefly(thing, text):
+def test_values_are_described_briefly(thing, text):
     assert brief(thing) == text

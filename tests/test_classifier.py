@@ -24,7 +24,7 @@ NEEDS_FILES = pytest.mark.skipif(
         pytest.param("fashion-mnist", 0.895, marks=NEEDS_FILES),
     ],
 )
-def test_shipped_judges_know_their_test_set(name, least):
+def test_shipped_classifiers_know_their_test_set(name, least):
     share = classifier.accuracy(classifier.load(name), data.load(name, "test"))
     assert share >= least
     assert share == pytest.approx(classifier.SHIPPED[name][0], abs=0.0005)
@@ -68,7 +68,7 @@ def test_what_is_no_image_or_no_number_of_epochs_is_named():
         classifier.fit(images, epochs=0)
 
 
-def test_looking_changes_nothing_in_a_judge_that_is_in_train_mode():
+def test_looking_changes_nothing_in_a_classifier_that_is_in_train_mode():
     j = classifier.load("strokes").train()
     pixels = data.load("strokes", "test").pixels[:50]
     before = j.body[1].running_mean.clone()
@@ -78,8 +78,8 @@ def test_looking_changes_nothing_in_a_judge_that_is_in_train_mode():
     torch.testing.assert_close(features, classifier.features_and_logits(j.eval(), pixels)[0])
 
 
-def test_a_judge_learns_from_few_drawn_digits():
-    """Trained for real on 2,000 strokes, a judge knows most of the others, and is the same for the same seed."""
+def test_a_classifier_learns_from_few_drawn_digits():
+    """Trained for real on 2,000 strokes, a classifier knows most of the others, and is the same for the same seed."""
     images, held_out = data.load("strokes"), data.load("strokes", "test")
     some = data.Images("strokes", images.pixels[:2000], images.labels[:2000], images.classes)
     others = data.Images("strokes", held_out.pixels[:1000], held_out.labels[:1000], images.classes)
@@ -90,7 +90,7 @@ def test_a_judge_learns_from_few_drawn_digits():
     assert torch.equal(j.head.weight, again.head.weight)
 
 
-def test_a_judge_recognises_its_own_data_and_no_other():
+def test_a_classifier_recognises_its_own_data_and_no_other():
     own = data.load("strokes", "test").pixels[:1000]
     assert classifier.recognise(own).name == "strokes"
     for other in (own.flip(2), -own, own * 0.5, own[:50], own.expand(-1, 3, -1, -1), torch.zeros(200, 1, 28, 28)):

@@ -229,9 +229,9 @@ def test_where_the_memory_runs_out_what_was_learned_is_saved(few, monkeypatch, t
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return turn(self, penalise)
 
-    turn = Run.turn
+    turn = Run.train_step
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "turn", hungry)
+        patch.setattr(Run, "train_step", hungry)
         assert cli.main(["train", "mlp", "--steps", "9", "--batch-size", "40", "--out", "here", *CPU]) == 2
     out, err = capsys.readouterr()
     sentence = err.splitlines()[-1]
@@ -363,8 +363,8 @@ def test_sample_of_a_run_that_blew_up_or_makes_no_images_is_refused(images, tmp_
     plane = models.mlp((2,), g_hidden=(8,), d_hidden=(8,), output="linear")
     checkpoint.save(Run(*plane, torch.zeros(64, 2)), "plane")
     for folder, said in {
-        "nan": "nan makes NaN or infinite pixels",
-        "plane": "plane makes examples of shape (2,)",
+        "nan": "nan generates NaN or infinite pixels",
+        "plane": "plane generates examples of shape (2,)",
     }.items():
         assert cli.main(["sample", folder, "--out", file]) == 2
         err = capsys.readouterr().err
@@ -423,7 +423,7 @@ def test_auto_takes_the_best_device_that_works(monkeypatch, working, best):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # as a GPU that is there but too old says
     assert common.choose_device("auto") == best
     if "cuda" not in working:
-        with pytest.raises(BadInput, match=f"--device cuda: .* It can use: {', '.join(working)}"):
+        with pytest.raises(BadInput, match=f"--device cuda: .* Choose one that it can use: {', '.join(working)}"):
             common.choose_device("cuda")
 
 
@@ -443,8 +443,8 @@ BAD = [
     ("train mlp --seconds nan", "--seconds is nan"),
     ("train mlp --seconds inf", "--seconds is inf"),
     ("train mlp --steps 1 --seconds 1", "not allowed with"),
-    ("train mlp --steps 1 --seed -1", "'-1' is no seed"),
-    ("train mlp --steps 1 --seed 99999999999999999999", "is no seed"),
+    ("train mlp --steps 1 --seed -1", "'-1' is not a seed"),
+    ("train mlp --steps 1 --seed 99999999999999999999", "is not a seed"),
     ("train mlp --steps 1 --device gpu", "unknown device 'gpu': did you mean 'cpu'?"),
     ("train mlp --steps 1 --device cpu:x", "--device cpu:x"),
     ("train mlp --steps 1 --out file/run", "--out file/run: no run can be saved there"),
@@ -456,15 +456,15 @@ BAD = [
     ("sample old", "required: --out"),
     ("sample old --count 0 --out x.npz", "--count is 0: give a whole number"),
     ("sample old --count -1 --out x.png", "--count is -1: give a whole number"),
-    ("sample old --count 1000001 --out x.npz", "that is 1,000,001 images: draw at most 1,000,000 into one file"),
-    ("sample dressed --per-class 1000000000 --out x.npz", "that is 10,000,000,000 images: draw at most 1,000,000"),
+    ("sample old --count 1000001 --out x.npz", "these are 1,000,001 images: draw at most 1,000,000 into one file"),
+    ("sample dressed --per-class 1000000000 --out x.npz", "these are 10,000,000,000 images: draw at most 1,000,000"),
     ("train mlp --steps 1 --batch-size 1", "batch_size is 1, and batch norm needs at least two"),
     ("train mlp --steps 1 --batch-size -2", "--batch-size is -2: give a whole number"),
     ("train mlp --steps 1 --batch-size 201", "batch_size is 201, but there are only 200 examples"),
     ("train mlp --steps 1 --precision fp8", "unknown precision 'fp8'"),
     ("sample old --label 7 --out x.npz", "old was trained without classes: leave out --label"),
     ("sample old --per-class 7 --out x.npz", "old was trained without classes: leave out --per-class"),
-    ("sample dressed --label 10 --out x.npz", "unknown class '10': The choices are: T-shirt/top, trouser"),
+    ("sample dressed --label 10 --out x.npz", "unknown class '10': the choices are: T-shirt/top, trouser"),
     ("sample dressed --label -1 --out x.npz", "unknown class '-1'"),
     ("sample dressed --label sneker --out x.npz", "unknown class 'sneker': did you mean 'sneaker'?"),
     ("sample dressed --per-class 0 --out x.npz", "--per-class is 0: give a whole number, 1 or more"),
@@ -495,7 +495,7 @@ def test_a_device_that_is_not_there(few, capsys):
     assert cli.main(["train", "mlp", "--steps", "1", "--device", "cuda"]) == 2
     err = capsys.readouterr().err
     assert "--device cuda" in err
-    assert "It can use:" in err
+    assert "Choose one that it can use:" in err
 
 
 def test_a_folder_with_a_run_is_refused_before_anything_is_loaded(saved, monkeypatch, tmp_path, capsys):
@@ -628,7 +628,7 @@ def test_diagnose_against_a_named_set_uses_its_test_split(patients, capsys, monk
     monkeypatch.setattr(data, "load", load)
     assert cli.main(["diagnose", str(patients / "sound.npz"), "--against", "strokes"]) == 0
     assert asked == [("strokes", "train"), ("strokes", "test")]
-    assert "the shipped judge of strokes" in capsys.readouterr().out
+    assert "the shipped classifier of strokes" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -676,7 +676,7 @@ def test_the_museum_runs_an_exhibit_and_prints_its_verdict(some, capsys):
     line = "museum images-as-logits --data strokes --steps 60 --out both.png"
     assert cli.main(line.split()) == 0
     out = capsys.readouterr().out
-    assert "verdict: it shows, and the check catches it" in out
+    assert "verdict: the symptom shows, and the check catches the bug" in out
     assert "fails on the broken one, passes on the sound one" in out
     with Image.open("both.png") as picture:
         assert picture.width > 300
@@ -685,7 +685,7 @@ def test_the_museum_runs_an_exhibit_and_prints_its_verdict(some, capsys):
 def test_the_museum_says_with_its_status_that_nothing_shows(some, capsys):
     assert cli.main(["museum", "reversed-discriminator", "--data", "strokes", "--steps", "60"]) == 0
     assert cli.main(["museum", "range-0-1", "--data", "strokes", "--steps", "1"]) == 1
-    assert "not as it should be" in capsys.readouterr().out
+    assert "not as expected" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def test_a_bad_file_is_named_with_its_fault_and_left_as_it_was(monkeypatch, root
 
 def test_labels_and_images_of_different_counts(root):
     fakes.put(root / "mnist", train_labels=gzip.compress(fakes.idx(LABELS[:5])))
-    with pytest.raises(BadInput, match=r"train-images.* 6 images, but .*train-labels.* 5 labels"):
+    with pytest.raises(BadInput, match=r"train-images.* 6 images, but .*train-labels.* has 5 labels"):
         data.load("mnist", "train", root)
 
 
@@ -233,7 +233,7 @@ def test_the_network_is_waited_for_once(few_strokes, monkeypatch, tmp_path):
 
 def test_one_process_never_mixes_data_sets(few_strokes, monkeypatch, root, capsys):
     """The files of one split are here, those of the other are not: strokes for both, even if the network comes back."""
-    fakes.put(download._cache() / "mnist", t10k_labels=None)
+    fakes.put(download._cache_folder() / "mnist", t10k_labels=None)
     assert data.load_or_strokes("mnist", "train").name == "strokes"
     with fakes.Mirror(fakes.good) as mirror:
         fakes.set_mirrors(monkeypatch, mirror.url)
@@ -262,7 +262,7 @@ def test_a_set_environment_is_never_fallen_back_from(monkeypatch, root):
     with pytest.raises(BadInput, match=r"GANTUTOR_DATA is set, but .*mnist.* is missing"):
         data.load_or_strokes("mnist")
     monkeypatch.setenv("GANTUTOR_DATA", str(root / "gone"))
-    with pytest.raises(BadInput, match="no folder"):
+    with pytest.raises(BadInput, match="not a folder"):
         data.load_or_strokes("mnist")
     assert fakes.tree(root) == {}
 
@@ -456,19 +456,19 @@ def test_reading_takes_little_more_memory_than_the_bytes(tmp_path):
 
 
 def test_folders_that_will_not_do_are_named(tmp_path):
-    with pytest.raises(BadInput, match=r"'.*gone' is no folder"):
+    with pytest.raises(BadInput, match=r"'.*gone' is not a folder"):
         data.from_folder(tmp_path / "gone", 8)
     with pytest.raises(BadInput, match="holds no pictures"):
         data.from_folder(tmp_path, 8)
     _save(tmp_path / "cats" / "1.png", "blue")
-    with pytest.raises(BadInput, match=r"1.png' is no folder"):
+    with pytest.raises(BadInput, match=r"1.png' is not a folder"):
         data.from_folder(tmp_path / "cats" / "1.png", 8)
     (tmp_path / "dogs").mkdir()
     with pytest.raises(BadInput, match="dogs holds no pictures"):
         data.from_folder(tmp_path, 8)
     _save(tmp_path / "dogs" / "2.png", "blue")
     _save(tmp_path / "stray.png", "blue")
-    with pytest.raises(BadInput, match=r"stray.png lies beside folders"):
+    with pytest.raises(BadInput, match=r"stray.png lies beside folders, which are taken for classes"):
         data.from_folder(tmp_path, 8)
 
 

@@ -102,7 +102,7 @@ def test_sound_images_raise_no_alarm(examine, sound, train, start):
 
 
 def test_images_that_nobody_knows(sound, train):
-    """Turned, so that no shipped judge knows them: with a judge of one's own, and with random features."""
+    """Turned, so that no shipped classifier knows them: with a classifier of one's own, and with random features."""
     x, labels, real = sound.pixels[:N].flip(2), sound.labels[:N], train.pixels.flip(2)
     own = classifier.fit(Images("", real, train.labels, train.classes), epochs=4)
     sighted = functools.partial(doctor.examine, real=real, judge=own)
@@ -142,7 +142,7 @@ def test_a_name_alone_makes_no_data_set(sound, train):
     real = Images("strokes", train.pixels.flip(2), train.labels, train.classes)
     d = doctor.examine(sound.pixels[:N].flip(2), real, labels=sound.labels[:N])
     assert d.healthy
-    assert d.judge == "a judge trained on the labels of the real images"
+    assert d.judge == "a classifier trained on the labels of the real images"
 
 
 def test_a_collapse_to_nearly_black_is_a_collapse(examine):
@@ -230,6 +230,7 @@ def test_bad_input_is_one_sentence(examine, sound):
     assert "range_mismatch" not in doctor.examine(x, same).names  # a reference that hardly varies
 
 
+LIMITS = image_tests.Limits(rare=0.12, least=0.02, few=0.45, many=1.8, shift=0.12)
 SHARES = [  # of the last kinds, their real share, what the others are multiplied with -> the finding
     ({0: 0.50}, ()),
     ({0: 0.42}, ("mode_imbalance",)),  # few: 0.45
@@ -249,17 +250,8 @@ def test_shares_just_within_and_just_beyond_the_limits(changes, names):
         factors[kind] = factor
     rest = factors == 1
     factors[rest] = (10 - factors[~rest].sum()) / rest.sum()
-    found = image_tests.proportions(
-        theirs * factors,
-        theirs * factors,
-        theirs,
-        torch.full((10,), 1e-3),
-        tuple("0123456789"),
-        0.12,
-        0.02,
-        0.45,
-        1.8,
-        0.12,
+    found = image_tests.compare_shares(
+        theirs * factors, theirs * factors, theirs, torch.full((10,), 1e-3), tuple("0123456789"), LIMITS
     )
     assert tuple(finding.name for finding in found) == names
 
@@ -267,9 +259,8 @@ def test_shares_just_within_and_just_beyond_the_limits(changes, names):
 def test_an_imbalance_must_show_in_both_estimates_of_the_shares():
     theirs = torch.full((10,), 0.1)
     off = torch.tensor([0.25, *[0.75 / 9] * 9])
-    limits = dict(rare=0.12, least=0.02, few=0.45, many=1.8, shift=0.12)
     for mine, counted, number in ((off, off, 1), (off, theirs, 0), (theirs, off, 0)):
-        found = list(image_tests.proportions(mine, counted, theirs, 0.01 * theirs, tuple("0123456789"), **limits))
+        found = list(image_tests.compare_shares(mine, counted, theirs, 0.01 * theirs, tuple("0123456789"), LIMITS))
         assert len(found) == number
 
 
@@ -277,18 +268,14 @@ def test_an_imbalance_must_show_in_both_estimates_of_the_shares():
 def test_a_kind_that_is_rare_anyway_is_no_collapse(share, name):
     theirs = torch.tensor([share, *[(1 - share) / 9] * 9])
     mine = torch.tensor([0.0, *[1 / 9] * 9])
-    found = image_tests.proportions(
-        mine, mine, theirs, torch.full((10,), 1e-3), tuple("0123456789"), 0.12, 0.02, 0.45, 1.8, 0.12
-    )
+    found = image_tests.compare_shares(mine, mine, theirs, torch.full((10,), 1e-3), tuple("0123456789"), LIMITS)
     assert [finding.name for finding in found] == [name]
 
 
 def test_what_lies_within_three_standard_errors_is_chance():
     theirs, mine = torch.full((10,), 0.1), torch.tensor([0.0, *[1 / 9] * 9])
     for error, names in ((0.024, ["partial_collapse"]), (0.026, [])):
-        found = image_tests.proportions(
-            mine, mine, theirs, torch.full((10,), error), tuple("0123456789"), 0.12, 0.02, 0.45, 1.8, 0.12
-        )
+        found = image_tests.compare_shares(mine, mine, theirs, torch.full((10,), error), tuple("0123456789"), LIMITS)
         assert [finding.name for finding in found] == names
 
 
@@ -296,11 +283,10 @@ def test_a_reference_of_many_classes_and_one_of_few_images():
     kinds = torch.rand(300, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     mine, theirs = torch.full((300,), 1 / 300), torch.full((300,), 1 / 300)
     names = tuple(map(str, range(300)))
-    limits = dict(rare=0.12, least=0.02, few=0.45, many=1.8, shift=0.12)
-    assert not list(image_tests.proportions(mine, mine, theirs, 0.01 * theirs, names, **limits))
+    assert not list(image_tests.compare_shares(mine, mine, theirs, 0.01 * theirs, names, LIMITS))
     lost = theirs.clone()
     lost[:30] = 0
-    found = list(image_tests.proportions(lost / lost.sum(), lost / lost.sum(), theirs, 0.01 * theirs, names, **limits))
+    found = list(image_tests.compare_shares(lost / lost.sum(), lost / lost.sum(), theirs, 0.01 * theirs, names, LIMITS))
     assert [finding.name for finding in found] == ["partial_collapse"]
     labels = (torch.arange(75) % 2).tolist()
     d = doctor.examine(kinds[75:150], kinds[:75], real_labels=labels)

@@ -258,7 +258,7 @@ def test_a_file_that_another_process_stored_meanwhile_is_no_error(monkeypatch, r
 @pytest.mark.parametrize("content", [None, b"", fakes.WEB_PAGE], ids=["missing", "empty", "web page"])
 def test_the_environment_folder_is_read_and_never_written_to(monkeypatch, root, file, content):
     fakes.put(root / "mnist", **{file: content})
-    fakes.put(download._cache() / "mnist")  # whole, but not to be fallen back on
+    fakes.put(download._cache_folder() / "mnist")  # whole, but not to be fallen back on
     before = fakes.tree(root)
     monkeypatch.setenv("GANTUTOR_DATA", str(root))
     with fakes.Mirror(fakes.good) as mirror:
@@ -271,9 +271,9 @@ def test_the_environment_folder_is_read_and_never_written_to(monkeypatch, root, 
 
 def test_a_set_environment_must_be_a_folder(monkeypatch, tmp_path):
     gone = tmp_path / "gone"
-    fakes.put(download._cache() / "mnist")
+    fakes.put(download._cache_folder() / "mnist")
     monkeypatch.setenv("GANTUTOR_DATA", str(gone))
-    with pytest.raises(BadInput, match="^GANTUTOR_DATA is .*gone.* no folder") as caught:
+    with pytest.raises(BadInput, match="^GANTUTOR_DATA is .*gone.* not a folder") as caught:
         download.fetch("mnist")
     assert isinstance(caught.value, DataUnavailable)  # whoever expects either kind of error gets it
     assert not gone.exists()
@@ -323,7 +323,7 @@ def test_without_leave_to_download_no_mirror_is_asked(monkeypatch, root):
 
 def test_the_order_of_the_folders(monkeypatch, tmp_path):
     root, environment, repository = (tmp_path / name for name in ("root", "environment", "repository"))
-    cache = download._cache()
+    cache = download._cache_folder()
     for folder in (root, environment, repository / "data", cache):
         fakes.put(folder / "mnist")
     assert download.fetch("mnist") == cache / "mnist"
@@ -347,7 +347,7 @@ def test_downloads_go_to_the_checkout_or_else_to_the_cache(monkeypatch, tmp_path
     with fakes.Mirror(fakes.good) as mirror:
         fakes.set_mirrors(monkeypatch, mirror.url)
         folder = download.fetch("mnist")
-    assert folder == (tmp_path / "site-packages" / "data" if checkout else download._cache()) / "mnist"
+    assert folder == (tmp_path / "site-packages" / "data" if checkout else download._cache_folder()) / "mnist"
     assert fakes.tree(folder) == fakes.FILES
 
 
@@ -358,7 +358,7 @@ def test_downloads_go_to_the_checkout_or_else_to_the_cache(monkeypatch, tmp_path
 def test_a_checkout_is_recognised(monkeypatch):
     monkeypatch.undo()
     monkeypatch.delenv("GANTUTOR_DATA", raising=False)
-    assert download._places(None)[0] == Path(__file__).resolve().parents[1] / "data"
+    assert download._search_path(None)[0] == Path(__file__).resolve().parents[1] / "data"
 
 
 def test_the_cache_folder_of_each_system(monkeypatch, tmp_path):
@@ -370,10 +370,10 @@ def test_the_cache_folder_of_each_system(monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         for system in expected:
             patch.setattr(sys, "platform", system)
-            found[system] = download._cache()
+            found[system] = download._cache_folder()
         patch.setattr(sys, "platform", "linux")
         patch.delenv("XDG_CACHE_HOME")
-        default = download._cache()
+        default = download._cache_folder()
     assert found == {system: folder / "gantutor" for system, folder in expected.items()}
     assert default == home / ".cache" / "gantutor"
 

@@ -82,20 +82,20 @@ def course(tmp_path) -> Path:
 
 def test_writing_makes_the_exercises_what_they_should_be(course):
     made = course / "exercises" / "01_a.ipynb"
-    assert exercise_sheets.differing(course) == [made]
-    assert exercise_sheets.write(course) == [made]
-    assert exercise_sheets.differing(course) == []
+    assert exercise_sheets.outdated_sheets(course) == [made]
+    assert exercise_sheets.write_sheets(course) == [made]
+    assert exercise_sheets.outdated_sheets(course) == []
     assert "BEGIN SOLUTION" not in made.read_text(encoding="utf-8")
     made.write_text(made.read_text(encoding="utf-8").replace("your answer", "my answer"), encoding="utf-8")
     (course / "exercises" / "07_old.ipynb").write_text("{}")
-    assert exercise_sheets.differing(course) == [made, course / "exercises" / "07_old.ipynb"]
-    exercise_sheets.write(course)
+    assert exercise_sheets.outdated_sheets(course) == [made, course / "exercises" / "07_old.ipynb"]
+    exercise_sheets.write_sheets(course)
     assert [p.name for p in (course / "exercises").iterdir()] == ["01_a.ipynb"]
-    assert exercise_sheets.differing(course) == []
+    assert exercise_sheets.outdated_sheets(course) == []
 
 
 def test_writing_leaves_alone_what_somebody_works_in(course):
-    exercise_sheets.write(course)
+    exercise_sheets.write_sheets(course)
     made = course / "exercises" / "01_a.ipynb"
     mine = load(made)
     mine["cells"][0].update(source="my answer", execution_count=1)
@@ -104,32 +104,32 @@ def test_writing_leaves_alone_what_somebody_works_in(course):
     shutil.copy(made, copy_)
     before = made.read_bytes()
     with pytest.raises(BadInput, match=r"somebody works in 01_a\.ipynb"):
-        exercise_sheets.write(course)
+        exercise_sheets.write_sheets(course)
     assert made.read_bytes() == before
     made.unlink()
-    exercise_sheets.write(course)
+    exercise_sheets.write_sheets(course)
     assert copy_.exists()
-    assert exercise_sheets.differing(course) == []
+    assert exercise_sheets.outdated_sheets(course) == []
 
 
 def test_a_broken_solution_is_named_and_writes_nothing(course):
     for text in (json.dumps(notebook("### END SOLUTION")), "no notebook"):
         (course / "solutions" / "02_b.ipynb").write_text(text)
         with pytest.raises(BadInput, match=r"02_b\.ipynb"):
-            exercise_sheets.write(course)
+            exercise_sheets.write_sheets(course)
     assert not (course / "exercises").exists()
 
 
 def test_a_folder_without_solutions_is_said(tmp_path):
     with pytest.raises(BadInput, match="no solutions"):
-        exercise_sheets.write(tmp_path)
+        exercise_sheets.write_sheets(tmp_path)
 
 
 # ---------------------------------------------------------------- those of the course
 
 
 def test_the_exercises_are_what_the_solutions_give():
-    assert [path.name for path in exercise_sheets.differing(NOTEBOOKS)] == []
+    assert [path.name for path in exercise_sheets.outdated_sheets(NOTEBOOKS)] == []
 
 
 def asked(path: Path) -> list[str]:

@@ -120,12 +120,12 @@ def test_a_zip_holds_chosen_lessons_in_a_folder(tmp_path):
         (["there"], "there exists: choose another name"),
         (["file.zip"], "file.zip exists: choose another name"),
         (["file.zip/h"], "cannot write file.zip/h"),
-        ([], "name what to write"),
+        ([], "name a folder or a .zip to write"),
         (["x", "--check"], "--exercises"),
-        (["x", "--exercises"], "leave out x"),
+        (["x", "--exercises"], "leave x out"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_sentence(options, words, tmp_path, monkeypatch, capsys):
+def test_what_cannot_be_done_is_reported_in_a_sentence(options, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").mkdir()
     (tmp_path / "file.zip").write_text("mine")
@@ -269,7 +269,7 @@ def test_limits_stand_under_min_in_a_formula_of_its_own():
 
 
 @needs_math
-@pytest.mark.parametrize(("tex", "words"), [(r"\nosuch x", "nosuch"), (r"{a", "not understood")])
+@pytest.mark.parametrize(("tex", "words"), [(r"\nosuch x", "nosuch"), (r"{a", "cannot be translated")])
 def test_a_formula_that_is_not_understood_is_named(tex, words):
     with pytest.raises(BadInput, match=words):
         mathml.mathml(tex)
@@ -406,7 +406,7 @@ def cells(*texts: str) -> list:
     ],
 )  # fmt: skip
 def test_an_alternative_text_says_where_and_what(texts, number, wanted):
-    assert pages.alternative(cells(*texts), number) == wanted
+    assert pages.alternative_text(cells(*texts), number) == wanted
 
 
 # --- slides ----------------------------------------------------------------------------------------------------------
@@ -457,7 +457,7 @@ def printed(text: str = "1\n"):
     ],
 )
 def test_which_code_goes_on_a_slide(cell, shown):
-    made = list(slides.on_slides([cell]))
+    made = list(slides.slide_cells([cell]))
     hidden = made and made[0].metadata.get("transient", {}).get("remove_source", False)
     assert ("not" if not made else "output" if hidden else "whole") == shown
 
@@ -466,20 +466,20 @@ def test_where_slides_begin():
     long = code("x = 1\n" * 20, picture())
     text = cells("# T\n\nwords", "## A\n\nwords"), cells("**Notice:** up.", "more"), cells("**Notice:** down.")
     given = [*text[0], long, *text[1], code("plot()", picture()), *text[2]]
-    marks = [cell.metadata["slideshow"]["slide_type"] for cell in slides.on_slides(given)]
+    marks = [cell.metadata["slideshow"]["slide_type"] for cell in slides.slide_cells(given)]
     assert marks == ["slide", "slide", "subslide", "-", "subslide", "subslide", "subslide"]
 
 
 def test_slides_without_reveal_say_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(slides, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match="pip install sphinx-revealjs"):
-        slides.write([], tmp_path)
+        slides.write_slides([], tmp_path)
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("slides")
-    slides.write([path for path in LESSONS if path.name[:2] in ("01", "05", "07")], folder)
+    slides.write_slides([path for path in LESSONS if path.name[:2] in ("01", "05", "07")], folder)
     return folder
 
 

@@ -78,21 +78,21 @@ def test_labels():
 
 def test_sizes_and_channels_are_brought_together_with_a_note(drawn):
     real, notes = drawn.pixels[:70], []
-    assert torch.equal(inputs.alike(real, real, notes), real)
+    assert torch.equal(inputs.match_shape(real, real, notes), real)
     assert notes == []
     doubled = real.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    assert inputs.alike(doubled, real, notes).shape == real.shape
+    assert inputs.match_shape(doubled, real, notes).shape == real.shape
     assert "56×56 pixels and were resized to the 28×28" in notes[0]
-    torch.testing.assert_close(inputs.alike(real.expand(-1, 3, -1, -1), real, notes), real)
-    assert inputs.alike(real, real.expand(-1, 3, -1, -1), notes).shape[1] == 3
+    torch.testing.assert_close(inputs.match_shape(real.expand(-1, 3, -1, -1), real, notes), real)
+    assert inputs.match_shape(real, real.expand(-1, 3, -1, -1), notes).shape[1] == 3
     with pytest.raises(BadInput, match="2 channels and the real images 1"):
-        inputs.alike(real.expand(-1, 2, -1, -1), real, [])
+        inputs.match_shape(real.expand(-1, 2, -1, -1), real, [])
 
 
 @pytest.mark.parametrize("make", [lambda x: (x + 1) / 2, lambda x: (x + 1) * 127.5])
 def test_real_images_of_another_range_are_read_with_a_note(drawn, make):
     notes = []
-    torch.testing.assert_close(inputs.to_real(make(drawn.pixels), "the real images", notes), drawn.pixels)
+    torch.testing.assert_close(inputs.to_real_images(make(drawn.pixels), "the real images", notes), drawn.pixels)
     assert notes[0].startswith("The real images lie in [0, ")
 
 
@@ -107,29 +107,29 @@ def test_real_images_of_another_range_are_read_with_a_note(drawn, make):
 )
 def test_a_reference_must_be_sound(drawn, spoil, word):
     with pytest.raises(BadInput, match=f"the real images .*{word}"):
-        inputs.to_real(spoil(drawn.pixels), "the real images", [])
+        inputs.to_real_images(spoil(drawn.pixels), "the real images", [])
 
 
-def admit(drawn, samples=None, **options):
-    options = {"labels": None, "real_labels": None, "held_out": None, "known": None} | options
-    return inputs.admit(drawn.pixels[:80] if samples is None else samples, drawn, **options)
+def prepare(drawn, samples=None, **options):
+    options = {"labels": None, "real_labels": None, "held_out": None, "judge": None} | options
+    return inputs.prepare(drawn.pixels[:80] if samples is None else samples, drawn, **options)
 
 
 def test_a_fifth_of_the_real_images_is_set_apart(drawn):
     torch.manual_seed(0)
-    p = admit(drawn)
-    assert (len(p.train), len(p.held), len(p.others), len(p.real)) == (400, 80, 320, 320)
-    both = torch.cat([p.held, p.others]).flatten(1)
+    case = prepare(drawn)
+    assert (len(case.train), len(case.held_out), len(case.train_rest), len(case.real)) == (400, 80, 320, 320)
+    both = torch.cat([case.held_out, case.train_rest]).flatten(1)
     assert len(torch.unique(both, dim=0)) == 400  # no image is on both sides
-    assert admit(drawn, held_out=drawn.pixels[:70]).held.shape[0] == 70
+    assert prepare(drawn, held_out=drawn.pixels[:70]).held_out.shape[0] == 70
 
 
 def test_finite_samples_keep_their_labels(drawn):
     x = drawn.pixels[:100].clone()
     x[::2] = float("nan")
-    p = admit(drawn, x, labels=torch.arange(100))
-    assert len(p.x) == 50
-    assert all(torch.equal(p.x[i], x[label]) for i, label in enumerate(p.labels))
+    case = prepare(drawn, x, labels=torch.arange(100))
+    assert len(case.samples) == 50
+    assert all(torch.equal(case.samples[i], x[label]) for i, label in enumerate(case.labels))
 
 
 @pytest.mark.parametrize(
@@ -137,36 +137,36 @@ def test_finite_samples_keep_their_labels(drawn):
     [
         ({"samples": torch.zeros(5, 1, 28, 28)}, "5 samples"),
         ({"held_out": torch.rand(9, 1, 28, 28)}, "9 held-out"),
-        ({"known": 3}, "judge is a int"),
-        ({"known": classifier.Classifier(shape=(3, 28, 28))}, r"\(3, 28, 28\)"),
+        ({"judge": 3}, "judge is a int: give a Classifier"),
+        ({"judge": classifier.Classifier(shape=(3, 28, 28))}, r"judge takes images of shape \(3, 28, 28\)"),
         ({"labels": [1, 2]}, "the labels"),
         ({"real_labels": [1, 2]}, "the labels of the real images"),
     ],
 )
 def test_what_does_not_fit_is_named(drawn, options, word):
     with pytest.raises(BadInput, match=word):
-        admit(drawn, **options)
+        prepare(drawn, **options)
 
 
-def test_eyes_are_chosen_from_the_best_to_the_humblest(drawn):
+def test_feature_extractors_are_chosen_from_the_best_to_the_humblest(drawn):
     x, notes = drawn.pixels, []
     given = classifier.Classifier("mine", drawn.classes).eval()
-    assert inputs.choose_eyes(drawn, x, drawn.labels, given, notes).name == "the judge given"
+    assert inputs.choose_extractor(drawn, x, drawn.labels, given, notes).name == "the classifier given"
     named = Images("strokes", x, drawn.labels, drawn.classes)
-    assert "shipped judge of strokes" in inputs.choose_eyes(named, x, None, None, notes).name
-    assert "look like its own" in inputs.choose_eyes(x, x, None, None, notes).name
+    assert "the shipped classifier of strokes" in inputs.choose_extractor(named, x, None, None, notes).name
+    assert "look like its own" in inputs.choose_extractor(x, x, None, None, notes).name
     upside_down = x.flip(2)
-    trained = inputs.choose_eyes(upside_down, upside_down, drawn.labels + 3, None, notes)
-    assert "trained on the labels" in trained.name
-    assert trained.values == tuple(range(3, 13))
-    seen = trained.look(upside_down)[1].argmax(1)
-    assert (torch.tensor(trained.values)[seen] == drawn.labels + 3).double().mean() > 0.9
-    humble = inputs.choose_eyes(upside_down, upside_down, None, None, notes)
+    trained = inputs.choose_extractor(upside_down, upside_down, drawn.labels + 3, None, notes)
+    assert "a classifier trained on the labels" in trained.name
+    assert trained.labels == tuple(range(3, 13))
+    predicted = trained.extract(upside_down).logits.argmax(1)
+    assert (torch.tensor(trained.labels)[predicted] == drawn.labels + 3).double().mean() > 0.9
+    humble = inputs.choose_extractor(upside_down, upside_down, None, None, notes)
     assert "random convolutions" in humble.name
-    assert humble.look(upside_down[:3])[1] is None
+    assert humble.extract(upside_down[:3]).logits is None
     assert notes == []
     lottery = torch.randint(10, (400,), generator=torch.Generator().manual_seed(0))
-    assert "random" in inputs.choose_eyes(upside_down, upside_down, lottery, None, notes).name
+    assert "random" in inputs.choose_extractor(upside_down, upside_down, lottery, None, notes).name
     assert "could not tell their classes apart" in notes[0]
 
 

@@ -44,7 +44,7 @@ FORBIDDEN = [
     ("data/toy.py", "from gantutor.data.folder import from_folder", "Inside data"),
     ("models/layers.py", "from gantutor.models.dense import mlp", "Inside models"),
     ("museum/settings.py", "from gantutor.museum import exhibits", "Inside museum"),
-    ("live/parts.py", "from gantutor.live.watch import train", "Inside live"),
+    ("live/panels.py", "from gantutor.live.watch import train", "Inside live"),
     ("metrics/modes.py", "def f():\n    import matplotlib", "Only show draws with matplotlib"),
     ("show/plots.py", "def f():\n    from IPython.display import display", "Only live meets Jupyter"),
     ("nobody.py", "", "A room imports only those below it"),  # a new module without a place in the order
@@ -111,17 +111,17 @@ def test_the_check_sees_what_is_too_much(module, source):
     assert len(too_much(module, source)) == 1
 
 
-# --- the rooms' faces -------------------------------------------------------------------------------------------------
+# --- what a room exports ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("room", ["", *ROOMS])
-def test_a_room_names_what_it_offers(room):
+def test_a_room_names_what_it_exports(room):
     """Each name can be had, and none of them is that of a module of the room."""
     package = importlib.import_module(f"gantutor.{room}".rstrip("."))
-    offered = set(getattr(package, "__all__", ()))
-    assert offered == set(lazy.offered(package.__name__))
-    assert all(not inspect.ismodule(getattr(package, name)) for name in offered)
-    assert not offered & {path.stem for path in Path(package.__file__).parent.glob("*.py")}
+    exported = set(getattr(package, "__all__", ()))
+    assert exported == set(lazy.exports(package.__name__))
+    assert all(not inspect.ismodule(getattr(package, name)) for name in exported)
+    assert not exported & {path.stem for path in Path(package.__file__).parent.glob("*.py")}
     assert len(package.__doc__.split()) > 15
     with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nothing'"):
         _ = package.nothing

@@ -21,7 +21,7 @@ from PIL import Image
 from gantutor import live, losses, models, train
 from gantutor.data import toy
 from gantutor.errors import BadInput
-from gantutor.live import parts, watch
+from gantutor.live import panels, watch
 
 
 class Place:
@@ -53,8 +53,8 @@ class Page(list):
 @pytest.fixture
 def page(monkeypatch):
     page = Page()
-    monkeypatch.setattr(parts, "display", page.display)
-    monkeypatch.setattr(parts, "in_notebook", lambda: True)
+    monkeypatch.setattr(panels, "display", page.display)
+    monkeypatch.setattr(panels, "in_notebook", lambda: True)
     return page
 
 
@@ -87,8 +87,8 @@ def test_train_returns_every_step_of_a_short_history_and_goes_on_where_it_stoppe
     assert asyncio.run(live.train(run, 0)) == []
 
 
-def test_a_long_history_is_thinned_evenly_and_a_broken_off_one_is_not_empty(page, monkeypatch):
-    monkeypatch.setattr(watch, "MOST", 40)
+def test_a_long_history_is_thinned_evenly_and_an_interrupted_one_is_not_empty(page, monkeypatch):
+    monkeypatch.setattr(watch, "MOST_ENTRIES", 40)
     run = make_run()
     for length in ({"steps": 10**6}, {"seconds": 60.0}):
         first = run.step
@@ -108,12 +108,12 @@ def test_a_long_history_is_thinned_evenly_and_a_broken_off_one_is_not_empty(page
 
 
 def test_losses_wait_in_bounded_number(monkeypatch):
-    monkeypatch.setattr(watch, "MOST", 8)
+    monkeypatch.setattr(watch, "MOST_ENTRIES", 8)
     losses = watch.Losses()
     for index in range(1, 101):
-        losses.note(train.Step(index, torch.tensor(float(index)), torch.tensor(-float(index)), None, None))
+        losses.add(train.Step(index, torch.tensor(float(index)), torch.tensor(-float(index)), None, None))
         assert len(losses.waiting) <= 8
-    losses.read()
+    losses.fetch()
     assert losses.entries == [(i, float(i), -float(i)) for i in range(16, 101, 16)]
 
 
@@ -192,8 +192,8 @@ def test_plain_python_prints_few_lines_and_no_buttons(capsys):
 
 def test_a_place_in_plain_python_prints_ever_less_often(capsys, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(parts.time, "perf_counter", lambda: now[0])
-    screen = parts.Screen()
+    monkeypatch.setattr(panels.time, "perf_counter", lambda: now[0])
+    screen = panels.Screen()
     for second in range(3600):
         now[0] = float(second)
         screen.show(second)
@@ -418,9 +418,9 @@ def test_metrics_are_shown_at_the_beginning_and_at_the_end_but_seldom_between(pa
     assert heights == {Image.open(io.BytesIO(page[2].shown[0]._repr_png_())).size[1] + 24}  # a line more
 
 
-def test_metrics_are_looked_at_again_when_their_time_has_come(page, monkeypatch):
+def test_metrics_are_measured_again_when_they_are_due(page, monkeypatch):
     monkeypatch.setattr(watch, "METRICS_EVERY", 0.02)
-    monkeypatch.setattr(watch, "SHARE", 1.0)  # drawn often
+    monkeypatch.setattr(watch, "TIME_SHARE", 1.0)  # drawn often
     asked = []
     asyncio.run(live.train(make_run(), 400, every=0.0, metrics={"n": lambda run: asked.append(run.step) or 0}))
     assert len(asked) >= 4
@@ -470,7 +470,7 @@ def test_a_metric_that_is_no_function_is_named(page):
 @pytest.mark.parametrize(("part", "drawn"), [(0.04, 38), (0.02, 19)])
 def test_the_clock_keeps_drawing_within_its_share_of_the_time(monkeypatch, part, drawn):
     now = [0.0]
-    monkeypatch.setattr(parts.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(panels.time, "perf_counter", lambda: now[0])
     clock = live.Clock(0.5, part)
     spent, frames = 0.0, 0
     while now[0] < 100:
@@ -487,7 +487,7 @@ def test_the_clock_keeps_drawing_within_its_share_of_the_time(monkeypatch, part,
 @pytest.mark.parametrize("metrics", [False, True])
 def test_a_slow_look_takes_its_share_of_the_training_time_only(page, monkeypatch, metrics):
     now, drawing = [0.0], [0.0]
-    monkeypatch.setattr(parts.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(panels.time, "perf_counter", lambda: now[0])
     run, zero = make_run(), torch.zeros(())
 
     def take_step():

@@ -18,7 +18,7 @@ from PIL import Image
 from gantutor import live, losses, metrics, models, show, train
 from gantutor.doctor import Diagnosis, Evidence, Finding
 from gantutor.errors import BadInput
-from gantutor.live import explorer, laboratory, parts
+from gantutor.live import explorer, laboratory, panels
 from gantutor.metrics import neighbours
 
 
@@ -36,7 +36,7 @@ def test_a_panel_leaves_its_picture_beside_the_widget():
         bundle = box._repr_mimebundle_()
         assert opened(base64.b64decode(bundle["image/png"])).getpixel((0, 0)) == n
         assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == box.model_id
-    assert "image/png" not in parts.Panel()._repr_mimebundle_()
+    assert "image/png" not in panels.Panel()._repr_mimebundle_()
 
 
 def test_a_click_on_the_pad_tells_where():
@@ -90,7 +90,7 @@ class Game:
 
     def __init__(self):
         self.turns, self.told, self.threads = 0, [], set()
-        self.player = parts.Player(self.turn, self.told.append)
+        self.player = panels.Player(self.turn, self.told.append)
 
     def turn(self):
         self.turns += 1
@@ -116,10 +116,10 @@ def test_only_one_plays():
         first = Game()
         first.player.start()
         second = Game()  # a cell run again builds another
-        assert not first.player.on
+        assert not first.player.is_playing
         first.player.start()
         second.player.start()
-        assert (first.player.on, second.player.on) == (False, True)
+        assert (first.player.is_playing, second.player.is_playing) == (False, True)
         before = first.turns
         await asyncio.sleep(0.05)
         assert first.turns == before
@@ -129,14 +129,14 @@ def test_only_one_plays():
 
 
 def test_a_player_that_nobody_touches_pauses(monkeypatch):
-    monkeypatch.setattr(parts, "PATIENCE", 0.05)
+    monkeypatch.setattr(panels, "IDLE_LIMIT", 0.05)
 
     async def scene():
         game = Game()
         game.player.start()
         await asyncio.sleep(0.3)
         turns = game.turns
-        assert not game.player.on
+        assert not game.player.is_playing
         assert game.told[-1].startswith("Paused after")
         game.player.start()
         await asyncio.sleep(0.02)
@@ -149,12 +149,12 @@ def test_a_player_that_nobody_touches_pauses(monkeypatch):
 def test_what_another_thread_asks_for_is_done_on_the_loop():
     async def scene():
         game, done = Game(), []
-        ask = threading.Thread(target=lambda: game.player.do(lambda: done.append(threading.get_ident())))
+        ask = threading.Thread(target=lambda: game.player.call(lambda: done.append(threading.get_ident())))
         ask.start()
         ask.join()
         assert done == []  # not there
         await asyncio.sleep(0.01)
-        game.player.do(lambda: done.append(threading.get_ident()))
+        game.player.call(lambda: done.append(threading.get_ident()))
         assert done == [threading.get_ident()] * 2
 
     asyncio.run(scene())
@@ -162,9 +162,9 @@ def test_what_another_thread_asks_for_is_done_on_the_loop():
 
 def test_what_waits_on_the_loop_is_not_asked_for_twice():
     async def scene():
-        home, done = parts.Home(), []
+        home, done = panels.KernelThread(), []
         ask = threading.Thread(
-            target=lambda: [home.do(done.clear), home.do(done.clear), home.do(lambda: done.append(1))]
+            target=lambda: [home.call(done.clear), home.call(done.clear), home.call(lambda: done.append(1))]
         )
         ask.start()
         ask.join()
@@ -191,7 +191,7 @@ def test_a_slider_moved_on_another_thread_draws_once_and_on_the_loop():
         def drag():
             for n in range(1, 20):
                 box.controls["n"].value = n
-                latent.controls["way"].value = n / 20
+                latent.controls["position"].value = n / 20
 
         dragging = threading.Thread(target=drag)
         dragging.start()
@@ -200,7 +200,7 @@ def test_a_slider_moved_on_another_thread_draws_once_and_on_the_loop():
         assert latent.map_without_mark is latent_map
         await asyncio.sleep(0.5)
         assert drawn == [(19, threading.get_ident())]
-        torch.testing.assert_close(latent.z, explorer.between(latent.G, 0, 1, torch.tensor([0.95]))[0])
+        torch.testing.assert_close(latent.z, explorer.great_circle(latent.G, 0, 1, torch.tensor([0.95]))[0])
 
     asyncio.run(asyncio.wait_for(scene(), 30))
 
@@ -210,10 +210,10 @@ def test_a_watched_training_pauses_what_plays_and_the_laboratory_takes_its_own_r
         lab = live.lab("ring")
         lab.buttons["Play"].click()
         await asyncio.sleep(0.05)
-        assert lab.player.on
+        assert lab.player.is_playing
         before = lab.run.step
         await live.train(lab.run, 30)
-        assert not lab.player.on
+        assert not lab.player.is_playing
         assert lab.run.step == before + 30
         return lab
 
@@ -236,7 +236,7 @@ def test_a_turn_that_fails_ends_the_playing_and_says_why():
         game.player.turn = fail
         game.player.start()
         await asyncio.sleep(0.02)
-        assert not game.player.on
+        assert not game.player.is_playing
         assert game.told == ["", "this cannot go on: choose another."]
 
     asyncio.run(scene())
@@ -245,13 +245,13 @@ def test_a_turn_that_fails_ends_the_playing_and_says_why():
 def test_playing_takes_a_loop():
     game = Game()
     game.player.toggle()
-    assert (game.player.on, game.told) == (False, ["This takes a running notebook."])
+    assert (game.player.is_playing, game.told) == (False, ["Playing needs a running notebook."])
     lab = live.lab("ring")
     lab.buttons["Play"].click()
-    assert lab.message.value == "This takes a running notebook. In plain Python call play_for."
+    assert lab.message.value == "Playing needs a running notebook. In plain Python call play_for."
     box = live.latent(small())
     box.walk.click()
-    assert box.message.value == "This takes a running notebook."
+    assert box.message.value == "Playing needs a running notebook."
 
 
 # --- sliders ---------------------------------------------------------------------------------------------------------
@@ -360,7 +360,7 @@ def test_the_latent_explorer_takes_a_run_or_a_generator():
     for start in (G, train.Run(G, D, torch.rand(100, 1, 8, 8) * 2 - 1)):
         box = live.latent(start)
         seen = {box.picture.value}
-        for name, value in (("way", 1.0), ("direction_1", 0.7), ("direction_4", -0.7), ("start", 5), ("end", 9)):
+        for name, value in (("position", 1.0), ("direction_1", 0.7), ("direction_4", -0.7), ("start", 5), ("end", 9)):
             box.controls[name].value = value
             assert box.message.value == ""
             seen.add(box.picture.value)
@@ -371,10 +371,10 @@ def test_the_latent_explorer_shows_what_walk_draws():
     G = small()
     box = live.latent(G)
     for start, end, way in ((0, 1, 0.0), (3, 8, 0.5)):
-        box.controls["start"].value, box.controls["end"].value, box.controls["way"].value = start, end, way
+        box.controls["start"].value, box.controls["end"].value, box.controls["position"].value = start, end, way
         expected = show.grid(live.walk(G, start, end, torch.tensor([way])), scale=28, gap=0)
         assert opened(box.picture.value).tobytes() == expected.tobytes()
-    torch.testing.assert_close(box.z, explorer.between(G, 3, 8, torch.tensor([0.5]))[0])
+    torch.testing.assert_close(box.z, explorer.great_circle(G, 3, 8, torch.tensor([0.5]))[0])
 
 
 def test_the_latent_explorer_of_a_conditional_generator_has_a_menu_of_classes():
@@ -416,7 +416,7 @@ def test_turning_stays_on_the_sphere_and_goes_as_far_as_the_angle():
     z = train.latents(G, 1, 0)[0]
     axes = explorer.directions(G, z)
     angles = torch.tensor([[0.0, 0, 0, 0], [0.3, 0, 0, 0], [0.3, -0.4, 0, 0], [0, 0, 0, np.pi]])
-    turned = explorer.turned(z, axes, angles)
+    turned = explorer.rotated(z, axes, angles)
     torch.testing.assert_close(turned.norm(dim=1), z.norm().expand(4))
     torch.testing.assert_close(
         turned @ z / (z @ z), torch.tensor([0, 0.3, 0.5, np.pi]).cos().float(), atol=1e-5, rtol=0
@@ -451,19 +451,19 @@ def test_the_nearest_training_images_are_those_that_neighbours_finds():
     assert opened(box.picture.value).height > plain.height
     made = run.sample(1)
     expected, index = neighbours.nearest_neighbours(made.flatten(1), run.examples.flatten(1), 5)
-    found, distances = box.album.near(made[0])
+    found, distances = box.album.nearest(made[0])
     torch.testing.assert_close(distances, expected[0])
     assert torch.equal(found, run.examples[index[0]])
     assert "nearest_training_images" not in live.latent(G).controls
     other = live.latent(G, nearest=made)
     other.controls["nearest_training_images"].value = True
-    assert other.album.near(made[0])[1].tolist() == [0]
+    assert other.album.nearest(made[0])[1].tolist() == [0]
 
 
 def test_the_latent_explorer_refuses_what_is_no_image():
-    with pytest.raises(BadInput, match=r"shape \(2,\): the explorer is for images"):
+    with pytest.raises(BadInput, match=r"shape \(2,\): give a generator of images"):
         live.latent(models.plane()[0])
-    with pytest.raises(BadInput, match=r"have shape \(1, 9, 9\), those of G \(1, 8, 8\)"):
+    with pytest.raises(BadInput, match=r"have shape \(1, 9, 9\), but those of G \(1, 8, 8\)"):
         live.latent(small(), nearest=torch.zeros(3, 1, 9, 9))
 
 
@@ -472,7 +472,10 @@ def test_the_latent_explorer_wants_two_directions_and_leaves_nothing_where_it_ha
     narrow = models.mlp((1, 8, 8), latent_dim=1, g_hidden=(16,), d_hidden=(16,))[0]
     nameless = torch.nn.Linear(2, 64)
     for G in (narrow, nameless):
-        with pytest.raises(BadInput, match="^G has no latent_dim of 2 or more: there is no direction to turn to.$"):
+        with pytest.raises(
+            BadInput,
+            match="^G has no latent_dim of 2 or more, so there is no direction to explore: give another generator.$",
+        ):
             live.latent(G)
     with pytest.raises(BadInput):
         live.latent(models.plane()[0])
@@ -487,7 +490,7 @@ def test_the_latent_explorer_says_an_error_and_draws_anew_when_it_is_over(monkey
         raise RuntimeError("no memory.\nlong tale")
 
     monkeypatch.setattr(box, "draw_map", fail)
-    box.controls["way"].value = 0.5
+    box.controls["position"].value = 0.5
     assert box.message.value == "RuntimeError: no memory."
     box.pad.press(0.5, 0.5)
     assert box.message.value == "RuntimeError: no memory."
@@ -495,7 +498,7 @@ def test_the_latent_explorer_says_an_error_and_draws_anew_when_it_is_over(monkey
     box.home.click()
     assert box.message.value == ""
     assert box.map_without_mark.tobytes() != first
-    box.controls["way"].value = 0.0
+    box.controls["position"].value = 0.0
     assert box.map_without_mark.tobytes() == first
 
 
@@ -510,8 +513,8 @@ def test_the_map_follows_a_run_that_learns_on():
         pass
     box.controls["direction_1"].value = 0.0
     z, axes = box.frame
-    middle = explorer.turned(z, axes, torch.zeros(1, 4))
-    expected = np.asarray(show.grid(explorer.drawn(run.G_ema, middle, None), scale=3, gap=0)).astype(int)
+    middle = explorer.rotated(z, axes, torch.zeros(1, 4))
+    expected = np.asarray(show.grid(explorer.generate(run.G_ema, middle, None), scale=3, gap=0)).astype(int)
     shown = np.asarray(box.map_without_mark)[4 * 25 + 1 : 5 * 25, 4 * 25 + 1 : 5 * 25].astype(int)
     assert np.abs(shown - expected).max() <= 1
     assert box.map_without_mark.tobytes() != before.tobytes()
@@ -522,7 +525,7 @@ def test_the_latent_explorer_shows_a_generator_that_diverged():
     box = live.latent(G)
     with torch.no_grad():
         next(G.parameters()).fill_(float("nan"))
-    box.controls["way"].value = 0.5
+    box.controls["position"].value = 0.5
     assert box.message.value == ""
     assert abs(opened(box.picture.value).getpixel((9, 9)) - 128) <= 1
     live.latent(G)
@@ -546,7 +549,7 @@ def test_large_images_are_reduced_on_the_map():
     box = live.latent(G)
     assert box.map.size == (9 * 15 + 1, 9 * 29 + 1)
     middle = np.asarray(box.map_without_mark)[4 * 29 + 1 : 5 * 29, 4 * 15 + 1 : 5 * 15].astype(float)
-    image = explorer.drawn(G, box.z[None], None)[0, 0].reshape(28, 2, 14, 2).mean((1, 3))
+    image = explorer.generate(G, box.z[None], None)[0, 0].reshape(28, 2, 14, 2).mean((1, 3))
     np.testing.assert_allclose(middle, (image + 1) * 127.5, atol=1)
 
 
@@ -554,7 +557,7 @@ def test_the_random_walk_goes_from_seed_to_seed_without_a_jump():
     box = live.latent(small())
     seeds, places = [], [box.z]
     for _ in range(80):
-        box.stroll()
+        box.walk_on()
         places.append(box.z)
         seeds.append((box.controls["start"].value, box.controls["end"].value))
     assert len(set(seeds)) >= 3
@@ -568,7 +571,7 @@ def test_the_random_walk_goes_from_seed_to_seed_without_a_jump():
         await asyncio.sleep(0.3)
         assert box.walk.description == "Pause"
         box.walk.click()
-        assert 0 < box.controls["way"].value < 0.5
+        assert 0 < box.controls["position"].value < 0.5
 
     asyncio.run(scene())
 
@@ -579,7 +582,7 @@ def test_a_walk_stays_in_its_class():
     for image, seed in zip(walked, (3, 4), strict=True):
         torch.testing.assert_close(image, train.sample(G, 1, seed=seed, labels=2)[0], rtol=1e-4, atol=1e-4)
         assert not torch.allclose(image, train.sample(G, 1, seed=seed, labels=1)[0], rtol=1e-4, atol=1e-4)
-    with pytest.raises(BadInput, match="label is None: give the class to walk in, 0 to 2"):
+    with pytest.raises(BadInput, match="label is None: give the class to draw, 0 to 2"):
         live.walk(G, 3, 4, torch.tensor([0.5]))
     with pytest.raises(BadInput, match="labels go from 3 to 3"):
         live.walk(G, 3, 4, torch.tensor([0.5]), label=3)
@@ -608,7 +611,7 @@ def test_a_card_judges_a_guess_and_reveals_its_answer():
 
 @pytest.mark.parametrize("choices", [["a", "b"], ["the loss"], ["the loss", "the loss"]])
 def test_a_card_wants_the_answer_among_its_choices(choices):
-    with pytest.raises(BadInput, match="two or more, no two alike, and among them the answer, 'the loss'"):
+    with pytest.raises(BadInput, match="two or more different guesses, among them the answer, 'the loss'"):
         live.spot("", Image.new("L", (4, 4)), choices, "the loss", "")
 
 
@@ -708,9 +711,9 @@ def test_every_control_acts_at_once_on_the_running_game():
     assert run.recipe.penalty is None
     assert "Without R1" in lab.message.value
     lab.controls["loss"].value = "wasserstein"
-    assert "nothing bounds D's slope" in lab.message.value
+    assert "nothing bounds D's gradient" in lab.message.value
     lab.controls["R1"].value = 0.1
-    assert "may swing up" in lab.message.value
+    assert "oscillations may grow" in lab.message.value
     lab.controls["momentum"].value = 0
     assert lab.message.value == ""
 
@@ -731,7 +734,7 @@ def test_a_click_draws_a_mode_and_the_game_goes_on():
     assert (lab.run, lab.readout["of"]) == (None, 0)
     for name in ("D step", "G step"):
         lab.buttons[name].click()
-        assert lab.message.value == "There is no data yet: click on the picture to draw a mode."
+        assert lab.message.value == "There is no data yet: click on the picture to add a mode."
     with pytest.raises(BadInput, match="no data yet"):
         lab.play_for(1)
     lab.pad.press(0.5, -0.5)
@@ -775,9 +778,9 @@ def test_the_line_below_says_what_to_do_next(monkeypatch):
     assert "Arrows" not in lab.text.value
     lab.pad.press(0, 0)
     lab.controls["data"].value = "drawn"
-    assert lab.message.value == "Click on the picture to draw a mode."
+    assert lab.message.value == "Click on the picture to add a mode."
     lab.controls["momentum"].value = 0.3
-    assert lab.message.value == "Click on the picture to draw a mode."
+    assert lab.message.value == "Click on the picture to add a mode."
     lab.pad.press(0, 0)
     assert lab.message.value == ""
     lab.buttons["G step"].click()
@@ -795,9 +798,9 @@ def test_the_surface_of_a_loss_without_a_zero_is_centred():
     lab = live.lab("ring")
     with torch.no_grad():
         list(lab.D.parameters())[-1].add_(5)  # the bias of the logit
-    assert lab.judged() is lab.D
+    assert lab.centred_d() is lab.D
     lab.controls["loss"].value = "wasserstein"
-    centred, (real, fake) = lab.judged(), (lab.run.examples[:500], lab.fakes(500))
+    centred, (real, fake) = lab.centred_d(), (lab.run.examples[:500], lab.fakes(500))
     assert (lab.D(real).mean() + lab.D(fake).mean()).item() > 8
     assert (centred(real).mean() + centred(fake).mean()).item() == pytest.approx(0, abs=1e-4)
     torch.testing.assert_close(centred(real) - centred(real)[0], lab.D(real) - lab.D(real)[0])
@@ -813,7 +816,7 @@ def test_the_data_is_blue_and_the_generator_orange(monkeypatch):
 
 
 def test_a_game_that_cannot_be_drawn_is_refused():
-    with pytest.raises(BadInput, match=r"the moves begin at \(3, 2\) and end at \(4, 2\)"):
+    with pytest.raises(BadInput, match=r"the moves have starts of shape \(3, 2\) and ends of shape \(4, 2\)"):
         show.game(None, None, moves=(torch.zeros(3, 2), torch.zeros(4, 2)))
     with pytest.raises(BadInput, match="limit is 0: give a finite number and > 0"):
         show.game(None, None, limit=0)
@@ -852,7 +855,7 @@ def test_the_laboratory_plays_and_a_new_one_pauses_it():
         assert lab.run.step == step
         assert other.run.step > 0
         other.close()
-        assert not other.player.on
+        assert not other.player.is_playing
 
     asyncio.run(scene())
 
@@ -860,7 +863,7 @@ def test_the_laboratory_plays_and_a_new_one_pauses_it():
 def test_arrows_are_enlarged_by_a_round_factor_so_that_they_can_be_seen():
     before = torch.zeros(60, 2)
     for length, factor in ((0.001, 200), (0.0031, 50), (0.29, 1), (5, 1)):
-        begin, end, times = laboratory.enlarged(before, before + torch.tensor([length, 0]))
+        begin, end, times = laboratory.enlarged_moves(before, before + torch.tensor([length, 0]))
         assert times == pytest.approx(factor)
         torch.testing.assert_close(end, begin + torch.tensor([length * factor, 0]))
-    assert laboratory.enlarged(before, before)[2] == 1
+    assert laboratory.enlarged_moves(before, before)[2] == 1

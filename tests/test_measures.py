@@ -38,11 +38,12 @@ def blurred(x: torch.Tensor, times: int) -> torch.Tensor:
 # --- pixels ----------------------------------------------------------------------------------------------------------
 
 
-def test_spread_is_the_variance_of_blocks_and_hardly_sees_single_pixels():
+def test_thumbnail_variance_is_the_variance_of_blocks_and_hardly_sees_single_pixels():
     x = torch.tensor([-0.5, 0.5]).view(2, 1, 1, 1).expand(2, 1, 28, 28)
-    assert measures.spread(x) == pytest.approx(49 * 0.5)  # each of 49 places: variance 0.5 of -0.5 and 0.5
+    assert measures.thumbnail_variance(x) == pytest.approx(49 * 0.5)  # each of 49 places: variance 0.5 of -0.5 and 0.5
     noise = torch.randn(2000, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    assert measures.spread(noise) == pytest.approx(49 / 16, rel=0.05)  # the mean of 4×4 pixels has 1/16 of the variance
+    # The mean of 4×4 pixels has 1/16 of the variance.
+    assert measures.thumbnail_variance(noise) == pytest.approx(49 / 16, rel=0.05)
 
 
 def test_quantiles_of_an_even_ramp():
@@ -50,7 +51,7 @@ def test_quantiles_of_an_even_ramp():
     torch.testing.assert_close(measures.quantiles(ramp, 5), torch.tensor([0, 0.25, 0.5, 0.75, 1]))
 
 
-def test_each_change_of_scale_is_undone(real):
+def test_each_rescaling_is_undone(real):
     x = real[:100]
     spoiled = {
         "in [0, 1]": (x + 1) / 2, "in [0, 255]": (x + 1) * 127.5, "in [-0.5, 0.5]": x / 2, "in [-1, 0]": (x - 1) / 2,
@@ -58,46 +59,46 @@ def test_each_change_of_scale_is_undone(real):
         "in [0, 1], stored as bytes": (x + 1) / 2 / 127.5 - 1,
         "standardised": (x - real.mean()) / real.std(),
     }  # fmt: skip
-    known = {scale.name: scale for scale in measures.scales(x, real)}
+    known = {rescaling.name: rescaling for rescaling in measures.candidate_rescalings(x, real)}
     for name, y in spoiled.items():
         torch.testing.assert_close(known[name].undo(y), x, atol=1e-4, rtol=0)
-        assert known[name].outside(y) == 0
-    assert measures.Scale("", 2, -1).outside(x) == pytest.approx((x < -0.05).double().mean().item())
-    stretched = measures.scales(x * 0.3 + 0.2, x)[-1]
+        assert known[name].share_cut_off(y) == 0
+    assert measures.Rescaling("", 2, -1).share_cut_off(x) == pytest.approx((x < -0.05).double().mean().item())
+    stretched = measures.candidate_rescalings(x * 0.3 + 0.2, x)[-1]
     torch.testing.assert_close(stretched.undo(x * 0.3 + 0.2), x, atol=0.02, rtol=0)
 
 
-def test_levels_are_counted():
+def test_grey_levels_are_counted():
     ramp = torch.linspace(-1, 1, 28 * 28).view(1, 1, 28, 28)
-    assert 180 <= measures.levels(ramp) <= 190
-    assert measures.levels(torch.where(ramp > 0, 1.0, -1.0)) == 0
-    assert measures.levels((ramp * 2).round() / 2) == 3  # -0.5, 0, 0.5
+    assert 180 <= measures.grey_levels(ramp) <= 190
+    assert measures.grey_levels(torch.where(ramp > 0, 1.0, -1.0)) == 0
+    assert measures.grey_levels((ramp * 2).round() / 2) == 3  # -0.5, 0, 0.5
 
 
-# --- grain -----------------------------------------------------------------------------------------------------------
+# --- texture ---------------------------------------------------------------------------------------------------------
 
 
-def test_grain_grows_with_noise_and_falls_with_blur(real, sound):
-    roughness = [measures.grain(normal(sound, std), real) for std in (0, 0.1, 0.3)]
+def test_texture_difference_grows_with_noise_and_falls_with_blur(real, sound):
+    roughness = [measures.texture_difference(normal(sound, std), real) for std in (0, 0.1, 0.3)]
     for measure in ("corner", "residual", "flat"):
-        values = [getattr(grain, measure) for grain in roughness]
+        values = [getattr(difference, measure) for difference in roughness]
         assert values[0] < values[1] < values[2]
-    smooth = [measures.grain(blurred(sound, times), real) for times in (0, 1, 3)]
+    smooth = [measures.texture_difference(blurred(sound, times), real) for times in (0, 1, 3)]
     for measure in ("middle", "high", "corner"):
-        values = [getattr(grain, measure) for grain in smooth]
+        values = [getattr(difference, measure) for difference in smooth]
         assert values[0] > values[1] > values[2]
     assert all(abs(value) < 0.35 for value in smooth[0])  # sound images
 
 
-def test_bands_hold_the_power_of_a_wave():
+def test_frequency_bands_hold_the_power_of_a_wave():
     t = torch.arange(28.0)
     for cycles, band in ((5, 0), (11, 1)):  # of 14 half periods: 0.36 and 0.79 of the highest frequency
         wave = torch.cos(2 * math.pi * cycles * t / 28).expand(1, 1, 28, 28)
-        power = measures.bands(wave)[0]
+        power = measures.band_power(wave)[0]
         assert power[band] > 1e6 * (power.sum() - power[band])
 
 
-def test_flat_areas_are_looked_at_apart():
+def test_flat_areas_are_measured_separately():
     x = torch.zeros(1, 1, 28, 28)
     x[..., 18:] = torch.randn(28, 10, generator=torch.Generator().manual_seed(0))
     everywhere, flat = measures.roughness(x)[0].tolist()
@@ -111,43 +112,43 @@ def test_median_is_numpys(sound):
     x = sound[:2]
     padded = np.pad(x.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
-    np.testing.assert_array_equal(measures.median(x).numpy(), np.median(windows, axis=(4, 5)))
+    np.testing.assert_array_equal(measures.median_filter(x).numpy(), np.median(windows, axis=(4, 5)))
 
 
 @pytest.mark.parametrize(("rows", "columns", "direction"), [(1, 1, "both ways"), (0, 1, "across"), (1, 0, "down")])
 def test_a_pattern_is_found_with_its_period_and_direction(real, sound, rows, columns, direction):
     i = torch.arange(28)
     pattern = 1.0 - 2.0 * ((rows * i[:, None] + columns * i) % 2)
-    found = measures.periodic(sound + 0.1 * pattern, real)
+    found = measures.periodic_pattern(sound + 0.1 * pattern, real)
     assert (found.period, found.direction) == (2, direction)
     assert found.excess > 1
-    assert measures.periodic(sound, real).excess < 0.4
+    assert measures.periodic_pattern(sound, real).excess < 0.4
 
 
 def test_a_peak_stands_out_by_the_power_put_there():
     power = torch.ones(28, 28)
-    assert measures.peak(power, 14, 14) == pytest.approx(0, abs=1e-6)
+    assert measures.peak_height(power, 14, 14) == pytest.approx(0, abs=1e-6)
     power[14, 14] = 1000
-    assert measures.peak(power, 14, 14) == pytest.approx(3, abs=1e-5)
+    assert measures.peak_height(power, 14, 14) == pytest.approx(3, abs=1e-5)
 
 
 def test_blocks_of_four_pixels_and_no_single_seam(real, sound):
     small = torch.nn.functional.avg_pool2d(sound, 4)
-    found = measures.blocks(torch.nn.functional.interpolate(small, scale_factor=4), real)
+    found = measures.block_pattern(torch.nn.functional.interpolate(small, scale_factor=4), real)
     assert found.period in (4, 8)
     assert found.excess > 1
     seam = torch.cat([sound[..., :14], sound.roll(1, 0)[..., 14:]], 3)
-    assert max(measures.blocks(x, real).excess for x in (sound, seam, blurred(sound, 1))) < 0.25
+    assert max(measures.block_pattern(x, real).excess for x in (sound, seam, blurred(sound, 1))) < 0.25
 
 
 def test_dead_pixels_are_counted_and_shapes_are_not(real, sound):
     x = sound.clone()
     for place in ((12, 12), (14, 15), (16, 13)):
         x[:, 0, place[0], place[1]] = -1
-    assert measures.dead(x, real) == pytest.approx(3 / 784)
+    assert measures.dead_pixel_share(x, real) == pytest.approx(3 / 784)
     hole = sound.clone()
     hole[..., 10:16, 10:16] = -1
-    assert measures.dead(hole, real) == measures.dead(sound, real) == 0
+    assert measures.dead_pixel_share(hole, real) == measures.dead_pixel_share(sound, real) == 0
 
 
 # --- copies and repetitions ------------------------------------------------------------------------------------------
@@ -155,11 +156,11 @@ def test_dead_pixels_are_counted_and_shapes_are_not(real, sound):
 
 def test_ratio_to_the_second_nearest_by_hand():
     base = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 8.0]])
-    ratio, index = measures.lone(torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 7.0]]), base)
+    ratio, index = measures.lowe_ratio(torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 7.0]]), base)
     torch.testing.assert_close(ratio, torch.tensor([1 / 2, 0, 1 / 7], dtype=torch.float64))
     assert index.tolist() == [0, 0, 2]
     twice = torch.tensor([[0.0, 0.0], [0.0, 0.0]])
-    assert measures.lone(twice[:1], twice)[0].tolist() == [0]  # the training set holds it twice
+    assert measures.lowe_ratio(twice[:1], twice)[0].tolist() == [0]  # the training set holds it twice
 
 
 @pytest.mark.parametrize(
@@ -174,36 +175,36 @@ def test_ratio_to_the_second_nearest_by_hand():
     ids=["as it is", "shifted", "darker", "mirrored", "noisy"],
 )
 def test_copies_are_recognised_in_any_pose(real, sound, change):
-    memory = measures.Memory(real)
-    ratio, index = memory.copying(change(real[:100]))
+    search = measures.CopySearch(real)
+    ratio, index = search.nearest(change(real[:100]))
     assert (ratio < 0.4).double().mean() > 0.9
     assert (index == torch.arange(100)).double().mean() > 0.9
-    assert (memory.copying(change(sound))[0] < 0.4).double().mean() < 0.02
+    assert (search.nearest(change(sound))[0] < 0.4).double().mean() < 0.02
 
 
 def test_what_has_one_target_counts_once():
     hit, target = torch.tensor([True, True, True, False, True]), torch.tensor([7, 7, 7, 3, 5])
-    share, targets = measures.by_target(hit, target)
+    share, targets = measures.share_by_target(hit, target)
     assert (share, targets) == (pytest.approx(2 / 3), 3)
 
 
-def test_repeating_is_zero_for_repeats_and_one_for_sound_images(real, sound):
+def test_repetition_ratio_is_zero_for_repeats_and_one_for_sound_images(real, sound):
     few = sound[:30].repeat(10, 1, 1, 1)
-    assert measures.repeating(few, real).max() == 0
-    assert measures.repeating(sound, real).median().item() == pytest.approx(1, abs=0.1)
+    assert measures.repetition_ratio(few, real).max() == 0
+    assert measures.repetition_ratio(sound, real).median().item() == pytest.approx(1, abs=0.1)
 
 
-def test_strangeness_by_hand():
+def test_outlier_ratio_by_hand():
     """On a line: real images at 0, 1 and 10, each image one grey value."""
     real = torch.tensor([0.0, 1.0, 10.0]).view(3, 1, 1, 1).expand(3, 1, 14, 14)
     x = torch.tensor([0.5, 12.0, -3.0]).view(3, 1, 1, 1).expand(3, 1, 14, 14)
-    torch.testing.assert_close(measures.strangeness(x, real), torch.tensor([0.5, 2 / 9, 3.0], dtype=torch.float64))
+    torch.testing.assert_close(measures.outlier_ratio(x, real), torch.tensor([0.5, 2 / 9, 3.0], dtype=torch.float64))
 
 
-def test_strangeness_is_one_for_the_same_kind_and_more_for_another(real, sound):
-    assert measures.strangeness(sound, real).median().item() == pytest.approx(1, abs=0.08)
+def test_outlier_ratio_is_one_for_the_same_kind_and_more_for_another(real, sound):
+    assert measures.outlier_ratio(sound, real).median().item() == pytest.approx(1, abs=0.08)
     overlaid = torch.maximum(sound, sound.roll(1, 0))
-    assert measures.strangeness(overlaid, real).median().item() > 1.2
+    assert measures.outlier_ratio(overlaid, real).median().item() > 1.2
 
 
 # --- features --------------------------------------------------------------------------------------------------------
@@ -219,7 +220,7 @@ def test_random_features_keep_their_seed_and_the_stream(real):
 
 
 def confused(n: int, shares: list[float], seed: int) -> torch.Tensor:
-    """Exact log posteriors, under equal priors, of points from three overlapping bells with these shares."""
+    """Exact log posteriors, under equal priors, of points from three overlapping Gaussians with these shares."""
     g = torch.Generator().manual_seed(seed)
     labels = torch.multinomial(torch.tensor(shares), n, replacement=True, generator=g)
     means = torch.tensor([0.0, 1.5, 3.0])
@@ -230,64 +231,64 @@ def confused(n: int, shares: list[float], seed: int) -> torch.Tensor:
 def test_shares_undo_the_confusions_of_the_classifier():
     logits, prior, true = confused(20_000, [0.7, 0.3, 0.0], 0), torch.full((3,), 1 / 3), torch.tensor([0.7, 0.3, 0])
     counted = torch.bincount(logits.argmax(1), minlength=3) / len(logits)
-    found = measures.shares(logits, prior)
+    found = measures.class_shares(logits, prior)
     assert (counted - true).abs().max() > 0.03
     torch.testing.assert_close(found.float(), true, atol=0.02, rtol=0)
 
 
 def test_errors_of_the_shares_are_those_of_many_trials():
     prior, true = torch.full((3,), 1 / 3), [0.5, 0.3, 0.2]
-    trials = torch.stack([measures.shares(confused(400, true, seed), prior) for seed in range(150)])
+    trials = torch.stack([measures.class_shares(confused(400, true, seed), prior) for seed in range(150)])
     logits = confused(400, true, 999)
-    stated = measures.share_errors(logits, prior, measures.shares(logits, prior))
+    stated = measures.class_share_errors(logits, prior, measures.class_shares(logits, prior))
     torch.testing.assert_close(stated, trials.std(0), rtol=0.3, atol=0)
     sure = torch.eye(3)[torch.arange(300) % 3] * 50  # no confusion: the binomial error remains
-    thirds = measures.share_errors(sure, prior, torch.full((3,), 1 / 3, dtype=torch.float64))
+    thirds = measures.class_share_errors(sure, prior, torch.full((3,), 1 / 3, dtype=torch.float64))
     torch.testing.assert_close(thirds, torch.full((3,), math.sqrt(2 / 9 / 300), dtype=torch.float64))
 
 
 # --- nets and curves -------------------------------------------------------------------------------------------------
 
 
-def test_separation_is_scikit_learns_area_under_the_curve():
+def test_roc_auc_is_scikit_learns_area_under_the_curve():
     g = torch.Generator().manual_seed(0)
     for shift in (0.0, 0.5, 3.0):
         high = (torch.randn(300, generator=g) + shift).round(decimals=1)  # with ties
         low = torch.randn(200, generator=g).round(decimals=1)
         truth = roc_auc_score([1] * 300 + [0] * 200, torch.cat([high, low]).numpy())
-        assert measures.separation(high, low) == pytest.approx(truth, abs=1e-12)
-    assert measures.separation(torch.zeros(5), torch.zeros(9)) == 0.5
+        assert measures.roc_auc(high, low) == pytest.approx(truth, abs=1e-12)
+    assert measures.roc_auc(torch.zeros(5), torch.zeros(9)) == 0.5
 
 
-def test_halved_puts_two_images_together(sound):
-    y = measures.halved(sound)
+def test_mismatched_halves_put_two_images_together(sound):
+    y = measures.mismatched_halves(sound)
     assert torch.equal(y[1, :, :, :14], sound[1, :, :, :14])
     assert torch.equal(y[1, :, :, 14:], sound[0, :, :, 14:])
 
 
-def test_swing_of_a_sine_on_a_trend():
+def test_oscillation_of_a_sine_on_a_trend():
     t = torch.arange(1000, dtype=torch.float64)
-    found = measures.swing(3 + 0.01 * t + 0.5 * torch.sin(2 * math.pi * 12 * t / 1000))
+    found = measures.strongest_oscillation(3 + 0.01 * t + 0.5 * torch.sin(2 * math.pi * 12 * t / 1000))
     assert found.cycles == 12
     assert found.share == pytest.approx(1, abs=0.02)
     assert found.amplitude == pytest.approx(0.5 / math.sqrt(2), rel=0.02)
     assert found.excess > 100
 
 
-@pytest.mark.parametrize("memory", [0, 0.8, 0.95, 0.99])
+@pytest.mark.parametrize("correlation", [0, 0.8, 0.95, 0.99])
 @pytest.mark.parametrize("n", [60, 500])
-def test_noise_of_any_memory_does_not_swing(memory, n):
+def test_noise_of_any_correlation_does_not_oscillate(correlation, n):
     g, excess = torch.Generator().manual_seed(0), []
     for _ in range(20):
         values = [0.0]
         for shock in torch.randn(n - 1, generator=g).tolist():
-            values.append(memory * values[-1] + shock)
-        excess.append(measures.swing(torch.tensor(values)).excess)
+            values.append(correlation * values[-1] + shock)
+        excess.append(measures.strongest_oscillation(torch.tensor(values)).excess)
     assert max(excess) < 14
 
 
-def test_windows_are_medians_of_the_outer_quarters():
-    assert measures.windows(torch.tensor([1.0, 3, 2, 9, 9, 9, 9, 9, 9, 4, 50, 6])) == (2, 6)
+def test_outer_quarter_medians_are_medians_of_the_outer_quarters():
+    assert measures.outer_quarter_medians(torch.tensor([1.0, 3, 2, 9, 9, 9, 9, 9, 9, 4, 50, 6])) == (2, 6)
 
 
 def test_quantiles_of_more_numbers_than_a_float32_can_count():
@@ -299,8 +300,8 @@ def test_quantiles_of_more_numbers_than_a_float32_can_count():
 def test_copies_are_found_though_the_base_holds_images_twice():
     base = torch.rand(100, 50, generator=torch.Generator().manual_seed(0))
     queries = base[:10] + 0.01
-    once, nearest = measures.lone(queries, base)
-    twice, _ = measures.lone(queries, torch.cat([base, base]))
+    once, nearest = measures.lowe_ratio(queries, base)
+    twice, _ = measures.lowe_ratio(queries, torch.cat([base, base]))
     assert (once < 0.1).all()
     assert nearest.tolist() == list(range(10))
     torch.testing.assert_close(twice, once)

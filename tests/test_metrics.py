@@ -112,7 +112,7 @@ def test_accuracy_counts_the_images_taken_for_the_class_asked_for():
     assert metrics.accuracy(logits, torch.tensor([1, 2, 0, 0])) == 0.0
 
 
-def test_accuracy_of_real_images_is_the_judges_own():
+def test_accuracy_of_real_images_is_the_classifiers_own():
     j, images = classifier.load("strokes"), data.load("strokes", "test")
     few = data.Images("few", images.pixels[:500] * 0.3, images.labels[:500], images.classes)  # pale: some are mistaken
     logits = classifier.features_and_logits(j, few.pixels)[1]
@@ -315,9 +315,9 @@ def test_a_discriminator_that_was_taught_the_labels_prefers_them():
 def test_label_response_names_what_does_not_fit():
     D = Rule(lambda x, y: x[:, 0])
     for classes in (0, 1, ("a", "b")):
-        with pytest.raises(BadInput, match="tells no labels apart"):
+        with pytest.raises(BadInput, match="does not distinguish labels"):
             metrics.label_response(Rule(D.rule, classes), SHOWN, Y)
-    with pytest.raises(BadInput, match="tells no labels apart"):
+    with pytest.raises(BadInput, match="does not distinguish labels"):
         metrics.label_response(nn.Linear(3, 1), SHOWN, Y)
     with pytest.raises(BadInput, match="go from 0 to 5"):
         metrics.label_response(D, SHOWN[:6], torch.arange(6))
@@ -555,8 +555,8 @@ def test_too_few_examples_say_how_many_are_needed():
         (lambda: metrics.different_bins(x, x), r"at least 500 examples \(100 bins need five for each\)"),
         (lambda: metrics.memorisation(x, x, x), "50 held-out examples: a quantile of 0.01 needs 100"),
         (lambda: metrics.nearest_neighbours(x, x, 50, True), "there are 49"),
-        (lambda: metrics.nearest_neighbours(x, x + 1, 1, True), "against itself"),
-        (lambda: metrics.floor(metrics.frechet, x, 26), "takes 52 real examples, and there are 50"),
+        (lambda: metrics.nearest_neighbours(x, x + 1, 1, True), "exclude_self compares a set with itself"),
+        (lambda: metrics.floor(metrics.frechet, x, 26), "takes 52 real examples, but there are 50"),
         (lambda: metrics.report(x, x), "at least 200"),
         (lambda: metrics.same_image(x[:1].repeat(9, 1)), "all the same"),
         (lambda: metrics.memorisation(x, x[:1].repeat(9, 1), x.repeat(2, 1)), "all the same"),

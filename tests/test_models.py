@@ -188,7 +188,7 @@ def test_activations(activation, at_minus_one):
     assert slopes == [0.05] * 3
 
 
-# --- first weights ---------------------------------------------------------------------------------------------------
+# --- initial weights --------------------------------------------------------------------------------------------------
 
 
 def test_first_weights_of_the_paper():
@@ -225,7 +225,7 @@ def test_init_weights_reaches_batch_norm_of_vectors_and_what_spectral_norm_divid
     assert [m.weight.std().item() for m in norms] == pytest.approx([0.05] * 2, rel=0.2)
     models.init_weights(D, 0.05)
     assert D.net[1].parametrizations.weight.original.std().item() == pytest.approx(0.05, rel=0.02)
-    with pytest.raises(BadInput, match="standard deviation of the first weights is -1"):
+    with pytest.raises(BadInput, match="standard deviation of the initial weights is -1"):
         models.DCGANGenerator(init_std=-1)
 
 
@@ -432,7 +432,9 @@ def test_minibatch_std_by_hand():
     rows = torch.tensor([[0.0, 5.0], [2.0, 5.0], [1.0, 1.0], [1.0, 1.0]])  # std (1, 0) and (0, 0)
     torch.testing.assert_close(models.MinibatchStd(2)(rows)[:, 2], torch.tensor([0.5, 0.5, 0, 0]), atol=2e-4, rtol=0)
     torch.testing.assert_close(models.MinibatchStd(9)(rows), models.MinibatchStd(4)(rows))  # a smaller batch is a group
-    with pytest.raises(BadInput, match="minibatch_std is 3, which does not divide the 4 .* choose a multiple of 3"):
+    with pytest.raises(
+        BadInput, match="minibatch_std is 3, which does not divide the 4 examples .* choose a multiple of 3"
+    ):
         models.MinibatchStd(3)(rows)
 
 
@@ -693,9 +695,9 @@ def test_the_pairs_have_the_layers_and_first_weights_that_they_always_had():
         (models.DCGANDiscriminator, dict(classes=2.5), "classes is 2.5"),
         (models.MLPGenerator, dict(activation="relu6"), "unknown activation 'relu6': did you mean 'relu'"),
         (models.MLPDiscriminator, dict(activation="maxout"), "unknown activation 'maxout'"),
-        (models.MLPGenerator, dict(init_std=-1), "standard deviation of the first weights is -1"),
+        (models.MLPGenerator, dict(init_std=-1), "standard deviation of the initial weights is -1"),
         (models.MLPDiscriminator, dict(pack=0), "pack is 0"),
-        (models.DCGANDiscriminator, dict(pack=2, classes=3), "pack is 2 and classes is 3: .*leave one out"),
+        (models.DCGANDiscriminator, dict(pack=2, classes=3), "pack is 2 and classes is 3: .*leave one of them out"),
         (models.mlp, dict(pack=2, classes=3), "pack is 2 and classes is 3"),
         (models.MLPDiscriminator, dict(maxout=1), "maxout is 1, .* give 0 for none, or 2 or more"),
         (models.DCGANDiscriminator, dict(minibatch_std=1), "minibatch_std is 1"),
@@ -758,12 +760,12 @@ def test_rows_leave_no_parameter_out(net):
 def test_the_table_is_its_rows_and_their_sum():
     lines = models.table(models.MLPDiscriminator((1000,), (1, 28, 28)), torch.zeros(2, 1, 28, 28)).splitlines()
     assert [line.split() for line in lines] == [
-        ["layer", "gives", "parameters"],
+        ["layer", "output", "parameters"],
         ["Flatten", "784", "0"],
         ["Linear", "1000", "785,000"],
         ["LeakyReLU", "1000", "0"],
         ["Linear", "1", "1,001"],
-        ["together", "786,001"],
+        ["total", "786,001"],
     ]
     assert len({len(line) for line in lines}) == 1  # columns are flush
     lines = models.table(models.DCGANGenerator(width=2), torch.zeros(2, 64)).splitlines()

@@ -15,7 +15,7 @@ from gantutor import data, losses, museum, penalties
 from gantutor.doctor import AILMENTS
 from gantutor.errors import BadInput
 from gantutor.museum import exhibits
-from gantutor.museum.settings import play
+from gantutor.museum.settings import train_side
 
 EXHIBITS = list(museum.CATALOGUE.values())
 SLOW = {e.id for e in EXHIBITS if e.harmless and e.id != "no-detach"}  # their checks train
@@ -176,7 +176,7 @@ def always(loss):
         (sure, True, "A good check."),
         (never, False, "lets pass the broken version"),
         (always, False, "stops the sound version"),
-        (lambda loss: loss.nothing, False, "ended with AttributeError"),
+        (lambda loss: loss.nothing, False, "raised AttributeError"),
     ],
 )
 def test_a_check_of_ones_own_is_graded(check, good, says):
@@ -244,7 +244,7 @@ def test_bad_input_is_told(images):
     with pytest.raises(BadInput, match="steps is 0"):
         e.run(0, images=images)
     few = data.Images("strokes", images.pixels[:1500], images.labels[:1500], images.classes)
-    with pytest.raises(BadInput, match="1500 images: an exhibit needs at least 2000"):
+    with pytest.raises(BadInput, match="only 1500 images: give at least 2000"):
         e.run(3, images=few)
     large = data.Images("faces", torch.zeros(2000, 3, 32, 32), torch.zeros(2000, dtype=torch.int64), ("face",))
     with pytest.raises(BadInput, match="faces are 3×32×32"):
@@ -261,9 +261,9 @@ def test_bad_input_is_told(images):
 
 def test_a_symptom_knows_its_bounds():
     symptom = museum.exhibit("fleeing-generator").symptom
-    assert symptom.well(0.0)
-    assert not symptom.well(-20.0)
-    assert not symptom.well(float("nan"))
+    assert symptom.is_healthy(0.0)
+    assert not symptom.is_healthy(-20.0)
+    assert not symptom.is_healthy(float("nan"))
     assert symptom.bounds == "at least -3"
 
 
@@ -285,12 +285,12 @@ def table(request) -> Iterator[dict[str, str]]:
 
 def outcome_of(e: museum.Exhibit, seed: int = 0) -> tuple[museum.Outcome, tuple[str, ...]]:
     """The exhibit's outcome and what the doctor says of its sound version, which several exhibits share."""
-    images, held_out = exhibits.set_apart(data.load("mnist"))
+    images, held_out = exhibits.hold_out(data.load("mnist"))
     steps = e.examined or e.steps
-    broken = play(e.parts(e.broken, images), steps, seed, e.broken)
+    broken = train_side(e.parts(e.broken, images), steps, seed, e.broken)
     key = e.sound, e.plug, e.setting, steps, seed
     if key not in SOUND:
-        sound = play(e.parts(e.sound, images), steps, seed, e.sound)
+        sound = train_side(e.parts(e.sound, images), steps, seed, e.sound)
         outcome = museum.Outcome(e, broken, sound, images, held_out, seed)
         SOUND[key] = sound, outcome.diagnosis("sound").names if sound.samples.ndim == 4 else ()
     sound, names = SOUND[key]

@@ -54,7 +54,7 @@ def test_a_constant_or_untrained_discriminator_is_blind(examine, sound, D):
 
 def test_discriminators_that_have_learnt(examine, sound, train, held):
     x = sound.pixels[:N]
-    spoiled = measures.halved(x)
+    spoiled = measures.mismatched_halves(x)
     assert "discriminator_saturated" not in examine(spoiled, discriminator=learn(train.pixels, spoiled, 40)).names
     saturated = learn(train.pixels, torch.rand(500, 1, 28, 28) * 2 - 1, 300)
     noise = torch.rand(N, 1, 28, 28) * 2 - 1
@@ -77,7 +77,7 @@ def test_discriminators_that_have_learnt(examine, sound, train, held):
 def test_packed_discriminators_are_asked_in_packs(examine, sound):
     for pack in (2, 3):
         D = models.mlp(pack=pack, seed=1)[1]
-        assert net_tests.logits_of(D, sound.pixels[:401]).shape == (401 // pack,)
+        assert net_tests.discriminator_outputs(D, sound.pixels[:401]).shape == (401 // pack,)
         assert examine(sound.pixels[:501], discriminator=D).names == ("discriminator_blind",)
 
 
@@ -90,7 +90,7 @@ def test_a_discriminator_is_left_as_it_was_through_any_wrapping(sound):
     x = sound.pixels[:N]
     D = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784), nn.Dropout(), nn.Linear(784, 1)).double().train()
     before = {name: value.clone() for name, value in D.state_dict().items()}
-    logits = [net_tests.logits_of(discriminator, x) for discriminator in (D, D.forward, lambda y: D(y))]
+    logits = [net_tests.discriminator_outputs(discriminator, x) for discriminator in (D, D.forward, lambda y: D(y))]
     assert all(torch.equal(given, logits[0]) for given in logits)  # no dropout, and in its own type
     assert all(module.training for module in D.modules())
     assert all(torch.equal(value, before[name]) for name, value in D.state_dict().items())
@@ -102,8 +102,8 @@ def test_discriminators_that_fail_are_named(examine, sound):
     D = nn.Sequential(nn.Flatten(), nn.Linear(784, 1))
     assert examine(x, discriminator=D.double()).names == ("discriminator_blind",)  # asked in its own type
     for bad in (lambda y: y @ y.new_zeros(3, 3), lambda y: [1.0], lambda y: y[:0], 3, D.to("meta")):
-        with pytest.raises(BadInput, match="the discriminator (failed|gave)"):
-            net_tests.logits_of(bad, x)
+        with pytest.raises(BadInput, match="the discriminator (failed|returned)"):
+            net_tests.discriminator_outputs(bad, x)
 
 
 def test_batch_norm_with_wrong_statistics_is_found_through_any_wrapping(examine, sound):
@@ -229,9 +229,9 @@ CURVES = [
 
 @pytest.mark.parametrize(("history", "names"), CURVES)
 def test_curves(history, names):
-    curves = {name: net_tests.curve(name, values) for name, values in history.items()}
-    patient = type("Patient", (), {"raw": torch.zeros(64, 1), "x": torch.zeros(64, 1), "notes": []})()
-    found = [*examination.infinities(patient, curves), *net_tests.course(curves)]
+    curves = {name: net_tests.to_curve(name, values) for name, values in history.items()}
+    case = type("Case", (), {"raw": torch.zeros(64, 1), "samples": torch.zeros(64, 1), "notes": []})()
+    found = [*examination.find_non_finite(case, curves), *net_tests.examine_curves(curves)]
     assert tuple(finding.name for finding in found) == names
 
 

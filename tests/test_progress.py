@@ -31,14 +31,14 @@ def ticking(monkeypatch) -> Clock:
     return clock
 
 
-def show_steps(line: progress.Line, clock: Clock, steps: int, seconds_each: float):
+def show_steps(line: progress.ProgressLine, clock: Clock, steps: int, seconds_each: float):
     for index in range(1, steps + 1):
         clock.now += seconds_each
         line.show(Step(index, Loss(), Loss(), None, None))
 
 
 def test_in_a_log_a_line_comes_every_ten_seconds(ticking, capsys):
-    line = progress.Line(steps=1000, seconds=None, batch_size=64)
+    line = progress.ProgressLine(steps=1000, seconds=None, batch_size=64)
     show_steps(line, ticking, 200, seconds_each=0.125)  # 25 s: lines at 10 s and 20 s
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
@@ -49,7 +49,7 @@ def test_in_a_log_a_line_comes_every_ten_seconds(ticking, capsys):
 def test_on_a_terminal_one_line_is_rewritten(ticking, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    line = progress.Line(steps=None, seconds=60, batch_size=64)
+    line = progress.ProgressLine(steps=None, seconds=60, batch_size=64)
     show_steps(line, ticking, 100, seconds_each=0.0101)  # just over 1 s: at most 5 lines
     line.close()
     said = capsys.readouterr().err
@@ -64,7 +64,7 @@ def test_on_a_terminal_one_line_is_rewritten(ticking, capsys, monkeypatch):
 
 
 def test_the_time_left_of_a_training_in_seconds(ticking, capsys):
-    line = progress.Line(steps=None, seconds=60, batch_size=1)
+    line = progress.ProgressLine(steps=None, seconds=60, batch_size=1)
     show_steps(line, ticking, 2, seconds_each=10)
     assert [text.split()[-2] for text in capsys.readouterr().err.splitlines()] == ["0:50", "0:40"]
 

@@ -63,7 +63,7 @@ def run_ensemble(folder: Path, out: str, steps: int, point: tuple[str, int] | No
     os.chdir(folder)
     die_at(point)
     if checkpoint.run_file(out):
-        run = checkpoint.load(out, few())
+        run = ensemble.load_ensemble(out, few())
     else:
         pairs = [SMALL["mlp"](seed=seed) for seed in (0, 2, 4)]
         run = ensemble.Ensemble(pairs, few(), Recipe(batch_size=16, penalty_every=3), seeds=1)
@@ -145,7 +145,8 @@ def assert_same_end(folder: Path) -> None:
     assert [a[0] for a, b in zip(whole, broken, strict=True) if a != b] == []
     names = {part[0].split(".")[1].partition("[")[0] for part in whole}
     assert {"G", "D", "G_ema", "opt_g", "opt_d", "order", "randomness", "step", "plan"} <= names
-    a, b = (checkpoint.load(folder / name, few()).sample(20) for name in ("whole", "broken"))
+    load = ensemble.load_ensemble if checkpoint.read_state(folder / "whole")[1]["members"] else checkpoint.load
+    a, b = (load(folder / name, few()).sample(20) for name in ("whole", "broken"))
     assert torch.equal(a, b)
     assert a.std() > 0
     litter = {*os.listdir(folder / "broken")} - {"run.pt", "run.previous.pt"}

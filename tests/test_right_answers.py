@@ -169,7 +169,7 @@ def test_lesson_00_is_right():
         ways = np.linalg.norm(lesson_00.clouds()[name].numpy()[:, None] - centres, axis=2)  # (600, 8)
         near = ways.min(1)
         found = sum(((ways.argmin(1) == k) & (near < 0.2)).mean() > 0.02 for k in range(8))
-        assert lesson_00.rows()[row - 1] == pytest.approx((near.mean(), found, (near < 0.03).mean()), rel=1e-3)
+        assert lesson_00.measured_rows()[row - 1] == pytest.approx((near.mean(), found, (near < 0.03).mean()), rel=1e-3)
     stored, two, grey = checks.find("00.2").expected()
     np.testing.assert_allclose(stored, np.linspace(-1, 1, 6).reshape(1, 1, 2, 3), atol=1e-6)
     np.testing.assert_allclose(two, [[[[-1], [1]]], [[[1 / 255], [-1 / 255]]]], atol=1e-6)
@@ -204,7 +204,7 @@ def test_lesson_02_is_right():
     assert checks.find("02.3").expected()["loss"] == pytest.approx(2 * (0.95 * math.log1p(math.exp(-1)) + 0.05 * 100))
     assert checks.check("02.4", turn_without_optimizers).right
     assert checks.check("02.5", lambda z0, z1, t: math.cos(t * math.pi / 2) * z0 + math.sin(t * math.pi / 2) * z1).right
-    assert checks.find("02.5").look(torch.lerp)["shortest"] == pytest.approx(math.sqrt(1 / 2), rel=0.01)
+    assert checks.find("02.5").observed(torch.lerp)["shortest"] == pytest.approx(math.sqrt(1 / 2), rel=0.01)
     held_out = strokes.draw(1000, 1).pixels / 127.5 - 1
     assert lesson_02.score(SimpleNamespace(sample=lambda *_, **__: held_out)) == pytest.approx(0, abs=1e-3)
 
@@ -286,7 +286,7 @@ def test_lesson_06_is_right():
         s = [np.std(part, 0).mean() for part in np.split(h, 8 // size)]
         np.testing.assert_allclose(last, np.broadcast_to(np.repeat(s, size)[:, None, None], (8, 2, 2)), rtol=1e-5)
     slopes = [(part - part.mean(0)) / (4 * part.std(0)) / 12 * 16 for part in np.split(h, 2)]  # s fills 16 places
-    np.testing.assert_allclose(seen["slope"], np.concatenate(slopes), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(seen["gradient"], np.concatenate(slopes), rtol=1e-4, atol=1e-6)
     for (real, fake), found in zip(checks.find("06.4").observe.cases, checks.find("06.4").expected(), strict=True):
         pushes = [-1 / (1 + math.exp(f - r)) / len(fake) for r, f in zip(real, fake, strict=True)]
         np.testing.assert_allclose(found, pushes, rtol=1e-5, atol=1e-12)
@@ -313,7 +313,7 @@ def test_lesson_09_is_right():
     run = train.Run(*nets, torch.randn(64, 2), train.Recipe(penalty=None, d_steps=2))
     (g, g_first), (d, d_first) = ((sum(a * b for a, b in w), w[0][0] * w[0][1]) for w in
                                   ([(2, 9), (9, 9), (9, 2)], [(2, 16), (16, 16), (16, 1)]))  # fmt: skip
-    assert flops(lambda: run.turn(False)) == 2 * 64 * (4 * g - g_first + 14 * d - 4 * d_first)
+    assert flops(lambda: run.train_step(False)) == 2 * 64 * (4 * g - g_first + 14 * d - 4 * d_first)
     assert checks.find("09.2").expected() == pytest.approx(2 * 64 * (4 * 4e6 + 14 * 10e6) / 1e9)
     x = torch.randn(12, 3, generator=torch.Generator().manual_seed(0)).double().numpy()
     w = np.array([0.5, -1.0, 2.0])

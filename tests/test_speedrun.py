@@ -10,7 +10,7 @@ from drawn import digits
 from gantutor import cli, data, metrics, models
 from gantutor.errors import BadInput
 from gantutor.experiments import speedrun
-from gantutor.experiments.speedrun import ENTRIES, RACES, Entry, Finish, Look, Race
+from gantutor.experiments.speedrun import ENTRIES, RACES, Entry, Evaluation, Finish, Race
 from gantutor.metrics import classifier
 from gantutor.train import Recipe, Run
 
@@ -42,30 +42,30 @@ def clock(monkeypatch):
         return slow
 
     monkeypatch.setattr(Run, "take_step", slowly(Run.take_step, 1))
-    monkeypatch.setattr(speedrun, "compare", slowly(speedrun.compare, 1000))
+    monkeypatch.setattr(speedrun, "score_images", slowly(speedrun.score_images, 1000))
 
 
 def test_the_clock_counts_training_and_not_judging(few, clock):
     never = replace(ANYTHING, most={"frechet": -1.0})
     told = []
-    finish = speedrun.run(never, Entry(small, SMALL, steps=9, looks=(2, 3, 7)), tell=told.append)
-    assert [(look.step, look.seconds) for look in finish.looks] == [(2, 2), (3, 3), (7, 7)]
-    assert told == [*finish.looks]
+    finish = speedrun.run(never, Entry(small, SMALL, steps=9, judged_after=(2, 3, 7)), report=told.append)
+    assert [(e.step, e.seconds) for e in finish.evaluations] == [(2, 2), (3, 3), (7, 7)]
+    assert told == [*finish.evaluations]
     assert not finish.reached
     assert finish.seconds == 7
 
 
-def test_a_run_ends_at_the_first_look_that_meets_every_goal(few, clock, monkeypatch):
+def test_a_run_ends_at_the_first_evaluation_that_meets_every_goal(few, clock, monkeypatch):
     seen = iter([{"frechet": 5.0, "recall": 0.1}, {"frechet": 9.1, "recall": 0.9}, {"frechet": 9.0, "recall": 0.5}])
-    monkeypatch.setattr(speedrun, "compare", lambda *args: next(seen))
+    monkeypatch.setattr(speedrun, "score_images", lambda *args: next(seen))
     race = Race("", most={"frechet": 9}, least={"recall": 0.5}, images="strokes", count=100)
-    finish = speedrun.run(race, Entry(small, SMALL, steps=9, looks=(1, 2, 4, 9)))
+    finish = speedrun.run(race, Entry(small, SMALL, steps=9, judged_after=(1, 2, 4, 9)))
     assert finish.reached
-    assert finish.seconds == finish.looks[-1].step == 4
+    assert finish.seconds == finish.evaluations[-1].step == 4
 
 
 def test_the_samples_that_are_judged_are_those_of_the_generator_that_comes_back(few):
-    finish = speedrun.run(ANYTHING, Entry(small, SMALL, steps=3, looks=(3,)), seed=5)
+    finish = speedrun.run(ANYTHING, Entry(small, SMALL, steps=3, judged_after=(3,)), seed=5)
     images, test = digits(300, 0, "strokes"), digits(300, 1, "strokes")
     again = Run(*small(5), images, SMALL, seed=5)
     list(again.steps(3))
@@ -75,8 +75,8 @@ def test_the_samples_that_are_judged_are_those_of_the_generator_that_comes_back(
         classifier.features_and_logits(j, samples)[0],
         classifier.features_and_logits(j, test.pixels)[0],
     )
-    assert finish.looks[0].scores["frechet"] == pytest.approx(metrics.frechet(features, reference))
-    assert finish.looks[0].scores["recall"] == metrics.precision_and_recall(reference, features)[1]
+    assert finish.evaluations[0].scores["frechet"] == pytest.approx(metrics.frechet(features, reference))
+    assert finish.evaluations[0].scores["recall"] == metrics.precision_and_recall(reference, features)[1]
     assert all(map(torch.equal, finish.G.parameters(), again.G_ema.parameters()))
 
 
@@ -85,24 +85,24 @@ def test_scores_tell_real_images_from_collapsed_and_from_mislabelled_ones():
     reference = classifier.features_and_logits(j, test.pixels)[0]
     turns = [torch.nonzero(test.labels == y)[:50, 0] for y in range(10)]
     in_turn = test.pixels[torch.stack(turns, 1).flatten()]  # 0, 1, 2, …
-    real = speedrun.compare(j, reference, True, in_turn)
-    collapsed = speedrun.compare(j, reference, True, in_turn[:10].repeat(50, 1, 1, 1))
-    shifted = speedrun.compare(j, reference, True, in_turn.roll(1, 0))
+    real = speedrun.score_images(j, reference, True, in_turn)
+    collapsed = speedrun.score_images(j, reference, True, in_turn[:10].repeat(50, 1, 1, 1))
+    shifted = speedrun.score_images(j, reference, True, in_turn.roll(1, 0))
     assert real["accuracy"] > 0.98
     assert real["recall"] > 0.8
     assert real["frechet"] < collapsed["frechet"] / 10
     assert collapsed["recall"] < 0.1
     assert shifted["accuracy"] < 0.1
     assert shifted["frechet"] == pytest.approx(real["frechet"])
-    assert set(speedrun.compare(j, reference, False, in_turn)) == {"frechet", "recall"}
+    assert set(speedrun.score_images(j, reference, False, in_turn)) == {"frechet", "recall"}
 
 
 def test_stacked_pictures_are_read_digit_by_digit():
     j = classifier.load("strokes")
     pictures = data.stacked(digits(1000, 1, "strokes"), 3000)
-    scores = speedrun.read_stacked(j, pictures.pixels)
+    scores = speedrun.score_stacked(j, pictures.pixels)
     assert scores["modes"] == pytest.approx(len(pictures.labels.unique()), abs=3)
-    assert speedrun.read_stacked(j, pictures.pixels[:1].repeat(9, 1, 1, 1))["modes"] == 1
+    assert speedrun.score_stacked(j, pictures.pixels[:1].repeat(9, 1, 1, 1))["modes"] == 1
 
 
 @pytest.mark.parametrize("name", RACES)
@@ -119,29 +119,31 @@ def test_every_race_has_an_entry_that_keeps_its_rules(name):
 
 
 def test_the_rules_are_told(few):
-    conditional = Entry(lambda seed: small(seed, 10), SMALL, steps=1, looks=(1,))
-    with pytest.raises(BadInput, match="G has 10 classes and D 10, but in this race nobody is told the class"):
+    conditional = Entry(lambda seed: small(seed, 10), SMALL, steps=1, judged_after=(1,))
+    with pytest.raises(
+        BadInput, match="G has 10 classes and D has 10, but in this race neither net may get the labels"
+    ):
         speedrun.run(ANYTHING, conditional)
-    with pytest.raises(BadInput, match="G has 0 classes and D 0, but in this race G and D are told which of 10"):
-        speedrun.run(replace(ANYTHING, conditional=True), Entry(small, SMALL, steps=1, looks=(1,)))
+    with pytest.raises(BadInput, match="G has 0 classes and D has 0, but in this race both must be conditional on 10"):
+        speedrun.run(replace(ANYTHING, conditional=True), Entry(small, SMALL, steps=1, judged_after=(1,)))
     with pytest.raises(BadInput, match="did you mean 'conditional'"):
         speedrun.run("conditionel")
-    with pytest.raises(BadInput, match="give it an entry"):
+    with pytest.raises(BadInput, match="pass an entry"):
         speedrun.run(ANYTHING)
 
 
-@pytest.mark.parametrize("looks", [(), (3, 2), (2, 2), (2, 10)])
-def test_looks_come_in_order_and_within_the_steps(looks):
-    with pytest.raises(BadInput, match="the last at most 9"):
-        Entry(small, SMALL, steps=9, looks=looks)
+@pytest.mark.parametrize("judged_after", [(), (3, 2), (2, 2), (2, 10)])
+def test_evaluations_come_in_order_and_within_the_steps(judged_after):
+    with pytest.raises(BadInput, match="in ascending order, at most 9"):
+        Entry(small, SMALL, steps=9, judged_after=judged_after)
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
 
 
 def finished(seconds: float, reached: bool = True) -> Finish:
-    looks = Look(10, 1.0, {"frechet": 50.0}), Look(2000, seconds, {"frechet": 8.25})
-    return Finish(reached, looks, torch.nn.Flatten())
+    evaluations = Evaluation(10, 1.0, {"frechet": 50.0}), Evaluation(2000, seconds, {"frechet": 8.25})
+    return Finish(reached, evaluations, torch.nn.Flatten())
 
 
 @pytest.mark.parametrize(
@@ -149,8 +151,8 @@ def finished(seconds: float, reached: bool = True) -> Finish:
     [
         ([finished(30), finished(20), finished(40)], "30.0 (20.0 to 40.0)"),
         ([finished(30)], "30.0 (30.0 to 30.0)"),
-        ([finished(30), finished(90, False)], "30.0 (30.0 to 30.0); 1 of 2 did not arrive"),
-        ([finished(90, False)], "1 of 1 did not arrive"),
+        ([finished(30), finished(90, False)], "30.0 (30.0 to 30.0); 1 of 2 did not reach the goals"),
+        ([finished(90, False)], "1 of 1 did not reach the goals"),
     ],
 )
 def test_the_summary_gives_median_and_range_and_hides_no_failure(runs, told):
@@ -159,10 +161,10 @@ def test_the_summary_gives_median_and_range_and_hides_no_failure(runs, told):
 
 def test_records_are_added_to_what_is_there(tmp_path):
     path = tmp_path / "records.md"
-    speedrun.record(path)
+    speedrun.add_records(path)
     assert path.read_text(encoding="utf-8") == speedrun.HEADER
     for seconds in (20, 30):
-        speedrun.record(path, speedrun.row("unconditional", [finished(seconds)], "cpu"))
+        speedrun.add_records(path, speedrun.record_row("unconditional", [finished(seconds)], "cpu"))
     head, _, first, second = path.read_text(encoding="utf-8").splitlines()[-4:]
     assert "unconditional | 20.0 (20.0 to 20.0) | 1 | 2,000 | frechet 8.25" in first
     assert "30.0" in second
@@ -177,7 +179,7 @@ def test_records_are_added_to_what_is_there(tmp_path):
 @pytest.fixture
 def race(few, monkeypatch) -> None:
     monkeypatch.setitem(RACES, "unconditional", ANYTHING)
-    monkeypatch.setitem(ENTRIES, "unconditional", Entry(small, SMALL, steps=3, looks=(3,)))
+    monkeypatch.setitem(ENTRIES, "unconditional", Entry(small, SMALL, steps=3, judged_after=(3,)))
 
 
 def test_the_command_lists_the_races(capsys):
@@ -203,7 +205,7 @@ def test_the_command_races_saves_the_samples_and_the_record(race, capsys):
 def test_the_command_says_with_its_status_that_a_run_did_not_arrive(race, capsys, monkeypatch):
     monkeypatch.setitem(RACES, "unconditional", replace(ANYTHING, most={"frechet": -1}))
     assert cli.main(["speedrun", "unconditional", "--seeds", "1", "--device", "cpu"]) == 1
-    assert "1 of 1 did not arrive" in capsys.readouterr().out
+    assert "1 of 1 did not reach the goals" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

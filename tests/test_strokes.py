@@ -218,7 +218,7 @@ def test_images_are_anti_aliased_and_reach_full_ink(drawn):
 def test_a_lifted_pen_draws_nothing(monkeypatch):
     """Two upright bars: written without lifting the pen, a diagonal through the centre would join them."""
     monkeypatch.setattr(strokes, "_curve", strokes._curve.__wrapped__)  # not the curves of the real digits
-    monkeypatch.setattr(strokes, "_noises", lambda: 5 + 6)
+    monkeypatch.setattr(strokes, "_noise_count", lambda: 5 + 6)
     middle = []
     for text in ("-20,0 -20,50 -20,100 | 120,0 120,50 120,100", "-20,0 -20,50 -20,100 / 120,0 / 120,50 120,100"):
         monkeypatch.setattr(strokes, "STYLES", ((text,),) * 10)
@@ -233,11 +233,12 @@ def test_curves_pass_through_their_points_and_keep_to_their_lengths():
     curve = strokes._spline(quarter, 40)
     assert torch.allclose(curve[::40], quarter, atol=1e-6)
     assert curve.diff(dim=0).norm(dim=1).sum() == pytest.approx(math.pi / 2, rel=5e-3)  # of a circle
-    control, place, step = strokes._curve(1, 0)  # the stick: one box height, in dashes of equal length from end to end
-    lengths = (step @ control).norm(dim=1)
+    # The stick: one box height, in dashes of equal length from end to end.
+    control, to_middles, to_steps = strokes._curve(1, 0)
+    lengths = (to_steps @ control).norm(dim=1)
     assert lengths.sum() == pytest.approx(1, abs=1e-5)
     assert lengths.max() < 1.2 * lengths.min()
-    assert (place @ control)[:, 1].diff().min() > 0
+    assert (to_middles @ control)[:, 1].diff().min() > 0
 
 
 # ---- the digits can be told apart ------------------------------------------------------------------------------------

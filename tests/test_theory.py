@@ -279,7 +279,7 @@ def test_divergence_ends_in_inf_without_a_warning():
         (lambda: theory.optimal_discriminator([-1.0], [1.0]), "p holds a negative"),
         (lambda: theory.optimal_discriminator([1.0], [math.nan]), "q holds a negative, infinite or NaN"),
         (lambda: theory.jensen_shannon([1.0, 2.0], [1.0], 1.0), r"\(2,\) and q has \(1,\)"),
-        (lambda: theory.value([1.0], [1.0], [2.0], 1.0), r"outside \[0, 1\].*not its logits"),
+        (lambda: theory.value([1.0], [1.0], [2.0], 1.0), r"outside \[0, 1\].*instead of its logits"),
         (lambda: theory.value([1.0], [1.0], [math.nan], 1.0), r"outside \[0, 1\]"),
         (lambda: theory.value([1.0], [1.0], [0.5, 0.5], 1.0), "same grid"),
         (lambda: theory.value([1.0], [1.0], 0.5, 0.0), "dx is 0: .*> 0"),

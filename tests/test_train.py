@@ -10,7 +10,7 @@ from gantutor import losses, models, penalties
 from gantutor.data import Images, strokes, toy
 from gantutor.errors import BadInput
 from gantutor.train import R3GAN, Recipe, Run, latents, sample, validate
-from gantutor.train.unrolled import foreseen
+from gantutor.train.unrolled import steps_ahead
 
 PLAIN = Recipe(batch_size=8, penalty=None, ema_decay=0.0, decay_from=1.0)
 POINTS = toy.ring().sample(64, seed=0)
@@ -515,7 +515,7 @@ def test_the_foreseen_weights_are_those_of_the_optimizer():
 
     for steps in (1, 4):
         for name, weight in further(run, real, fake, steps).named_parameters():
-            torch.testing.assert_close(foreseen(run.opt_d, run.D, loss, steps)[name], weight, rtol=1e-10, atol=1e-12)
+            torch.testing.assert_close(steps_ahead(run.opt_d, run.D, loss, steps)[name], weight, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("changes", [dict(spectral=True), dict(batch_norm=True)], ids=str)

@@ -145,11 +145,11 @@ def test_wrong_arguments_are_named():
     for noise in (0, -1.0, math.nan):
         with pytest.raises(BadInput, match="noise"):
             vae.elbo(E, G, torch.zeros(2, 3), noise)
-    with pytest.raises(BadInput, match="length 2, G takes 5"):
+    with pytest.raises(BadInput, match="length 2, but G takes 5"):
         vae.elbo(E, models.MLPGenerator(5, (4,), (3,)), torch.zeros(2, 3), 1.0)
-    with pytest.raises(BadInput, match=r"images of shape \(4,\), E takes \(3,\)"):
+    with pytest.raises(BadInput, match=r"images of shape \(4,\), but E takes \(3,\)"):
         vae.elbo(E, G, torch.zeros(2, 4), 1.0)
-    with pytest.raises(BadInput, match=r"G makes images of shape \(1,\), x holds \(3,\)"):  # they would broadcast
+    with pytest.raises(BadInput, match=r"G makes images of shape \(1,\), but x holds \(3,\)"):  # they would broadcast
         vae.elbo(E, models.MLPGenerator(2, (4,), (1,)), torch.zeros(2, 3), 1.0)
     for wrong in (dict(latent_dim=0), dict(hidden=16), dict(shape=(1, 2.5))):
         with pytest.raises(BadInput, match=next(iter(wrong))):

@@ -1,8 +1,8 @@
 """Exercises that check themselves: ``checks.check("01.1", my_function)`` in the cell below an answer.
 
-The tasks stand in the notebooks of `notebooks/exercises`, with solutions in `notebooks/solutions`. A file for
-each lesson holds what their answers must do; the `catalogue` has them by id, and `exercise` says how an answer is
-judged.
+The tasks are in `notebooks/exercises`, their solutions in `notebooks/solutions`. Each lesson has a file here that says
+what its answers must do; `training_turns` and `mutation_tests` hold the longest exercises of lessons 02 and 07. The
+`catalogue` finds an exercise by its id, and `exercise` defines how an answer is checked.
 """
 
 from typing import TYPE_CHECKING
@@ -14,4 +14,4 @@ if TYPE_CHECKING:
     from gantutor.checks.exercise import Answer, Exercise, Mistake, Verdict
 
 __all__ = ["CATALOGUE", "Answer", "Exercise", "Hint", "Mistake", "Verdict", "check", "find", "hint"]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

@@ -1,4 +1,4 @@
-"""Every exercise by its id: ask for a verdict on an answer, or for one more hint."""
+"""Every exercise by its id: check an answer, or ask for one more hint."""
 
 from gantutor.checks import (
     lesson_00,
@@ -29,21 +29,22 @@ LESSONS = (
 )
 CATALOGUE: dict[str, Exercise] = {e.id: e for lesson in LESSONS for e in lesson.EXERCISES}
 
-_asked: dict[str, int] = {}  # how often a hint to an exercise was asked for in this kernel
+_asked: dict[str, int] = {}  # exercise -> how many hints were asked for in this kernel
 
 
 def check(id: str, answer: Answer) -> Verdict:
-    """Is this answer right? If not, a hint that fits the mistake, where it is a usual one.
+    """Whether this answer is right; if it is not, a hint, which fits the mistake where that is a usual one.
 
     Args:
-        id: of the exercise, such as "01.1".
-        answer: what its task asks for, mostly a function.
+        id: the exercise, such as "01.1".
+        answer: what its task asks for, usually a function.
+    Raises `BadInput` for an unknown id.
     """
     return find(id).verdict(answer)
 
 
 def hint(id: str) -> "Hint":
-    """One more hint at each call. The first call only says how many there are, so that "Run All" gives nothing away."""
+    """One more hint with each call. The first call only says how many there are, so "Run All" gives nothing away."""
     exercise = find(id)
     _asked[id] = min(_asked.get(id, 0) + 1, len(exercise.hints) + 1)
     return Hint(exercise, _asked[id] - 1)
@@ -58,10 +59,10 @@ class Hint:
     def __repr__(self) -> str:
         hints, total = self.exercise.hints[: self.shown], len(self.exercise.hints)
         if not hints and total == 1:
-            return "There is one hint. Run this cell again for it."
+            return "There is one hint. Run this cell again to see it."
         if not hints:
-            return f"There are {total} hints. Run this cell again for the first."
-        more = "That was the last one." if self.shown == total else "Run this cell again for the next one."
+            return f"There are {total} hints. Run this cell again to see the first."
+        more = "That was the last hint." if self.shown == total else "Run this cell again for the next hint."
         return "\n\n".join([*(f"Hint {n} of {total}: {text}" for n, text in enumerate(hints, 1)), more])
 
     def _repr_markdown_(self) -> str:

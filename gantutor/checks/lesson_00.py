@@ -1,4 +1,4 @@
-"""Lesson 00: reading pictures, shapes and value ranges, points."""
+"""Lesson 00: reading pictures, shapes and value ranges, and points in the plane."""
 
 import math
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gantutor.checks.exercise import Exercise, Mistake, blank, brief, number, on
+from gantutor.checks.exercise import Calls, Exercise, Mistake, as_number, blank, brief
 from gantutor.data import toy
 from gantutor.errors import BadInput
 
@@ -14,18 +14,18 @@ RING = toy.ring()
 
 
 def measure(points: Tensor) -> tuple[float, int, float]:
-    """The three measures of section 1 for points (N, 2), against the ring.
+    """The three measures of section 1 for points (N, 2), compared with the ring.
 
-    Returns the mean distance to the nearest centre, how many of the eight clusters hold over 2% of the points within
+    Returns the mean distance to the nearest centre, the number of clusters (of eight) with over 2% of the points within
     0.2, and the share of good points (within three standard deviations). Raises `BadInput` for anything but points.
     """
-    points = checked(points)
+    points = as_points(points)
     distance, nearest = torch.cdist(points, RING.means).min(dim=1)  # (N,), (N,)
     share = torch.bincount(nearest[distance < 0.2], minlength=len(RING)) / len(points)  # (8,)
     return distance.mean().item(), int((share > 0.02).sum()), (distance < 3 * RING.std).float().mean().item()
 
 
-def checked(points: object) -> Tensor:
+def as_points(points: object) -> Tensor:
     """A tensor, an array or a list of pairs as float32 (N, 2); `BadInput` for anything else."""
     try:
         points = torch.as_tensor(points, dtype=torch.float32)
@@ -34,17 +34,17 @@ def checked(points: object) -> Tensor:
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):
         raise BadInput(f"the points have shape {tuple(points.shape)}: give (N, 2), two numbers for each point.")
     if not points.isfinite().all():
-        raise BadInput("some of the points are NaN or infinite: look for a division by 0.")
+        raise BadInput("some of the points are NaN or infinite: give finite numbers, and look for a division by 0.")
     return points
 
 
 # ---------------------------------------------------------------- 00.1
 
-ROWS = ("D", "A", "B", "C")  # which cloud each row of numbers was measured on
+ROW_CLOUDS = ("D", "A", "B", "C")  # the cloud on which each row of numbers was measured
 
 
 def clouds() -> dict[str, Tensor]:
-    """What four generators made instead of the ring, (600, 2) each."""
+    """The points (600, 2) of four imperfect generators, by letter."""
     angles = 2 * math.pi * torch.rand(600, generator=torch.Generator().manual_seed(1))
     circle = torch.stack([angles.cos(), angles.sin()], dim=1)
     return {
@@ -55,61 +55,61 @@ def clouds() -> dict[str, Tensor]:
     }
 
 
-def rows() -> list[tuple[float, int, float]]:
-    """The four rows of numbers, in the order of `ROWS`."""
+def measured_rows() -> list[tuple[float, int, float]]:
+    """The four rows of numbers, in the order of `ROW_CLOUDS`."""
     made = clouds()
-    return [measure(made[name]) for name in ROWS]
+    return [measure(made[name]) for name in ROW_CLOUDS]
 
 
-def named_rows(answer: object) -> dict[str, str] | None:
-    """Which cloud's numbers each cloud was given; None while there are none."""
-    if not isinstance(answer, dict) or set(answer) != set(ROWS):
+def matched_rows(answer: object) -> dict[str, str] | None:
+    """For each cloud, the cloud whose numbers it was matched with; None while the answer is empty."""
+    if not isinstance(answer, dict) or set(answer) != set(ROW_CLOUDS):
         raise BadInput('hand in a dict such as {"A": 1, "B": 2, "C": 3, "D": 4}: a row for each picture.')
     if blank(list(answer.values())):
         return None
-    chosen = {name: number(value, f"the row of {name}") for name, value in sorted(answer.items())}
+    chosen = {name: as_number(value, f"the row of {name}") for name, value in sorted(answer.items())}
     if sorted(chosen.values()) != [1, 2, 3, 4]:
         raise BadInput(f"the rows are {brief(list(chosen.values()))}: use each of 1, 2, 3 and 4 once.")
-    return {name: ROWS[int(row) - 1] for name, row in chosen.items()}
+    return {name: ROW_CLOUDS[int(row) - 1] for name, row in chosen.items()}
 
 
 PICTURES = Exercise(
     id="00.1",
     title="four pictures, four rows of numbers",
     hints=(
-        "Start with what is easiest to see: how many tight heaps does each picture have?",
-        "In A and C nearly every point is good, for good means within 0.03 of a centre. Then count their clusters.",
-        "B and D both reach all eight clusters. In B there are points half-way between two centres, as far off as can "
-        "be on the circle; in D there are hardly any.",
+        "Start with what is easiest to see: how many tight clusters does each picture have?",
+        "In A and C nearly every point is good, because good means within 0.03 of a centre. Then count their clusters.",
+        "B and D both reach all eight clusters. In B there are points halfway between two centres, as far from both as "
+        "the circle allows; in D there are hardly any.",
     ),
-    observe=named_rows,
-    right={name: ROWS.index(name) + 1 for name in sorted(ROWS)},
+    observe=matched_rows,
+    right={name: ROW_CLOUDS.index(name) + 1 for name in sorted(ROW_CLOUDS)},
     mistakes=(
         Mistake(
             {"A": 1, "B": 2, "C": 4, "D": 3},
-            "A and C are made of tight heaps, each on a centre: what share of their points is good? B and D are not.",
+            "A and C consist of tight clusters on the centres, while B and D do not: what does that say about the "
+            "share of good points?",
             sign=lambda seen: {seen["A"], seen["C"]} != {"A", "C"},
         ),
         Mistake(
             {"A": 4, "B": 3, "C": 2, "D": 1},
-            "B and D are right. Now count the heaps in A and in C, and compare them with the column of clusters.",
+            'B and D are right. Now count the clusters you see in A and in C, and compare with the column "clusters".',
             sign=lambda seen: seen["A"] == "C" and seen["B"] == "B",
         ),
         Mistake(
             {"A": 2, "B": 1, "C": 4, "D": 3},
-            "A and C are right, B and D not yet. On a circle many points lie half-way between two centres: what does "
+            "A and C are right, B and D not yet. On a circle many points lie halfway between two centres: what does "
             "that do to the mean distance?",
             sign=lambda seen: seen["A"] == "A" and seen["B"] == "D",
         ),
         Mistake(
             {"A": 4, "B": 1, "C": 2, "D": 3},
-            "You have the tight ones and the loose ones. Within each pair the two rows are exchanged: count the heaps "
-            "of A first.",
+            "You have distinguished the tight clouds from the loose ones, but within each pair the two rows are "
+            "swapped. Start by counting the clusters of A.",
             sign=lambda seen: seen["A"] == "C" and seen["B"] == "D",
         ),
     ),
-    praise="In distance and good points A and C are equal, and C is by far the worse copy: one number alone can be "
-    "fooled.",
+    praise="A and C agree in distance and good points, yet C is by far the worse copy: a single number can be fooled.",
 )
 
 # ---------------------------------------------------------------- 00.2
@@ -120,71 +120,72 @@ GREY = torch.tensor([[[51, 102]]], dtype=torch.uint8)  # neither black nor white
 
 PIXELS = Exercise(
     id="00.2",
-    title="from stored pictures to the nets",
+    title="from stored pictures to a net's input",
     hints=(
         "First the values: 0 has to become -1, and 255 has to become 1. Which straight line does that?",
-        "pixels / 127.5 - 1 does it. (Begin with a division: whole numbers from 0 to 255 cannot hold a negative one.)",
-        "Then the shape: the colour channel, of length 1, stands behind N. unsqueeze(1) or pixels[:, None] puts it in.",
+        "pixels / 127.5 - 1 does it. (Divide first: the type uint8 holds only whole numbers from 0 to 255, so nothing "
+        "negative.)",
+        "Then the shape: the channel dimension, of length 1, comes after N. unsqueeze(1) or pixels[:, None] inserts "
+        "it.",
     ),
-    observe=on((STORED,), (TWO,), (GREY,)),
+    observe=Calls((STORED,), (TWO,), (GREY,)),
     right=lambda pixels: torch.lerp(torch.tensor(-1.0), torch.tensor(1.0), pixels.unsqueeze(1) / 255),
     mistakes=(
         Mistake(
             lambda pixels: pixels[:, None] / 255,
-            "Black is 0 here, and the lessons want -1. The shape is right. Stretch the values to twice the length, and "
-            "move them.",
+            "The shape is right, but black is 0 here and the lessons use -1. Double the range and shift it.",
         ),
         Mistake(
             lambda pixels: pixels / 127.5 - 1,
-            "The values are right. The shape is still (N, H, W), and the nets want a place for the colour channel.",
+            "The values are right. The shape is still (N, H, W), but the nets expect a channel dimension.",
         ),
         Mistake(
             lambda pixels: (pixels / 127.5 - 1)[..., None],
-            "The values are right. The channel stands last, as picture files have it: PyTorch wants it behind N.",
+            "The values are right. The channel comes last, as in picture files, but PyTorch expects it right after N.",
         ),
         Mistake(
             lambda pixels: (pixels / 127.5 - 1)[None],
-            "The values are right. The new 1 stands first, where the number of images belongs: (1, N, H, W).",
+            "The values are right. The new dimension comes first, where the number of images belongs: (1, N, H, W).",
         ),
         Mistake(
             lambda pixels: ((pixels - 128) / 128)[:, None],
-            "Small numbers came out large: uint8 cannot go below 0, so 0 - 128 becomes 128. Divide first.",
+            "Small values came out large, because uint8 cannot go below 0: 0 - 128 becomes 128. Divide first.",
         ),
         Mistake(
             lambda pixels: pixels[:, None] * 2 / 255 - 1,
-            "The light ones came out dark: uint8 cannot go above 255, so 2 · 153 becomes 50. Divide first.",
+            "Light pixels came out dark, because uint8 cannot go above 255: 2 · 153 becomes 50. Divide first.",
         ),
         Mistake(
             lambda pixels: ((pixels - pixels.min()) / (pixels.max() - pixels.min()) * 2 - 1)[:, None],
-            "You stretch each batch from its own darkest to its own lightest value. 0 and 255 are black and white, "
-            "whether they occur or not.",
+            "You stretch each batch from its own darkest to its own lightest value. But 0 is black and 255 is white "
+            "even in a batch where neither occurs.",
         ),
         Mistake(
             lambda pixels: (pixels / 128 - 1)[:, None],
-            "Nearly: white comes out as 0.992. Which number, doubled, is 255?",
+            "Almost: white comes out as 0.992 instead of 1. Which number, doubled, is 255?",
         ),
         Mistake(
             lambda pixels: (pixels.float() - 127.5)[:, None],
-            "The middle is right, 0. But the values go from -127.5 to 127.5: shrink them.",
+            "The values are centred on 0, but they run from -127.5 to 127.5: scale them down.",
         ),
         Mistake(
             lambda pixels: 1 - pixels[:, None] / 127.5,
-            "A negative: black has become white. -1 is black, and 0 is what black was stored as.",
+            "This is a negative: black has become white. Black is stored as 0 and has to become -1.",
         ),
     ),
-    praise="Shape and range are what to look at first whenever a net does something odd.",
+    praise="Whenever a net does something odd, check the shape and the value range of its input first.",
 )
 
 # ---------------------------------------------------------------- 00.3
 
-LEAST, CLOSE = 800, 0.01
+FEWEST, CLOSE = 800, 0.01
 
 
-def fooling(answer: object) -> dict[str, float]:
-    """The three measures of the points handed in, and what tells the usual mistakes apart."""
-    points = checked(answer)
-    if len(points) < LEAST:
-        raise BadInput(f"these are {len(points)} points: hand in {LEAST} or more.")
+def measures_of_points(answer: object) -> dict[str, float]:
+    """The three measures of the points handed in, and what distinguishes the usual mistakes."""
+    points = as_points(answer)
+    if len(points) < FEWEST:
+        raise BadInput(f"you handed in {len(points)} points: give {FEWEST} or more.")
     distance, clusters, good = measure(points)
     off_circle = (points.norm(dim=1) - 1).abs().max().item()
     places = len(torch.unique((points * 100).round(), dim=0))
@@ -192,9 +193,9 @@ def fooling(answer: object) -> dict[str, float]:
 
 
 def on_circle(angles: Tensor, radius: float = 1.0) -> list[list[float]]:
-    """Points at these angles (K,), again and again."""
+    """Points on a circle at these angles (K,), repeated until there are at least `FEWEST`."""
     places = radius * torch.stack([angles.cos(), angles.sin()], dim=1)  # (K, 2)
-    return places.repeat(math.ceil(LEAST / len(angles)), 1).tolist()
+    return places.repeat(math.ceil(FEWEST / len(angles)), 1).tolist()
 
 
 EIGHTHS = 2 * math.pi * torch.arange(8) / 8
@@ -203,33 +204,35 @@ FOOLED = Exercise(
     id="00.3",
     title="fool all three measures",
     hints=(
-        "No measure asks for randomness. Where would you put a point so that its distance is as small as can be?",
+        "None of the measures asks for randomness. Where would you put a point so that its distance is as small as "
+        "possible?",
         "On the centres: (cos a, sin a) with the angles a = 0, 2π/8, 2 · 2π/8 … up to 7 · 2π/8. Every centre needs its "
-        "share of points.",
+        "share of the points.",
         "torch.stack([a.cos(), a.sin()], dim=1) makes (8, 2) of eight angles, and .repeat(100, 1) makes that (800, 2).",
     ),
-    observe=fooling,
+    observe=measures_of_points,
     right=on_circle(EIGHTHS),
     accepts=lambda seen: seen["distance"] < CLOSE and seen["clusters"] == 8 and seen["good"] == 1,
     mistakes=(
         Mistake(
             [*on_circle(EIGHTHS), *[[0.0, 0.0]] * 4],
-            "Near on average and complete, but a few points are not good. Each of them must lie on a centre.",
+            "Near on average, and complete, but a few points are not good. Every point must lie on a centre.",
             sign=lambda seen: seen["clusters"] == 8 and seen["distance"] < CLOSE,
         ),
         Mistake(
             on_circle(EIGHTHS, radius=0.985),
-            "Good and complete, but not near enough: put the points exactly on the centres.",
+            "Every point is good and no cluster is missing, but they are not near enough: put the points exactly on "
+            "the centres.",
             sign=lambda seen: seen["clusters"] == 8 and seen["good"] == 1,
         ),
         Mistake(
             RING.sample(2000, seed=0).tolist(),
-            "As good as the real data, and no better: real points scatter round their centres. Yours need not.",
+            "As good as the real data, but no better. Real points scatter around their centres; yours need not.",
             sign=lambda seen: seen["clusters"] == 8 and seen["good"] > 0.95 and seen["places"] > 8,
         ),
         Mistake(
             on_circle(EIGHTHS[:1]),
-            "Near and good, and all in one cluster. That is mode collapse, and the second measure sees it.",
+            "Near and good, but all in one cluster. That is mode collapse, and the second measure detects it.",
             sign=lambda seen: seen["clusters"] == 1 and seen["good"] == 1,
         ),
         Mistake(
@@ -239,29 +242,31 @@ FOOLED = Exercise(
         ),
         Mistake(
             on_circle(torch.linspace(0, 2 * math.pi, 8)),
-            "Seven places, not eight: your last angle is the first one again, once round. They stand 2π/8 apart.",
+            "These are seven places, not eight: your last angle, 2π, is the same as the first. Eight angles are 2π/8 "
+            "apart.",
             sign=lambda seen: seen["places"] == 7 and seen["off circle"] < 0.05,
         ),
         Mistake(
             on_circle(EIGHTHS * 180 / math.pi),
-            "The points lie on the circle, but not on the centres. The first angle is 0, and once round is 2π "
+            "The points lie on the circle, but not on the centres. The first angle is 0, and a full turn is 2π "
             "(radians, not degrees).",
             sign=lambda seen: seen["places"] <= 16 and seen["off circle"] < 0.05,
         ),
         Mistake(
-            on_circle(2 * math.pi * torch.arange(LEAST) / LEAST),
-            "A whole circle: many points lie between two centres, far from both. Use eight angles only.",
+            on_circle(2 * math.pi * torch.arange(FEWEST) / FEWEST),
+            "You filled the whole circle, so many points lie between two centres and far from both. Use only eight "
+            "angles.",
             sign=lambda seen: seen["places"] > 16 and seen["off circle"] < 0.05,
         ),
         Mistake(
             on_circle(EIGHTHS, radius=2.0),
-            "Some points do not lie at distance 1 from the middle, where the centres are.",
+            "Some points are not at distance 1 from the origin, where the centres are.",
             sign=lambda seen: seen["off circle"] >= 0.05,
         ),
     ),
     otherwise="Not yet. Print measure(my_points) and compare it with the three goals.",
-    praise="Perfect by all three, and still no sample of the ring: nobody asked how the points spread. A measure sees "
-    "only what it asks for.",
+    praise="Perfect by all three measures, and still not a sample of the ring, because no measure asked how the points "
+    "spread. A metric sees only what it was built to see.",
 )
 
 EXERCISES = (PICTURES, PIXELS, FOOLED)

@@ -5,10 +5,10 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from gantutor import losses, metrics, models, train
-from gantutor.checks.exercise import Exercise, Mistake, blank, brief, number, on, same
+from gantutor.checks.exercise import Calls, Exercise, Mistake, as_number, blank, brief, check_callable, same
+from gantutor.checks.training_turns import TURN
 from gantutor.data import strokes
 from gantutor.errors import BadInput
 from gantutor.metrics import classifier
@@ -18,15 +18,15 @@ from gantutor.metrics import classifier
 CHANGES = ("shifted", "wider", "mirrored")
 
 
-def distances(answer: object) -> dict[str, float] | None:
-    """Three predicted distances, by name; None while all of them are."""
+def predicted_distances(answer: object) -> dict[str, float] | None:
+    """The three predicted distances by name; None while none is filled in."""
     if not isinstance(answer, tuple | list) or len(answer) != len(CHANGES):
         raise BadInput(f"the answer is {brief(answer)}: hand in three numbers, (shifted, wider, mirrored).")
     if blank(answer):
         return None
     if missing := [name for name, value in zip(CHANGES, answer, strict=True) if blank(value)]:
         raise BadInput(f"write a number for each of the three: {missing[0]} is still None.")
-    return {name: number(value, name) for name, value in zip(CHANGES, answer, strict=True)}
+    return {name: as_number(value, name) for name, value in zip(CHANGES, answer, strict=True)}
 
 
 def near(value: float, goal: float) -> bool:
@@ -37,43 +37,46 @@ FRECHET = Exercise(
     id="02.1",
     title="three changes, three distances",
     hints=(
-        "For each change ask twice: where does the mean go, and what happens to the covariance?",
-        "A shift moves the mean and leaves the covariance. Wider by 2: the covariance is 4A. For a mirror: (-1)² = 1.",
-        "‖(1, …, 1)‖² over 64 features; then tr(A + 4A - 2·2A); then a change of neither mean nor covariance.",
+        "Ask two questions about each change: where does the mean go, and what happens to the covariance?",
+        "A shift moves the mean and keeps the covariance. Doubling the width makes the covariance 4A. For the mirror, "
+        "(-1)² = 1.",
+        "‖(1, …, 1)‖² over 64 features; then tr(A + 4A - 2·2A); the last change leaves mean and covariance as they "
+        "are.",
     ),
-    observe=distances,
+    observe=predicted_distances,
     right=(64.0, 10.0, 0.0),
     mistakes=(
         Mistake(
             (1.0, 10.0, 0.0),
-            "shifted: 1 is what a single feature pays, and there are 64. The squares are added up.",
+            "shifted: 1 is the contribution of a single feature, and there are 64 of them. The squares add up.",
             sign=lambda seen: near(seen["shifted"], 1),
         ),
         Mistake(
             (8.0, 10.0, 0.0),
-            "shifted: 8 is the length of the way, √64. What everybody reports is d², without the root.",
+            "shifted: 8 is the length of the shift, √64. The Fréchet distance is reported as d², without the root.",
             sign=lambda seen: near(seen["shifted"], 8),
         ),
         Mistake(
             (64.0, 10.0, 40.0),
-            "mirrored: look at the mean and at the covariance of the mirrored cloud. Does either of them change? The "
-            "formula sees nothing else.",
+            "mirrored: does the mean or the covariance of the mirrored cloud change? The formula depends on nothing "
+            "else.",
             sign=lambda seen: near(seen["shifted"], 64) and not near(seen["mirrored"], 0),
         ),
         Mistake(
             (64.0, 0.0, 0.0),
-            "wider: the mean stays, but the covariance does not: every deviation is twice as long.",
+            "wider: the mean stays the same but the covariance does not, because every deviation from the mean "
+            "doubles.",
             sign=lambda seen: near(seen["shifted"], 64) and near(seen["wider"], 0),
         ),
         Mistake(
             (64.0, 30.0, 0.0),
-            "wider: 30 is the difference of the two traces. The formula compares widths, so the root comes first: "
-            "(2s - s)² for each direction, not (2s)² - s².",
+            "wider: 30 is the difference of the two traces. The formula compares standard deviations, so the root "
+            "comes first: (2s - s)² for each direction, not (2s)² - s².",
             sign=lambda seen: near(seen["shifted"], 64) and near(seen["wider"], 30),
         ),
         Mistake(
             (64.0, 50.0, 0.0),
-            "wider: 50 is tr(A) + tr(4A). The last part of the formula is missing, -2 tr((AB)^½).",
+            "wider: 50 is tr(A) + tr(4A). The last term of the formula is missing, -2 tr((AB)^½).",
             sign=lambda seen: near(seen["shifted"], 64) and near(seen["wider"], 50),
         ),
         Mistake(
@@ -82,10 +85,10 @@ FRECHET = Exercise(
             sign=lambda seen: not near(seen["shifted"], 64),
         ),
     ),
-    otherwise="shifted and mirrored are right. wider: put B = 4A into the formula. What is the root of A·4A?",
+    otherwise="shifted and mirrored are right. wider: insert B = 4A into the formula. What is the root of A·4A?",
     tolerance=1e-2,
-    praise="Mean and covariance are all it looks at. The mirrored cloud gets 0, though it has features below 0, and no "
-    "picture has.",
+    praise="The Fréchet distance sees only mean and covariance. The mirrored cloud scores 0, although it has negative "
+    "features, which no picture has.",
 )
 
 # ---------------------------------------------------------------- 02.2
@@ -97,41 +100,44 @@ COLLAPSED = Exercise(
     id="02.2",
     title="the price of collapse",
     hints=(
-        "All fakes are the same point c. What is their mean, and what is their covariance?",
-        "The covariance of a single point is all zeros: B = 0. Put that into the formula. What is left of the trace?",
+        "All fakes are the same point c. What are their mean and their covariance?",
+        "The covariance of a single point is all zeros: B = 0. Insert that into the formula. What remains of the "
+        "trace?",
         "‖c - μ‖² + tr(A). The trace is the sum of the variances: features.var(0).sum().",
     ),
-    observe=on((PLACE, CLOUD), (CLOUD.mean(0), CLOUD), (CLOUD[0], CLOUD[:3])),
+    observe=Calls((PLACE, CLOUD), (CLOUD.mean(0), CLOUD), (CLOUD[0], CLOUD[:3])),
     right=lambda c, features: metrics.frechet(c.expand(2, -1), features),
     mistakes=(
         Mistake(
             lambda c, features: (c - features.mean(0)).square().sum(),
-            "That is the price for the mean alone. The real cloud has width and the fakes have none: that costs too.",
+            "That is the cost of the mean alone. The real cloud has a width and the fakes have none, which costs "
+            "something too.",
         ),
         Mistake(
             lambda c, features: features.var(0).sum(),
-            "That is the price for having no width. It does not depend on c, and the formula's first part does.",
+            "That is the cost of having no width. It does not depend on c, but the formula's first term does.",
         ),
         Mistake(
             lambda c, features: (c - features.mean(0)).square().sum() + features.std(0).sum(),
-            "The mean's part is right. The trace of a covariance adds up variances, and you added standard deviations.",
+            "The term of the means is right. The trace of a covariance adds up variances, but you added standard "
+            "deviations.",
         ),
         Mistake(
             lambda c, features: (c - features.mean(0)).square().mean() + features.var(0).mean(),
-            "Right, but for a mean over the features: ‖ ‖² and the trace are sums.",
+            "Right except that you average over the features: ‖ ‖² and the trace are sums.",
         ),
         Mistake(
             lambda c, features: (features - c).square().sum(1).mean(),
-            "So near: the mean squared distance to c is what it comes to. But torch.cov, as in the lesson, divides "
-            "by M - 1 and not by M, and so does var.",
+            "Very close: up to one detail the answer is the mean squared distance to c. But torch.cov, as in the "
+            "lesson, divides by M - 1 and not by M, and so does var.",
         ),
         Mistake(
             lambda c, features: ((c - features.mean(0)).square().sum() + features.var(0).sum()).sqrt(),
-            "That is the root of it. The number that everybody reports is d².",
+            "That is the root. The Fréchet distance is reported as d².",
         ),
     ),
-    praise="But for M − 1 in the place of M, it is the mean squared way from the real points to c. No single picture "
-    "can get below the trace: that is the price for having no variety.",
+    praise="Except for M − 1 instead of M, it is the mean squared distance from the real points to c. No single "
+    "picture can score below the trace, which is the cost of having no variety.",
 )
 
 # ---------------------------------------------------------------- 02.3
@@ -139,266 +145,81 @@ COLLAPSED = Exercise(
 PICTURES, SHARE = 100, 0.95
 
 
-def doubts(answer: object) -> dict[str, float] | None:
-    """How often the D that gives these logits is right, and what its loss is."""
+def accuracy_and_loss(answer: object) -> dict[str, float] | None:
+    """How often a D with these logits is right, and its loss; None while the answer is empty."""
     if not isinstance(answer, tuple | list) or len(answer) != 2:
         raise BadInput(f"the answer is {brief(answer)}: hand in two tensors, (real_logits, fake_logits).")
     if blank(answer):
         return None
-    real, fake = (logits_of(name, part) for name, part in zip(("real_logits", "fake_logits"), answer, strict=True))
+    real, fake = (as_logits(name, part) for name, part in zip(("real_logits", "fake_logits"), answer, strict=True))
     loss = losses.NON_SATURATING.d(real, fake).item()
     return {"real": (real > 0).double().mean().item(), "fake": (fake < 0).double().mean().item(), "loss": loss}
 
 
-def logits_of(name: str, values: object) -> Tensor:
+def as_logits(name: str, values: object) -> Tensor:
     try:
         logits = torch.as_tensor(values, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"the answer for {name} is {brief(values)}: hand in a tensor of {PICTURES} logits.") from error
     if logits.shape != (PICTURES,):
         raise BadInput(
-            f"the tensor {name} has shape {tuple(logits.shape)}: hand in ({PICTURES},), a logit for each picture."
+            f"the tensor {name} has shape {tuple(logits.shape)}: hand in ({PICTURES},), one logit for each picture."
         )
     if not logits.isfinite().all():
-        raise BadInput(f"the tensor {name} holds NaN or infinite values: finite logits are enough.")
+        raise BadInput(f"the tensor {name} contains NaN or infinite values: hand in finite logits.")
     return logits
 
 
-def both(right: float, wrong: float, errors: int = 5) -> tuple[list[float], list[float]]:
-    """Logits of a D that is wrong `errors` times on each side."""
+def symmetric_logits(right: float, wrong: float, errors: int = 5) -> tuple[list[float], list[float]]:
+    """Logits of a D that is wrong about `errors` real images and as many fakes."""
     real = [right] * (PICTURES - errors) + [wrong] * errors
     return real, [-s for s in real]
 
 
 DOUBT = Exercise(
     id="02.3",
-    title="right nearly always, and a bad loss",
+    title="nearly always right, with a bad loss",
     hints=(
-        "What does D pay for one real picture with logit s? Look at softplus(-s) for s = 5, 0, -5 and -50.",
-        "A right answer costs next to nothing, a wrong one about |s|, without bound. You may choose five wrong ones.",
-        "95 real logits at 1, and 5 at -100. The fakes the other way round.",
+        "What does one real picture with logit s add to D's loss? Look at softplus(-s) for s = 5, 0, -5 and -50.",
+        "A right answer costs almost nothing, a wrong one about |s|, without bound. You may choose five wrong ones.",
+        "95 real logits at 1 and 5 at -100; the fakes with the opposite signs.",
     ),
-    observe=doubts,
-    right=both(1.0, -100.0),
+    observe=accuracy_and_loss,
+    right=symmetric_logits(1.0, -100.0),
     accepts=lambda seen: min(seen["real"], seen["fake"]) >= SHARE and seen["loss"] > math.log(4),
     mistakes=(
         Mistake(
-            both(-1.0, 100.0),
-            "This D is hardly ever right. A logit above 0 says real, below 0 fake, and 0 says neither.",
+            symmetric_logits(-1.0, 100.0),
+            "This D is hardly ever right. A logit above 0 means real, one below 0 means fake, and 0 means neither.",
             sign=lambda seen: max(seen["real"], seen["fake"]) < 0.5,
         ),
         Mistake(
             ([3.0] * PICTURES, [3.0] * PICTURES),
-            "This D calls one kind right and the other wrong. It has to be right on at least 95 of each.",
+            "This D is right about one kind of picture and wrong about the other. It has to be right on at least 95 of "
+            "each.",
             sign=lambda seen: min(seen["real"], seen["fake"]) < 0.5,
         ),
         Mistake(
-            both(0.01, -50.0, errors=20),
-            "D is wrong too often: at most 5 of each kind, and a logit of 0 is not right.",
+            symmetric_logits(0.01, -50.0, errors=20),
+            "D is wrong too often: it may be wrong about at most 5 of each kind, and a logit of 0 does not count as "
+            "right.",
             sign=lambda seen: min(seen["real"], seen["fake"]) < SHARE,
         ),
         Mistake(
-            both(0.01, -50.0, errors=0),
-            "Right on all 200, so the loss is below log 4, however unsure D is. You may let it be wrong sometimes.",
+            symmetric_logits(0.01, -50.0, errors=0),
+            "D is right on all 200, so its loss is below log 4 however unsure it is. You may let it be wrong "
+            "sometimes.",
             sign=lambda seen: min(seen["real"], seen["fake"]) == 1,
         ),
         Mistake(
-            both(5.0, -5.0),
-            "Right often enough. But its few errors are too mild to cost log 4 on average: how sure may D be of them?",
+            symmetric_logits(5.0, -5.0),
+            "D is right often enough, but its few errors are too mild to cost log 4 on average. How confident may D be "
+            "when it is wrong?",
             sign=lambda seen: seen["loss"] <= math.log(4),
         ),
     ),
-    praise="A mean of logarithms is ruled by the few answers that are sure and wrong. Loss and hit rate are two "
-    "questions.",
-)
-
-# ---------------------------------------------------------------- 02.4
-
-RATE, TURNS = 0.5, 3  # plain gradient steps, large ones: what is wrong shows at once
-
-
-class Turns:
-    """Observe a training turn: losses and weights after each of a few turns of a game on points in the plane."""
-
-    def __call__(self, answer: object) -> dict[str, object] | None:
-        if not callable(answer):
-            raise BadInput(f"the answer is {brief(answer)}: hand in the function itself, without brackets.")
-        sizes = {"latent_dim": 2, "g_hidden": (16,), "d_hidden": (16,)}
-        G, D = models.mlp((2,), **sizes, batch_norm=False, output="linear", seed=0)
-        optimizers = [torch.optim.SGD(net.parameters(), RATE) for net in (G, D)]
-        shown, seen, start = [], {"only its latents": True}, (weights(G), weights(D))
-        # whatever G is asked about with gradients: package_turn's look at the nets has none
-        G.register_forward_pre_hook(lambda net, latents: shown.extend(latents if torch.is_grad_enabled() else ()))
-        for turn in range(1, TURNS + 1):
-            real, z = 1 + torch.randn(32, 2), torch.randn(32, 2)
-            given = self.taken(answer, G, D, *optimizers, real, z.clone())
-            seen["only its latents"] &= all(same(latents, z, 0) for latents in shown)
-            shown.clear()
-            if given is None and same((weights(G), weights(D)), start, 0):
-                return None
-            d_loss, g_loss = self.two_losses(given)
-            seen |= {f"D's loss in turn {turn} is": d_loss, f"D's weights after turn {turn} are": weights(D)}
-            seen |= {f"G's loss in turn {turn} is": g_loss, f"G's weights after turn {turn} are": weights(G)}
-        return seen
-
-    def taken(self, answer, G, D, opt_g, opt_d, real, z) -> object:
-        """What a turn gives back. Two errors of torch are put into the words of the lesson."""
-        try:
-            return answer(G, D, opt_g, opt_d, real, z)
-        except RuntimeError as error:
-            if "a second time" in str(error):
-                raise BadInput(
-                    "a backward() went through G and used up its graph, so the next one finds none. Whose loss should "
-                    "not reach G at all?"
-                ) from error
-            if "inplace" in str(error):
-                raise BadInput(
-                    "a step changed weights that a later backward() still needs. Compute each loss just before its "
-                    "own backward(), after the other player's step."
-                ) from error
-            raise
-
-    def two_losses(self, given: object) -> tuple[float, float]:
-        if not isinstance(given, tuple | list) or len(given) != 2:
-            raise BadInput(f"the turn gives back {brief(given)}: end it with `return d_loss, g_loss`.")
-        return number(given[0], "D's loss"), number(given[1], "G's loss")
-
-    def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
-        """The first thing that differs, in the order in which it happens."""
-        what = next(name for name in expected if not same(seen[name], expected[name], tolerance))
-        return f"{what} not what the three rules give; all before that is right. Read your lines in the order they run."
-
-
-def weights(net: nn.Module) -> Tensor:
-    return nn.utils.parameters_to_vector(net.parameters()).detach().clone()
-
-
-def package_turn(G, D, opt_g, opt_d, real, z):
-    """The turn as `train.Run` takes it."""
-    run = train.Run(G, D, real, train.Recipe(batch_size=len(real), penalty=None))
-    run.opt_g, run.opt_d = opt_g, opt_d
-    fake = G(z)
-    d_loss, *_ = run.d_step(real, fake.detach())
-    return d_loss, run.g_step(real, fake)
-
-
-def tangled(G, D, opt_g, opt_d, real, z):
-    """As the exercise gives it: one `zero_grad` for both, no `detach`, and G asks D before D has learned."""
-    opt_g.zero_grad()
-    opt_d.zero_grad()
-    fake = G(z)
-    g_loss = softplus(-D(fake)).mean()
-    g_loss.backward(retain_graph=True)
-    d_loss = softplus(-D(real)).mean() + softplus(D(fake)).mean()
-    d_loss.backward()
-    opt_d.step()
-    opt_g.step()
-    return d_loss, g_loss
-
-
-def undetached(G, D, opt_g, opt_d, real, z):
-    """The right order, but D's loss leaves gradients in G, and G's `zero_grad` came before."""
-    opt_g.zero_grad()
-    opt_d.zero_grad()
-    fake = G(z)
-    d_loss = softplus(-D(real)).mean() + softplus(D(fake)).mean()
-    d_loss.backward(retain_graph=True)
-    opt_d.step()
-    g_loss = softplus(-D(fake)).mean()
-    g_loss.backward()
-    opt_g.step()
-    return d_loss, g_loss
-
-
-def detached(G, D, opt_g, opt_d, real, z, *, clear_d=True, g_learns=True, fresh=False):
-    """The right order with `detach`. D may keep the gradients of G's turn, where G may be cut off or draw anew."""
-    fake = G(z)
-    d_loss = softplus(-D(real)).mean() + softplus(D(fake.detach())).mean()
-    if clear_d:
-        opt_d.zero_grad()
-    d_loss.backward()
-    opt_d.step()
-    fake = G(torch.randn_like(z)) if fresh else fake
-    g_loss = softplus(-D(fake if g_learns else fake.detach())).mean()
-    opt_g.zero_grad()
-    g_loss.backward()
-    opt_g.step()
-    return d_loss, g_loss
-
-
-def g_first(G, D, opt_g, opt_d, real, z):
-    fake = G(z)
-    g_loss = softplus(-D(fake)).mean()
-    opt_g.zero_grad()
-    g_loss.backward()
-    opt_g.step()
-    d_loss = softplus(-D(real)).mean() + softplus(D(fake.detach())).mean()
-    opt_d.zero_grad()
-    d_loss.backward()
-    opt_d.step()
-    return d_loss, g_loss
-
-
-def never_cleared(G, D, opt_g, opt_d, real, z):
-    fake = G(z)
-    d_loss = softplus(-D(real)).mean() + softplus(D(fake.detach())).mean()
-    d_loss.backward()
-    opt_d.step()
-    g_loss = softplus(-D(fake)).mean()
-    g_loss.backward()
-    opt_g.step()
-    return d_loss, g_loss
-
-
-TURN = Exercise(
-    id="02.4",
-    title="repair the training turn",
-    hints=(
-        "Write D's turn wholly, from its loss to opt_d.step(). Only then begin with G's. Which line to cut from G?",
-        "D's loss sees fake.detach(). Before each backward() its own player's gradients are cleared, and only there.",
-        "opt_d.zero_grad(), d_loss.backward(), opt_d.step(); then g_loss from D(fake), opt_g.zero_grad(), "
-        "g_loss.backward(), opt_g.step().",
-    ),
-    observe=Turns(),
-    right=package_turn,
-    mistakes=(
-        Mistake(
-            lambda *parts: detached(*parts, fresh=True),
-            "G's turn shows the same fakes: do not draw new ones.",
-            sign=lambda seen: not seen["only its latents"],
-        ),
-        Mistake(
-            lambda *parts: package_turn(*parts)[::-1],
-            "The two losses are right, but exchanged: return d_loss, g_loss.",
-        ),
-        Mistake(
-            tangled,
-            "It does what the broken one does: the two losses pull at the same weights and nearly cancel. Take the "
-            "rules one after the other.",
-        ),
-        Mistake(
-            undetached,
-            "The order is right. But G also steps along D's loss, which pulls the other way: those gradients get into "
-            "G through the fakes.",
-        ),
-        Mistake(
-            lambda *parts: detached(*parts, clear_d=False),
-            "The first turn is right, the second is not. G's backward() leaves gradients in D, too: who clears them?",
-        ),
-        Mistake(
-            never_cleared,
-            "backward() adds to what is there already. Nothing clears it, so each turn steps along all the old ones.",
-        ),
-        Mistake(
-            lambda *parts: detached(*parts, g_learns=False),
-            "G's weights do not move: in G's own turn its fakes must not be detached.",
-        ),
-        Mistake(
-            g_first,
-            "Both players learn, each from its own loss. But G asked the D of before: D's turn comes first, wholly.",
-        ),
-    ),
-    praise="Two turns, two optimizers, and each loss reaches only its own player: that is all of the loop's plumbing.",
+    praise="A few answers that are confident and wrong dominate a mean of logarithms. Loss and accuracy measure two "
+    "different things.",
 )
 
 # ---------------------------------------------------------------- 02.5
@@ -406,12 +227,11 @@ TURN = Exercise(
 PLACES = 21
 
 
-def walked(answer: object) -> dict[str, float] | None:
-    """Where a walk between latents begins and ends, how long its latents are, and how far it jumps."""
-    if not callable(answer):
-        raise BadInput(f"the answer is {brief(answer)}: hand in the function itself, without brackets.")
+def measures_of_walk(answer: object) -> dict[str, float] | None:
+    """How far a walk between latents misses its ends, how long its latents are, and how far it jumps."""
+    check_callable(answer)
     start, end = torch.randn(2, 500, 64)
-    path = [place(answer, start, end, i / (PLACES - 1)) for i in range(PLACES)]
+    path = [latents_at(answer, start, end, i / (PLACES - 1)) for i in range(PLACES)]
     if blank(path):
         return None
     path = torch.stack(path)  # (PLACES, 500, 64)
@@ -428,31 +248,33 @@ def walked(answer: object) -> dict[str, float] | None:
     }
 
 
-def place(answer, start: Tensor, end: Tensor, t: float) -> Tensor | None:
+def latents_at(answer, start: Tensor, end: Tensor, t: float) -> Tensor | None:
     """The latents (B, 64) of the walk at t."""
     z = answer(start.clone(), end.clone(), t)
     if z is None:
         return None
     if not isinstance(z, Tensor) or z.shape != start.shape:
         given = tuple(z.shape) if isinstance(z, Tensor) else brief(z)
-        raise BadInput(f"at t = {t:g} the walk gives {given}: give latents, a tensor {tuple(start.shape)} here.")
+        raise BadInput(
+            f"at t = {t:g} the walk returns {given}: return latents, here a tensor of shape {tuple(start.shape)}."
+        )
     if not z.isfinite().all():
-        raise BadInput(f"at t = {t:g} the walk gives NaN or infinite values: look for a division by 0.")
+        raise BadInput(f"at t = {t:g} the walk returns NaN or infinite values: look for a division by 0.")
     return z.detach().float()
 
 
-def usual_lengths(seen: dict[str, float]) -> bool:
+def lengths_kept(seen: dict[str, float]) -> bool:
     return seen["shortest"] > 0.97 and seen["longest"] < 1.03
 
 
 def great_circle(z0: Tensor, z1: Tensor, t: float) -> Tensor:
-    """Along the great circle (White 2016), the length going evenly from that of z0 to that of z1."""
+    """Spherical interpolation (White 2016, arXiv 1609.04468), with norms interpolated linearly."""
     a, b = z0.norm(dim=1, keepdim=True), z1.norm(dim=1, keepdim=True)  # (B, 1)
     return arc(z0, z1, t) * a.lerp(b, t)
 
 
 def arc(z0: Tensor, z1: Tensor, t: float) -> Tensor:
-    """The same with length 1."""
+    """The same walk with latents of length 1."""
     u, v = nn.functional.normalize(z0), nn.functional.normalize(z1)
     angle = (u * v).sum(1, keepdim=True).arccos()  # (B, 1)
     return (torch.sin((1 - t) * angle) * u + torch.sin(t * angle) * v) / torch.sin(angle)
@@ -462,59 +284,57 @@ WALK = Exercise(
     id="02.5",
     title="a walk that stays where G was trained",
     hints=(
-        "The straight line has the right ends and grows too short in the middle. What is the variance of one number of "
-        "(1 - t)·z0 + t·z1?",
-        "It is (1 - t)² + t², for z0 and z1 are independent. What do you divide by to make it 1 again?",
+        "The straight line has the right ends but becomes too short in the middle. What is the variance of one entry "
+        "of (1 - t)·z0 + t·z1?",
+        "It is (1 - t)² + t², because z0 and z1 are independent. What do you divide by to make it 1 again?",
         "((1 - t) * z0 + t * z1) / ((1 - t)**2 + t**2) ** 0.5",
     ),
-    observe=walked,
+    observe=measures_of_walk,
     right=great_circle,
-    accepts=lambda seen: (
-        max(seen["begins off"], seen["ends off"]) < 1e-3 and usual_lengths(seen) and seen["jump"] < 0.3
-    ),
+    accepts=lambda seen: max(seen["begins off"], seen["ends off"]) < 1e-3 and lengths_kept(seen) and seen["jump"] < 0.3,
     mistakes=(
         Mistake(
             lambda z0, z1, t: torch.lerp(z1, z0, t),
-            "At t = 0 it stands at z1, and at t = 1 at z0: the walk goes backwards.",
+            "At t = 0 the walk is at z1 and at t = 1 it is at z0, so it runs backwards.",
             sign=lambda seen: seen["turned round"],
         ),
         Mistake(
             lambda z0, z1, t: 2**0.5 * torch.lerp(z0, z1, t),
-            "The middle is right now, but the ends are too long. The factor must depend on t.",
+            "The middle is right now, but the latents at the ends are too long. The factor must depend on t.",
             sign=lambda seen: min(seen["begins off"], seen["ends off"]) > 0.2 and 1.35 < seen["longest"] < 1.5,
         ),
         Mistake(
             torch.lerp,
-            "That is the straight line: half-way its latents are only about 0.7 times as long as they should be.",
+            "That is the straight line. Halfway along, its latents are only about 0.7 times as long as they should be.",
             sign=lambda seen: max(seen["begins off"], seen["ends off"]) < 1e-3 and 0.65 < seen["shortest"] < 0.75,
         ),
         Mistake(
             lambda z0, z1, t: ((1 - t) * z0 + t * z1) / ((1 - t) ** 2 + t**2),
-            "Now the latents are too long in the middle. A variance is made of squares: what do the numbers "
-            "themselves take?",
+            "Now the latents are too long in the middle. Your divisor is the variance: which power of it scales the "
+            "entries themselves?",
             sign=lambda seen: max(seen["begins off"], seen["ends off"]) < 1e-3 and 1.35 < seen["longest"] < 1.5,
         ),
         Mistake(
             arc,
-            "All your latents have length 1. G was trained on latents about 8 long.",
+            "All your latents have length 1, but G was trained on latents of length about 8.",
             sign=lambda seen: seen["shortest"] > 0.11 and seen["longest"] < 0.14,
         ),
         Mistake(
             lambda z0, z1, t: 8 * torch.lerp(z0, z1, t) / torch.lerp(z0, z1, t).norm(),
-            "Your latents are much too short. Does norm() look at each row alone (dim=1)?",
+            "Your latents are much too short. Does norm() treat each row separately (dim=1)?",
             sign=lambda seen: seen["longest"] < 0.3,
         ),
         Mistake(
             lambda z0, z1, t: 8 * arc(z0, z1, t),
-            "The lengths are right on average, but the walk does not begin exactly at z0 and end exactly at z1: each "
-            "latent has a length of its own.",
+            "The lengths are right on average, but the walk does not begin exactly at z0 and end exactly at z1, "
+            "because each latent has its own length.",
             sign=lambda seen: (
-                1e-3 <= max(seen["begins off"], seen["ends off"]) < 0.2 and seen["jump"] < 0.3 and usual_lengths(seen)
+                1e-3 <= max(seen["begins off"], seen["ends off"]) < 0.2 and seen["jump"] < 0.3 and lengths_kept(seen)
             ),
         ),
         Mistake(
             lambda z0, z1, t: t * z1,
-            "The walk does not begin at z0.",
+            "The walk does not begin at z0: print walk(z0, z1, 0.0) - z0.",
             sign=lambda seen: seen["begins off"] >= 1e-3,
         ),
         Mistake(
@@ -524,12 +344,14 @@ WALK = Exercise(
         ),
         Mistake(
             lambda z0, z1, t: z0 if t < 0.5 else z1,
-            "Every latent has the right length, but the walk jumps: there is nothing between the two.",
+            "Every latent has the right length, but the walk jumps from one end to the other. It should move in small "
+            "steps.",
             sign=lambda seen: seen["jump"] >= 0.3,
         ),
     ),
-    otherwise="The ends are right, but somewhere on the way the latents are too short or too long. Look at the curve.",
-    praise="Many ways do it, the great circle among them. What counts: G meets only latents like those it knows.",
+    otherwise="The ends are right, but somewhere in between the latents are too short or too long. Look at the curve.",
+    praise="There are many such walks, the great circle among them. What matters is that G sees only latents like "
+    "those it was trained on.",
 )
 
 # ---------------------------------------------------------------- 02.6
@@ -539,18 +361,21 @@ STEPS, BATCH, GOAL = 120, 64, 100.0
 
 @cache
 def digits() -> tuple[Tensor, classifier.Classifier, Tensor]:
-    """Images to learn from, the judge, and its features of held-out images."""
+    """Training images (2000, 1, 28, 28), the judge, and its features (1000, 64) of held-out images."""
     learn, held_out = (strokes.draw(n, seed).pixels / 127.5 - 1 for n, seed in ((2000, 0), (1000, 1)))
     j = classifier.load("strokes")
     return learn, j, classifier.features_and_logits(j, held_out)[0]
 
 
 def short_run(recipe: train.Recipe) -> train.Run:
-    """A small GAN on drawn digits after `STEPS` steps. Raises `BadInput` for what the budget does not allow."""
+    """A small GAN on drawn digits after `STEPS` steps. Raises `BadInput` for a recipe that exceeds the budget."""
     if not isinstance(recipe, train.Recipe):
         raise BadInput(f"the answer is {brief(recipe)}: hand in a recipe, such as train.Recipe(lr_g=1e-3, lr_d=1e-3).")
     if recipe.batch_size > BATCH or recipe.d_steps > 1 or recipe.unroll:
-        raise BadInput(f"the budget allows a batch_size of {BATCH} at most, one D step for each G step, and no unroll.")
+        raise BadInput(
+            f"this recipe exceeds the budget: use a batch_size of at most {BATCH}, one D step for each G "
+            "step, and no unrolling."
+        )
     G, D = models.mlp(latent_dim=32, g_hidden=(128,), d_hidden=(128,), seed=0)
     run = train.Run(G, D, digits()[0], recipe, seed=0)
     for _ in run.steps(STEPS):
@@ -559,13 +384,13 @@ def short_run(recipe: train.Recipe) -> train.Run:
 
 
 def score(run: train.Run) -> float:
-    """The Fréchet distance of 1,000 samples from held-out digits, in the judge's features."""
+    """The Fréchet distance between 1,000 samples and held-out digits, in the judge's features."""
     _, j, reference = digits()
     return metrics.score(run.sample, j, reference, len(reference))
 
 
 def short_score(recipe: object) -> dict[str, float]:
-    """What the recipe reaches, and what tells the usual mistakes apart."""
+    """The score of the recipe, and what distinguishes the usual mistakes."""
     found = score(short_run(recipe))
     return {"score": found, "G": recipe.lr_g, "D": recipe.lr_d, "momentum": recipe.betas[0]}
 
@@ -574,8 +399,8 @@ SHORT = Exercise(
     id="02.6",
     title="the best recipe for 120 steps",
     hints=(
-        "The recipe of the lesson was made for thousands of steps. With so few, each may be larger.",
-        "Raise both learning rates, to about twice theirs, and let G's stay above D's. Leave the momentum at 0.",
+        "The lesson's recipe was made for thousands of steps. With so few, each step can be larger.",
+        "Raise both learning rates to about twice their values, and keep G's above D's. Leave the momentum at 0.",
         "lr_g near 4e-3 and lr_d near 2e-3.",
     ),
     observe=short_score,
@@ -584,35 +409,35 @@ SHORT = Exercise(
     mistakes=(
         Mistake(
             train.Recipe(lr_g=4e-3, lr_d=2e-3, betas=(0.5, 0.999)),
-            "Momentum is on. It pushes the players past each other, as in lesson 01, and it costs more than the rates "
-            "win. Set betas[0] to 0 first.",
+            "Momentum is on. It makes the players overshoot, as in lesson 01, and costs more than the learning rates "
+            "gain. Set betas[0] to 0 first.",
             sign=lambda seen: seen["momentum"] > 0.2,
         ),
         Mistake(
             train.Recipe(lr_g=1e-4, lr_d=1e-2),
-            "G creeps and D runs: a game that nobody answers. Which of the two learns faster in the lesson's recipe?",
+            "D learns far faster than G, which cannot keep up. Which of the two learns faster in the lesson's recipe?",
             sign=lambda seen: seen["G"] < 0.6 * seen["D"],
         ),
         Mistake(
             train.Recipe(lr_g=1e-2, lr_d=1e-3),
-            "G runs far ahead of the D that should teach it. Let D learn faster, too.",
+            "G learns far faster than the D that provides its gradient. Let D learn faster too.",
             sign=lambda seen: seen["G"] > 4 * seen["D"],
         ),
         Mistake(
             train.Recipe(lr_g=0.1, lr_d=0.1),
-            "These steps are so large that the players overshoot. Try something between this and the lesson's recipe.",
+            "These steps are so large that the players overshoot. Try learning rates between these and the lesson's.",
             sign=lambda seen: seen["G"] > 5.5e-3,
         ),
         Mistake(
             train.Recipe(),
-            "Those steps are made for a long training, and 120 of them do not get far. Which settings say how "
-            "large a step is?",
+            "These learning rates suit a long training, and 120 such steps do not get far. Which settings determine "
+            "the size of a step?",
             sign=lambda seen: seen["G"] < 3e-3,
         ),
     ),
-    otherwise="Better than the lesson's recipe perhaps, but not below the goal. Look at the two rates again: how far "
-    "apart are they? Try D at about half of G's rate.",
-    praise="A recipe belongs to a length of training: name it whenever you compare two.",
+    otherwise="This may be better than the lesson's recipe, but it does not reach the goal. Look at the two learning "
+    "rates again: how far apart are they? Try D at about half of G's.",
+    praise="A recipe is good for a certain length of training, so state the length whenever you compare two recipes.",
 )
 
 EXERCISES = (FRECHET, COLLAPSED, DOUBT, TURN, WALK, SHORT)

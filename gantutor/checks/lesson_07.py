@@ -1,6 +1,5 @@
-"""Lesson 07: the museum of bugs. Repaired pieces, curves without a name, and checks that are checked themselves."""
+"""Lesson 07: the museum of bugs. Broken pieces to repair, and bugs to name from their loss curves."""
 
-import types
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -9,22 +8,21 @@ from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
 from gantutor import models, museum
-from gantutor.checks.exercise import Answer, Exercise, Mistake, blank, brief, on, same
+from gantutor.checks.exercise import Answer, Calls, Exercise, Mistake, blank, brief, check_callable, same
+from gantutor.checks.mutation_tests import CHECK_OF_A_RUN, CHECK_OF_NETS
 from gantutor.data import Images, strokes
-from gantutor.errors import BadInput, reason
+from gantutor.errors import BadInput
 from gantutor.museum import room_losses, room_plumbing
-from gantutor.museum.probes import small_run, weights
-from gantutor.museum.settings import play
+from gantutor.museum.settings import train_side
 from gantutor.penalties import squared_gradient_norm, wgan_gp
-from gantutor.train import Run
 
 # ---------------------------------------------------------------- 07.1
 
 REAL, FAKE = torch.tensor([2.0, -0.5, 5.0]), torch.tensor([-1.0, 0.4, 3.0])
 
 
-class repaired_loss(on):
-    """Observe a loss of D: its values, and whether the exhibit's own check still stops it."""
+class LossCalls(Calls):
+    """Observe a loss of D: its values, and whether the exhibit's own check stops it."""
 
     def __call__(self, answer: Answer) -> dict | None:
         values = super().__call__(answer)
@@ -36,95 +34,98 @@ class repaired_loss(on):
     def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
         if not same(seen["values"], expected["values"], tolerance):
             return super().explain(seen["values"], expected["values"], tolerance)
-        return "The values are right, but the exhibit's own check stops it: is the slope there, and of the right sign?"
+        return "The values are right, but the exhibit's own check stops it: is there a gradient, and does it have the "
+        "right sign?"
 
 
 def one_number(value: object) -> Tensor:
     if not (isinstance(value, Tensor) and value.numel() == 1):
-        raise BadInput(f"it gives {brief(value)}: give one number as a tensor, a mean over the batch.")
+        raise BadInput(f"the function returns {brief(value)}: return one number as a tensor, a mean over the batch.")
     return value.reshape(())
 
 
 def as_loss(value: object) -> Tensor:
-    """One number, and somebody can learn from it."""
+    """The value as a number that has a gradient; `BadInput` for anything else."""
     if not one_number(value).requires_grad:
-        raise BadInput("the number that comes out has no gradient, so nobody can learn from it: what has cut it off?")
+        raise BadInput(
+            "the result has no gradient, so no net can learn from it: look for what cuts it off from the logits."
+        )
     return one_number(value)
 
 
 def smoothed(of_real: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """D's loss, with its usual term for the fakes."""
+    """D's loss with this term for the real images and the usual one for the fakes."""
     return lambda real, fake: of_real(real).mean() + softplus(fake).mean()
 
 
 SMOOTHING = Exercise(
     id="07.1",
-    title="label smoothing that smooths",
+    title="label smoothing that has an effect",
     hints=(
-        "Which line computes something that nobody keeps?",
-        "A tensor is not changed by arithmetic: targets * 0.9 is a new one.",
+        "Which line computes something without storing it?",
+        "Arithmetic does not change a tensor: targets * 0.9 is a new one.",
         "targets = 0.9 * torch.ones_like(real_logits), and the rest stays as it is.",
     ),
-    observe=repaired_loss((REAL, FAKE), (FAKE, REAL)),
+    observe=LossCalls((REAL, FAKE), (FAKE, REAL)),
     right=room_losses.smooth_d,
     mistakes=(
         Mistake(
             room_losses.unsmoothed_d,
-            "It does what it did before: the target of a real image is 1. Who keeps the product?",
+            "It does what it did before: the target of a real image is still 1. Where is the product stored?",
         ),
         Mistake(
             room_losses.two_sided_d,
-            "The real images are right. Now the fakes are smoothed too, and that is exhibit 22a: leave their target 0.",
+            "The real images are right. But now the fakes are smoothed too, which is exhibit 22a: leave their target "
+            "at 0.",
         ),
         Mistake(
             smoothed(lambda s: 0.9 * softplus(-s)),
-            "That is a smaller loss, and no other target. A target of 0.9 also says: with 0.1 it is a fake.",
+            "That scales the loss but keeps the target. A target of 0.9 also means: fake with probability 0.1.",
         ),
         Mistake(
             smoothed(lambda s: 0.1 * softplus(-s) + 0.9 * softplus(s)),
-            "The two weights are exchanged: real images have the target 0.1 here, and D learns to call them fake.",
+            "The two weights are swapped: real images have the target 0.1 here, so D learns to call them fake.",
         ),
         Mistake(
             smoothed(lambda s: softplus(-0.9 * s)),
-            "The 0.9 is with the logits here. It is the target that is to be 0.9.",
+            "You multiplied the logits by 0.9. It is the target that should be 0.9.",
         ),
         Mistake(
             lambda real, fake: softplus(-real).mean() + (0.1 * softplus(-fake) + 0.9 * softplus(fake)).mean(),
-            "It is the fakes that are smoothed here, and the real images still have the target 1. Exchange that.",
+            "You smoothed the fakes, and the real images still have the target 1. Smooth the real images instead.",
         ),
     ),
-    praise="Arithmetic makes a new tensor: what nobody keeps has not happened.",
+    praise="Arithmetic returns a new tensor, so a result that is not stored has no effect.",
 )
 
 # ---------------------------------------------------------------- 07.2
 
-SIZE = 784 * 256 + 256 + 256 + 1  # numbers to be learned, of both layers with their biases
-MANY = 784 * 16  # of them: more than the last layer has, fewer than the hidden one
+SIZE = 784 * 256 + 256 + 256 + 1  # learnable parameters of both layers, with their biases
+MANY = 784 * 16  # more parameters than the last layer has, and fewer than the hidden one
 
 
-def behaviour(answer: Answer) -> dict | None:
-    """What a class of D's does: asked twice, asked with other images, and after one step of an optimizer."""
-    if not callable(answer):
-        raise BadInput(f"the answer is {brief(answer)}: hand in the class itself, without brackets.")
+def d_facts(answer: Answer) -> dict | None:
+    """What a D of this class does: with the same images twice, with extreme images, and in one optimizer step."""
+    check_callable(answer, "class")
     if isinstance(answer, nn.Module):
-        raise BadInput("that is one D: hand in the class itself, without brackets.")
+        raise BadInput("the answer is a single D: hand in the class itself, without calling it.")
     D, x = answer(), torch.rand(16, 1, 28, 28) * 2 - 1
     if blank(D):
         return None
     if not isinstance(D, nn.Module):
-        raise BadInput(f"called, it gives {brief(D)}: hand in a class made from nn.Module.")
-    known = list(D.parameters())  # an optimizer is made before the first batch, as in every run
+        raise BadInput(f"calling it gives {brief(D)}: hand in a subclass of nn.Module.")
+    known = list(D.parameters())  # the optimizer is made before the first batch, as in every run
     if any(isinstance(p, nn.UninitializedParameter) for p in known):
         raise BadInput(
-            "a lazy layer has no weights until the first call, and the optimizer is made before that: give both sizes."
+            "a lazy layer has no weights until the first call, but the optimizer is made before that: state both sizes."
         )
     optimizer = torch.optim.Adam(known or [torch.zeros(1)], 1e-3)
     before, stream = [p.detach().clone() for p in known], torch.get_rng_state()
     logits = D(x)
     if not isinstance(logits, Tensor):
-        raise BadInput(f"D says {brief(logits)}: it is to give a tensor with one logit for each image.")
+        raise BadInput(f"D returns {brief(logits)}: return a tensor with one logit for each image.")
     if logits.numel() < len(x):
-        raise BadInput(f"for {len(x)} images D gives {brief(logits)}: it is to give one number for each.")
+        raise BadInput(f"for {len(x)} images D returns {brief(logits)}: return one number for each.")
     drawn = not torch.equal(stream, torch.get_rng_state())
     softplus(-logits).mean().backward()
     optimizer.step()
@@ -140,12 +141,12 @@ def behaviour(answer: Answer) -> dict | None:
 
 
 def sound_d(seen: dict) -> bool:
-    whole = seen["numbers"] == 16 and seen["known"] == SIZE
-    return whole and seen["moved"] and not (seen["stopped"] or seen["bounded"])
+    complete = seen["numbers"] == 16 and seen["known"] == SIZE
+    return complete and seen["moved"] and not (seen["stopped"] or seen["bounded"])
 
 
 class Seeded(room_plumbing.MadeAnew):
-    """The same random layer at each call."""
+    """Makes the same random layer at each call."""
 
     def forward(self, x: Tensor) -> Tensor:
         torch.manual_seed(0)
@@ -153,7 +154,7 @@ class Seeded(room_plumbing.MadeAnew):
 
 
 class Lazy(room_plumbing.MadeAnew):
-    """The layer is made once, at the first call."""
+    """Makes the layer once, but only at the first call."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not hasattr(self, "first"):
@@ -162,7 +163,7 @@ class Lazy(room_plumbing.MadeAnew):
 
 
 class Listed(room_plumbing.MadeAnew):
-    """The layer is made in time, and kept where PyTorch does not look."""
+    """Makes the layer in time, but keeps it in a list, where PyTorch does not find it."""
 
     def __init__(self):
         super().__init__()
@@ -173,7 +174,7 @@ class Listed(room_plumbing.MadeAnew):
 
 
 class OneLayer(nn.Module):
-    """Without a hidden layer nothing is made anew."""
+    """Has no hidden layer, so none is made at each call."""
 
     def __init__(self):
         super().__init__()
@@ -184,7 +185,7 @@ class OneLayer(nn.Module):
 
 
 class Held(room_plumbing.MadeOnce):
-    """The layer is asked without gradients."""
+    """Runs the hidden layer without gradients."""
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -193,7 +194,7 @@ class Held(room_plumbing.MadeOnce):
 
 
 class Squashed(room_plumbing.MadeOnce):
-    """Exhibit 1 begins so."""
+    """Ends in a sigmoid, as exhibit 1 does."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x).sigmoid()
@@ -201,104 +202,111 @@ class Squashed(room_plumbing.MadeOnce):
 
 LAYERS = Exercise(
     id="07.2",
-    title="layers that are the same tomorrow",
+    title="layers that persist between calls",
     hints=(
-        "What does the optimizer know of a layer that is made in forward?",
-        "Make both layers in __init__, as attributes: then D.parameters() holds the weights of both.",
+        "What does the optimizer know about a layer that is made in forward?",
+        "Make both layers in __init__, as attributes, so that D.parameters() contains the weights of both.",
         "self.first = nn.Linear(784, hidden) in __init__, and self.first(x.flatten(1)) in forward.",
     ),
-    observe=behaviour,
+    observe=d_facts,
     right=room_plumbing.MadeOnce,
     accepts=sound_d,
     mistakes=(
         Mistake(
             room_plumbing.RowJudge,
-            "D gives more numbers than images. Without flatten each row of 28 pixels is judged by itself: exhibit 17.",
+            "D returns more numbers than there are images. Without flatten it judges each row of 28 pixels separately, "
+            "as in exhibit 17.",
             sign=lambda seen: seen["numbers"] != 16,
         ),
         Mistake(
             room_plumbing.MadeAnew,
-            "Asked twice about the same images, it gives two answers: the hidden layer is still another one each time.",
+            "It gives two different answers for the same images, because each call still makes a new hidden layer.",
             sign=lambda seen: seen["stopped"],
         ),
         Mistake(
             Seeded,
-            "It passes the exhibit's check now, for it draws the same random layer each time. But is it ever trained?",
+            "It passes the exhibit's check now, because it draws the same random layer each time. But is that layer "
+            "ever trained?",
             sign=lambda seen: seen["drawn"] and not seen["late"],
         ),
         Mistake(
             Lazy,
-            "It is made once, but at the first call. The optimizer was made before that and does not know it.",
+            "The layer is made once, but only at the first call. The optimizer was made before that and does not know "
+            "it.",
             sign=lambda seen: seen["late"],
         ),
         Mistake(
             Listed,
-            "The layer stays the same, but D.parameters() does not find it. Where does nn.Module look for layers?",
-            sign=lambda seen: seen["known"] < 784,  # even one hidden number has so many weights
+            "The layer persists, but D.parameters() does not contain it. Where does nn.Module look for layers?",
+            sign=lambda seen: seen["known"] < 784,  # even a single hidden unit has that many weights
         ),
         Mistake(
             OneLayer,
-            "The D that the optimizer knows is not of the old size. Keep both layers, from 784 to 256 to 1, each with "
-            "its biases.",
+            "The optimizer does not get the original number of parameters. Keep both layers, 784 to 256 and 256 to 1, "
+            "each with its biases.",
             sign=lambda seen: seen["known"] != SIZE,
         ),
         Mistake(
             Held,
-            "The optimizer knows the hidden layer, and a step does not move it: no gradient comes back that far.",
+            "The optimizer knows the hidden layer, but a step does not change it, because no gradient reaches it.",
             sign=lambda seen: not seen["moved"],
         ),
         Mistake(
             Squashed,
-            "The layers are in order. But the answer never leaves [0, 1], and a logit may be any number: exhibit 1.",
+            "The layers are right. But the output never leaves [0, 1], while a logit may be any number: see exhibit 1.",
             sign=lambda seen: seen["bounded"],
         ),
     ),
-    praise="A repair can pass the exhibit's own check and learn nothing: that D answers alike is not all.",
+    praise="A repair can pass the exhibit's own check and still never learn: giving the same answer twice is necessary "
+    "but not enough.",
 )
 
 # ---------------------------------------------------------------- 07.3
 
 
-ON_PAPER = {"flat": 1.0, "gentle": 0.25, "steep": 4.0, "mixed": 2.0}
-DRAWN = {"curved": 4 / 3}  # up to the chance of t: 4,000 draws scatter by 0.02
+EXACT = {"flat": 1.0, "gentle": 0.25, "steep": 4.0, "mixed": 2.0}
+RANDOM = {"curved": 4 / 3}  # up to the randomness of t, about 0.02 with 4,000 draws
 
 CRITICS = {
-    "flat": lambda x: 0 * x.flatten(1).sum(1),  # the slope is 0 everywhere: (0 − 1)²
+    "flat": lambda x: 0 * x.flatten(1).sum(1),  # gradient norm 0 everywhere: (0 − 1)²
     "gentle": lambda x: x.flatten(1).sum(1) / 4,  # ½: (½ − 1)²
     "steep": lambda x: x.flatten(1).sum(1) * 1.5,  # 3: (3 − 1)²
     "curved": lambda x: x.flatten(1).square().sum(1) / 2,  # ‖x‖ = 1 + 2t: E(2t)² = 4/3
 }
-LENGTHS = torch.tensor([0.5, 1.5] * 50)[:, None, None, None].expand(-1, 1, 2, 2)  # of "mixed": images of length 1 and 3
+LENGTHS = torch.tensor([0.5, 1.5] * 50)[:, None, None, None].expand(-1, 1, 2, 2)  # for "mixed": images of norm 1 and 3
 
 
-class paid:
-    """Observe a penalty: what critics pay whose slope is known on paper, and whether the exhibit's check stops it."""
+class PenaltyValues:
+    """Observe a penalty: its value for critics of known gradient norm, and whether the exhibit's check stops it."""
 
     def __call__(self, answer: Answer) -> dict | None:
-        if not callable(answer):
-            raise BadInput(f"the answer is {brief(answer)}: hand in the function itself, without brackets.")
-        fake = torch.full((4000, 1, 2, 2), 0.5)  # of length 1, and the real ones of length 3
+        check_callable(answer)
+        fake = torch.full((4000, 1, 2, 2), 0.5)  # of norm 1; the real ones have norm 3
         given = {name: answer(critic, 3 * fake, fake.clone()) for name, critic in CRITICS.items()}
-        given["mixed"] = answer(CRITICS["curved"], LENGTHS.clone(), LENGTHS.clone())  # slopes 1 and 3: (0 + 4) / 2
+        given["mixed"] = answer(
+            CRITICS["curved"], LENGTHS.clone(), LENGTHS.clone()
+        )  # gradient norms 1 and 3: (0 + 4) / 2
         if blank(list(given.values())):
             return None
         stopped = museum.stops(museum.exhibit("26d").check, lambda *nets: as_loss(answer(*nets)))
         return {name: one_number(value).item() for name, value in given.items()} | {"stopped": stopped}
 
     def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
-        """The first critic that pays something else."""
-        for name, slope in (("flat", "0"), ("gentle", "½"), ("steep", "3")):
-            if not pays(seen, **{name: ON_PAPER[name]}):
-                return f"A critic of slope {slope} pays {brief(seen[name])} here, and {brief(ON_PAPER[name])} on paper."
-        return "Critics of one slope pay the right sum. One whose slope differs from place to place does not."
+        """The first critic for which the value is wrong."""
+        for name, norm in (("flat", "0"), ("gentle", "½"), ("steep", "3")):
+            if not values_are(seen, **{name: EXACT[name]}):
+                return f"For a critic of gradient norm {norm} it gives {brief(seen[name])}, but "
+                f"{brief(EXACT[name])} is right."
+        return "It is right for critics with the same gradient norm everywhere, but wrong where the norm varies "
+        "between images."
 
 
-def pays(seen: dict, tolerance: float = 5e-3, **expected: float) -> bool:
+def values_are(seen: dict, tolerance: float = 5e-3, **expected: float) -> bool:
     return all(same(seen[name], value, tolerance) for name, value in expected.items())
 
 
 def with_norm(of_square: Callable[[Tensor], Tensor], t: float | None = None) -> Callable:
-    """The penalty of WGAN-GP with that norm, made from its square; at t = 0 only where the real images are."""
+    """WGAN-GP's penalty with the norm `of_square(‖g‖²)`, at points (1 − t)·real + t·fake; by default t is drawn."""
 
     def penalty(D, real: Tensor, fake: Tensor) -> Tensor:
         share = torch.rand(len(real), *[1] * (real.ndim - 1)) if t is None else t
@@ -309,72 +317,78 @@ def with_norm(of_square: Callable[[Tensor], Tensor], t: float | None = None) -> 
 
 ROOT = Exercise(
     id="07.3",
-    title="a root that may meet a zero",
+    title="a square root that may reach 0",
     hints=(
-        "A gradient is a product. One of its factors is infinite at 0: which?",
-        "What you do after the root is too late: the root must not see a 0.",
+        "A gradient is a product of factors. Which of them is infinite at 0?",
+        "Anything you do after the root is too late: the root itself must not get a 0.",
         "(squared_gradient_norm(…) + 1e-12).sqrt()",
     ),
-    observe=paid(),
+    observe=PenaltyValues(),
     right=wgan_gp,
-    accepts=lambda seen: not seen["stopped"] and pays(seen, **ON_PAPER) and pays(seen, 0.04, **DRAWN),
+    accepts=lambda seen: not seen["stopped"] and values_are(seen, **EXACT) and values_are(seen, 0.04, **RANDOM),
     mistakes=(
         Mistake(
-            lambda D, real, fake: 0 * room_losses.slope_of_one(D, real),
-            "That penalty asks for nothing: a critic of slope 3 should pay (3 − 1)² = 4.",
-            sign=lambda seen: pays(seen, flat=0, steep=0),
+            lambda D, real, fake: 0 * room_losses.unit_gradient_penalty(D, real),
+            "That penalty is always 0. For a critic of gradient norm 3 it should be (3 − 1)² = 4.",
+            sign=lambda seen: values_are(seen, flat=0, steep=0),
         ),
         Mistake(
             with_norm(lambda square: square),
-            "No root, no NaN. But now it is ‖g‖² that is compared with 1: a critic of slope 3 pays 64 instead of 4.",
-            sign=lambda seen: pays(seen, steep=64),
+            "Without the root there is no NaN. But now ‖g‖² is compared with 1, so for a gradient norm of 3 you get 64 "
+            "instead of 4.",
+            sign=lambda seen: values_are(seen, steep=64),
         ),
         Mistake(
             with_norm(lambda square: 1 + relu((square + 1e-12).sqrt() - 1)),
-            "This one lets slopes below 1 go free. The paper's penalty wants a slope of 1: a slope of ½ pays ¼.",
-            sign=lambda seen: pays(seen, flat=0, gentle=0, steep=4),
+            "This one does not penalise gradient norms below 1. The paper's penalty does: for a norm of ½ it is ¼.",
+            sign=lambda seen: values_are(seen, flat=0, gentle=0, steep=4),
         ),
         Mistake(
             with_norm(lambda square: torch.where(square > 0, square, 1).sqrt()),
-            "It is finite, but a flat critic now pays nothing, so nothing pushes it away from 0. It should pay 1.",
-            sign=lambda seen: pays(seen, flat=0, gentle=0.25),
+            "It is finite, but now the penalty is 0 for a flat critic, so nothing moves its gradient away from 0. It "
+            "should be 1.",
+            sign=lambda seen: values_are(seen, flat=0, gentle=0.25),
         ),
         Mistake(
             with_norm(lambda square: (square + 0.01).sqrt()),
-            "It is finite. But what you add under the root is so large that the penalty is another one: a flat critic "
-            "should pay 1 and one of slope ½ a quarter.",
-            sign=lambda seen: not (seen["stopped"] or pays(seen, flat=1, gentle=0.25)) and pays(seen, 0.3, **ON_PAPER),
+            "It is finite. But what you add under the root is so large that it changes the penalty, which should be 1 "
+            "for a flat critic and ¼ for a gradient norm of ½.",
+            sign=lambda seen: (
+                not (seen["stopped"] or values_are(seen, flat=1, gentle=0.25)) and values_are(seen, 0.3, **EXACT)
+            ),
         ),
         Mistake(
             with_norm(lambda square: square.sqrt().clamp(min=1e-6)),
-            "The penalty itself is fine, but with a flat critic the weights still get NaN. What comes after the root "
-            "cannot help: its slope there is infinite, and infinity times 0 is NaN.",
-            sign=lambda seen: seen["stopped"] and pays(seen, **ON_PAPER),
+            "The penalty itself is right, but for a flat critic the weights still become NaN. Nothing after the root "
+            "can help, because its derivative at 0 is infinite, and infinity times 0 is NaN.",
+            sign=lambda seen: seen["stopped"] and values_are(seen, **EXACT),
         ),
         Mistake(
             with_norm(lambda square: (square.mean() + 1e-12).sqrt()),
-            "Each image pays for its own slope: first the root and the square, then the mean.",
-            sign=lambda seen: pays(seen, flat=1, gentle=0.25, steep=4) and not pays(seen, mixed=2),
+            "Each image has its own gradient norm: first take the root and the square, then the mean.",
+            sign=lambda seen: values_are(seen, flat=1, gentle=0.25, steep=4) and not values_are(seen, mixed=2),
         ),
         Mistake(
             with_norm(lambda square: (square + 1e-12).sqrt(), t=0),
-            "The root is mended. But the points are no longer drawn anywhere between real and fake, each for itself.",
-            sign=lambda seen: not seen["stopped"] and pays(seen, **ON_PAPER),
+            "The root is repaired. But the points are no longer drawn at random between real and fake, with a t for "
+            "each image.",
+            sign=lambda seen: not seen["stopped"] and values_are(seen, **EXACT),
         ),
     ),
-    praise="Keep the root away from 0, not its result: the slope is taken where the root is.",
+    praise="Keep the root's argument away from 0, not its result, because the derivative is taken at the argument.",
 )
 
 # ---------------------------------------------------------------- 07.4
 
 PATIENTS = {"K": "11", "L": "12b", "M": "13a", "N": "9"}
-WARD = ("1", "4", "6", "9", "10a", "11", "12a", "12b", "13a", "29")  # who may lie there
+WARD = ("1", "4", "6", "9", "10a", "11", "12a", "12b", "13a", "29")  # the candidates
 CLUES = {
-    "K": "K: D's loss rises and D does not answer. Which player does not learn?",
-    "L": "L: at the start D's loss is near log 2 = 0.69, and not near log 4. How many terms does it have?",
-    "M": "M: in the end D's loss is near log 2, with D sure of the real images and at 0 for the fakes. Whom does that "
-    "suit?",
-    "N": "N: D is right about everything, and G's loss comes to rest all the same, a little above 0.31. What is 0.313?",
+    "K": "K: D's loss rises and D does not react. Which player does not learn?",
+    "L": "L: at the start D's loss is near log 2 = 0.69 instead of log 4. How many terms does it have?",
+    "M": "M: in the end D's loss is near log 2, with D confident about the real images and undecided about the fakes. "
+    "Which player benefits from that?",
+    "N": "N: D is right about everything, yet G's loss settles a little above 0.31. Where does the number 0.313 come "
+    "from?",
 }
 
 
@@ -383,46 +397,45 @@ def tiny_pair(seed: int) -> tuple[nn.Module, nn.Module]:
 
 
 def candidate(number: str) -> museum.Exhibit:
-    """The exhibit of the ward with that number (or id), in small or in capital letters.
-
-    Raises `BadInput` for any other.
-    """
+    """The candidate with that number or id, in any case of letters. Raises `BadInput` for any other."""
     for e in map(museum.exhibit, WARD):
         if str(number).strip().lower() in (e.number, e.id):
             return e
-    raise BadInput(f"'{number}' is not in the list: choose from {', '.join(WARD)}.")
+    raise BadInput(f"'{number}' is not among the candidates: choose from {', '.join(WARD)}.")
 
 
 def curves(id: str, steps: int = 100) -> dict[str, list[float]]:
-    """What the broken version of an exhibit does with small nets on drawn digits: one number for each step.
+    """The curves of an exhibit's broken version with small nets on drawn digits, one number for each step.
 
-    The curves are "d_loss", "g_loss", and "d_real" and "d_fake", D's mean logits.
+    They are "d_loss", "g_loss", and D's mean logits, "d_real" and "d_fake".
     """
     drawn, e = strokes.draw(2000, 0), candidate(id)
     digits = Images("strokes", drawn.pixels / 127.5 - 1, drawn.digit, tuple("0123456789"))
-    history = play(replace(e.parts(e.broken, digits), nets=tiny_pair), steps, 0, e.broken, n=1).history
+    history = train_side(replace(e.parts(e.broken, digits), nets=tiny_pair), steps, 0, e.broken, n=1).history
     return {name: history[name] for name in ("d_loss", "g_loss", "d_real", "d_fake")}
 
 
 def patient(letter: str) -> dict[str, list[float]]:
-    """The curves of a patient whose name is not told."""
+    """The curves of a patient, whose bug the learner has to name."""
     return curves(PATIENTS[letter])
 
 
-class named:
-    """Observe a diagnosis: which exhibit each patient is taken for."""
+class Diagnoses:
+    """Observe a diagnosis: patient -> number of the exhibit."""
 
     def __call__(self, answer: Answer) -> dict[str, str] | None:
         if not (isinstance(answer, Mapping) and set(answer) <= set(PATIENTS)):
-            raise BadInput('hand in a dict with a number for each patient, such as {"K": "1", "L": "4", …}.')
+            raise BadInput(
+                'hand in a dict with the number of an exhibit for each patient, such as {"K": "1", "L": "4", …}.'
+            )
         if blank(list(answer.values())):
             return None
         if missing := [letter for letter in PATIENTS if blank(answer.get(letter))]:
-            raise BadInput(f"you have said nothing about {', '.join(missing)}: name all four.")
+            raise BadInput(f"there is no diagnosis for {', '.join(missing)}: name all four.")
         return {letter: candidate(answer[letter]).number for letter in PATIENTS}
 
     def explain(self, seen: dict[str, str], expected: dict[str, str], tolerance: float) -> str:
-        """The first wrong one, and where to look."""
+        """How many are right, and where to look for the first wrong one."""
         wrong = [letter for letter in PATIENTS if seen[letter] != expected[letter]]
         return f"{len(PATIENTS) - len(wrong)} of {len(PATIENTS)} are right. {CLUES[wrong[0]]}"
 
@@ -435,341 +448,41 @@ DIAGNOSIS = Exercise(
     id="07.4",
     title="name the bug from its curves",
     hints=(
-        "Begin at the first step, where D knows nothing and every logit is near 0: a sound D's loss is log 4 = 1.39.",
-        "Then the ends: who gets what he asks for, and which numbers are familiar? softplus(0) = 0.69, "
+        "Begin at the first step, where D knows nothing and every logit is near 0, so that a sound D's loss is log 4 = "
+        "1.39.",
+        "Then look at the ends: which player reaches its aim, and which numbers are familiar? softplus(0) = 0.69, "
         "softplus(−1) = 0.31.",
-        "Write down for each candidate where D's logit of a real image goes, and where that of a fake. Only one fits.",
+        "Write down for each candidate where D's logits of real images and of fakes must go. Only one candidate fits.",
     ),
-    observe=named(),
+    observe=Diagnoses(),
     right=PATIENTS,
     mistakes=(
-        taken_for("K", "12a", "K: a D that is never shown fakes would be content, with a loss near 0. K's D loses."),
-        taken_for("K", "4", "K: a reversed D's loss falls below 0, without a floor. K's rises from the first step on."),
+        taken_for("K", "12a", "K: a D that never sees fakes would reach a loss near 0. K's D has a rising loss."),
+        taken_for("K", "4", "K: a reversed D's loss falls below 0 without a bound. K's rises from the first step on."),
         taken_for(
-            "L", "10a", "L: the fakes fit. But that D is also shown real images, and would be sure of them. L's is not."
-        ),
-        taken_for("L", "12a", "L: one term it is. But a D that pays for real images only would raise their logits."),
-        taken_for(
-            "M", "6", "M: with one common loss both would come to rest at 2 log 2 = 1.39. M's rest at half of that."
+            "L",
+            "10a",
+            "L: the fakes match. But that D also sees real images and would be confident about them, which L's is not.",
         ),
         taken_for(
-            "M", "12a", "M: a D that pays for real images only would be near 0 by now. M's pays for the fakes as well."
+            "L",
+            "12a",
+            "L: it does have only one term. But a D that is trained on real images alone would raise their logits.",
+        ),
+        taken_for("M", "6", "M: with one common loss both would settle at 2 log 2 = 1.39. M's settle at half of that."),
+        taken_for(
+            "M",
+            "12a",
+            "M: a D trained on real images alone would have a loss near 0 by now. M's loss includes the fakes.",
         ),
         taken_for(
-            "N", "29", "N: nearly. D is not asked in either, but a squared error of pixels has no reason to stop there."
+            "N",
+            "29",
+            "N: close. Neither of the two uses D, but a squared error of pixels has no reason to stop at 0.313.",
         ),
-        taken_for("N", "1", "N: with two sigmoids D's loss cannot fall below 1.006. Here it does."),
+        taken_for("N", "1", "N: with two sigmoids D's loss cannot fall below 1.006, but here it does."),
     ),
-    praise="Start values and resting places are arithmetic: they name a bug where the shape of a curve cannot.",
-)
-
-# ---------------------------------------------------------------- 07.5 and 07.6: checks that are checked
-
-
-class mutation_test:
-    """Observe a check: which broken pieces it stops, and which sound ones too.
-
-    Args:
-        broken: numbers of exhibits whose broken pieces are to be stopped.
-        sound: pieces that are to pass, by name.
-        least: how many of the broken ones at least.
-    """
-
-    def __init__(self, broken: tuple[str, ...], sound: Mapping[str, Callable], least: int):
-        self.broken, self.sound, self.least = broken, sound, least
-
-    def __call__(self, answer: Answer) -> dict | None:
-        if not callable(answer):
-            raise BadInput(f"the answer is {brief(answer)}: hand in the check itself, without brackets.")
-        pieces = {number: museum.exhibit(number).broken for number in self.broken} | dict(self.sound)
-        stopped, faults, returned = [], {}, []
-        for name, piece in pieces.items():
-            try:
-                stopped += [name] * museum.stops(lambda piece: returned.append(answer(piece)), piece)
-            except NotImplementedError:
-                raise
-            except Exception as error:  # the learner's code: anything may come
-                faults[name] = f"{type(error).__name__}: {reason(error)}"
-        if values := [value for value in returned if not blank(value)]:
-            raise BadInput(f"it returns {values[0]!r:.40}, and nobody looks at that: a check stops with an assert.")
-        if not (stopped or faults) and empty(answer):
-            return None
-        caught, alarms = ([name for name in stopped if name in group] for group in (self.broken, self.sound))
-        return {"caught": caught, "alarms": alarms, "faults": faults}
-
-    def passes(self, seen: dict) -> set[str]:
-        """The broken pieces that it lets pass; none of a check that is no good elsewhere."""
-        return set() if seen["alarms"] or seen["faults"] else set(self.broken) - set(seen["caught"])
-
-    def enough(self, seen: dict) -> bool:
-        return len(seen["caught"]) >= self.least and not seen["alarms"] and not set(seen["faults"]) & set(self.sound)
-
-    def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
-        if seen["faults"]:
-            name, fault = next(iter(seen["faults"].items()))
-            return f"On {name} it ends with {fault}. That says nothing: a check stops with an assert."
-        if seen["alarms"]:
-            return (
-                f"It stops what is sound: {', '.join(seen['alarms'])}. What do you ask that a sound piece need not do?"
-            )
-        passed = [number for number in self.broken if number not in seen["caught"]]
-        counts = f"It stops {len(seen['caught'])} of {len(self.broken)}, and {self.least} are asked for"
-        return f"{counts}. It lets pass: {', '.join(passed)}."
-
-
-def empty(function: Callable) -> bool:
-    """Is that a function with nothing in it? It uses no name, neither of its own nor of another."""
-    return isinstance(function, types.FunctionType) and not (function.__code__.co_names or function.__defaults__)
-
-
-def stops_everything(piece: object) -> None:
-    raise AssertionError
-
-
-def nothing_caught(seen: dict) -> bool:
-    return not (seen["caught"] or seen["alarms"] or seen["faults"])
-
-
-NETS = mutation_test(
-    broken=("10b", "16a", "16c", "17", "30"),
-    sound={
-        "lesson 02's pair": museum.exhibit("16a").sound,
-        "the sound twin of 10b": museum.exhibit("10b").sound,
-        "the sound twin of 17": museum.exhibit("17").sound,
-        "lesson 03's pair": museum.exhibit("20b").sound,
-        "19, which is harmless": museum.exhibit("19").broken,
-        "21, which is harmless": museum.exhibit("21").broken,
-    },
-    least=5,
-)
-
-
-def made_and_judged(nets: Callable, push: float = 1.0) -> tuple[nn.Module, Tensor, Tensor]:
-    """D, the images that G makes of latents of that size, and noise of the size of images."""
-    G, D = (net.eval() for net in nets(0))
-    with torch.no_grad():
-        return D, G(push * torch.randn(16, G.latent_dim)), torch.randn(16, 1, 28, 28)
-
-
-def whole_check_of_nets(nets: Callable) -> None:
-    """Five asserts for five exhibits."""
-    D, made, x = made_and_judged(nets, push=1e4)
-    assert D(x).shape == (16,)
-    assert torch.equal(D(x), D(x))
-    assert made.shape == x.shape
-    assert -1 <= made.min() < -0.99
-    assert 0.99 < made.max() <= 1
-
-
-def only_of_d(nets: Callable) -> None:
-    D, made, x = made_and_judged(nets)
-    assert D(x).shape == (16,)
-    assert torch.equal(D(x), D(x))
-    assert made.abs().max() <= 1  # of ordinary latents
-
-
-def goes_no_further(nets: Callable) -> None:
-    only_of_d(nets)
-    assert made_and_judged(nets, push=1e4)[1].abs().max() <= 1
-
-
-def gets_there(nets: Callable) -> None:
-    only_of_d(nets)
-    assert made_and_judged(nets, push=1e4)[1].min() < -0.99
-
-
-def as_printed(nets: Callable) -> None:
-    """Asks for the numbers of a recipe, not for what the nets do."""
-    whole_check_of_nets(nets)
-    for layer in nets(0)[0].modules():
-        assert getattr(layer, "eps", 1e-5) == 1e-5
-
-
-def in_train_mode(nets: Callable) -> None:
-    """Batch norm divides by what was pushed in."""
-    G, D = nets(0)
-    made, x = G(1e4 * torch.randn(64, G.latent_dim)), torch.randn(16, 1, 28, 28)
-    assert D(x).shape == (16,)
-    assert torch.equal(D(x), D(x))
-    assert -1 <= made.min() < -0.9
-    assert made.max() <= 1
-
-
-def runs_through(nets: Callable) -> None:
-    D, made, _ = made_and_judged(nets)
-    D(made.flatten(1).unflatten(1, (1, 28, 28)))
-
-
-CHECK_OF_NETS = Exercise(
-    id="07.5",
-    title="one check for a pair of nets",
-    hints=(
-        "Three questions: how many numbers does D give, does it say the same twice, and which pixels can G make?",
-        "D in eval mode, 16 images: its answer has the shape (16,). And push G to its extremes: "
-        "1e4 * torch.randn(16, G.latent_dim).",
-        "assert -1 <= images.min() < -0.99 and 0.99 < images.max() <= 1, beside the two asserts on D.",
-    ),
-    observe=NETS,
-    right=whole_check_of_nets,
-    accepts=NETS.enough,
-    mistakes=(
-        Mistake(
-            stops_everything,
-            "It stops every pair, the sound ones too: that is no check. What do you ask that a sound pair, not yet "
-            "trained, need not do?",
-            sign=lambda seen: len(seen["alarms"]) == len(NETS.sound),
-        ),
-        Mistake(
-            as_printed,
-            "It stops a pair that is only accused: section 7 found no harm in 19 and 21. Ask what the nets do, not "
-            "with which numbers they were set up.",
-            sign=lambda seen: bool(seen["alarms"]) and all("harmless" in name for name in seen["alarms"]),
-        ),
-        Mistake(
-            in_train_mode,
-            "It stops lesson 03's pair, which is sound. Either you ask in train mode, where batch norm divides by the "
-            "batch, or you push too little: ask in eval mode, and push by 1e4.",
-            sign=lambda seen: "lesson 03's pair" in seen["alarms"],
-        ),
-        Mistake(
-            runs_through,
-            "It stops nothing. That code runs through says little: say with assert what must come out.",
-            sign=nothing_caught,
-        ),
-        Mistake(
-            only_of_d,
-            "D is examined well. In 16a and 16c it is G whose pixels are wrong, and ordinary latents do not show it: "
-            "push G to its extremes.",
-            sign=lambda seen: NETS.passes(seen) == {"16a", "16c"},
-        ),
-        Mistake(
-            goes_no_further,
-            "16a passes: its pixels never leave [−1, 1]. But is there a colour that it cannot make?",
-            sign=lambda seen: NETS.passes(seen) == {"16a"},
-        ),
-        Mistake(
-            gets_there,
-            "16c passes: it gets everywhere, and nothing ends there. How far may a pixel go?",
-            sign=lambda seen: NETS.passes(seen) == {"16c"},
-        ),
-    ),
-    praise="A dozen lines before any training, and five bugs cannot get in. Use them on your own nets.",
-)
-
-RUNS = mutation_test(
-    broken=("8", "9", "10a", "11", "13a", "14a", "14b", "16b", "25", "29"),
-    sound={
-        "the package's Run": Run,
-        "a Run that draws its fakes twice": room_plumbing.DrawnTwice,
-        "13b, which is harmless": room_plumbing.Undetached,
-    },
-    least=7,
-)
-SHOWN = {"8", "14a", "14b", "16b"}  # what the players are shown
-
-
-def whole_check_of_a_run(kind: type[Run]) -> None:
-    what_is_shown(kind)
-    who_moves(kind)
-
-
-def what_is_shown(kind: type[Run]) -> None:
-    run = small_run(kind)
-    real = run.batch()[0]
-    assert (real[0] == run.examples).flatten(1).all(1).any()
-    assert not torch.equal(real, run.batch()[0])
-    assert not torch.equal(run.noise(), run.noise())
-
-
-def who_moves(kind: type[Run]) -> None:
-    run = small_run(kind)
-    real, fake = run.batch()[0], run.generate(None)
-    assert torch.equal(*run.both_logits(fake.detach(), fake.detach(), None))
-    before = weights(run.G), weights(run.D)
-    run.d_step(real, fake.detach())
-    assert torch.equal(weights(run.G), before[0])
-    assert not torch.equal(weights(run.D), before[1])
-
-
-def forbids_waste(kind: type[Run]) -> None:
-    """Takes a missing detach for a mistake."""
-    whole_check_of_a_run(kind)
-    run = small_run(kind)
-    run.d_step(run.batch()[0], run.generate(None).detach())
-    assert all(p.grad is None for p in run.G.parameters())
-
-
-def asks_too_early(kind: type[Run]) -> None:
-    """The fakes of D's turn are those that the run has made."""
-    run = small_run(kind)
-    real = run.batch()[0]
-    assert torch.equal(*run.both_logits(real, real, None))
-
-
-def finite(kind: type[Run]) -> None:
-    """Bugs train."""
-    run = small_run(kind)
-    assert all(step.d_loss.isfinite() and step.g_loss.isfinite() for step in run.steps(3))
-
-
-def moves_after_steps(kind: type[Run]) -> None:
-    """That both nets change in whole steps does not tell in whose turn."""
-    run = small_run(kind)
-    before = weights(run.G), weights(run.D)
-    list(run.steps(3))
-    assert not torch.equal(weights(run.G), before[0])
-    assert not torch.equal(weights(run.D), before[1])
-
-
-CHECK_OF_A_RUN = Exercise(
-    id="07.6",
-    title="one check for a training loop",
-    hints=(
-        "Two groups. What are the players shown: batch, noise? And who moves whom: d_step, g_step?",
-        "Take the weights before and after d_step: D's have moved, G's have not. And the same image as real and as "
-        "fake gets the same logit.",
-        "For 9 and 29: after a d_step set all weights of D to 0. Then G's turn has nothing to go by. Does G move all "
-        "the same?",
-    ),
-    observe=RUNS,
-    right=whole_check_of_a_run,
-    accepts=RUNS.enough,
-    mistakes=(
-        Mistake(
-            stops_everything,
-            "It stops every run, the sound ones too: that is no check.",
-            sign=lambda seen: len(seen["alarms"]) == len(RUNS.sound),
-        ),
-        Mistake(
-            asks_too_early,
-            "Some runs keep the fakes they have made and ask D about those. Call run.generate first, and give "
-            "both_logits these fakes, as real ones too.",
-            sign=lambda seen: any("'made'" in fault for fault in seen["faults"].values()),
-        ),
-        Mistake(
-            forbids_waste,
-            "It stops 13b, the missing detach, which only wastes time (section 5). Ask whose weights have moved, not "
-            "where a gradient was left; and give both_logits the run's latest fakes.",
-            sign=lambda seen: seen["alarms"] == ["13b, which is harmless"],
-        ),
-        Mistake(
-            finite,
-            "It stops nothing: all of these train, with finite losses. Ask what must be equal, and what must differ.",
-            sign=nothing_caught,
-        ),
-        Mistake(
-            what_is_shown,
-            "What the players are shown is in good hands. Now ask who moves whom: d_step and g_step, one at a time.",
-            sign=lambda seen: RUNS.passes(seen) == set(RUNS.broken) - SHOWN,
-        ),
-        Mistake(
-            moves_after_steps,
-            "It stops 11 alone: D did not move. Ask after one `d_step` whose weights may *not* move, and look at what "
-            "the players are shown.",
-            sign=lambda seen: RUNS.passes(seen) == set(RUNS.broken) - {"11"},
-        ),
-    ),
-    praise="Asserts on one batch and one turn, some milliseconds, and most of the plumbing is sound.",
+    praise="Initial and final values follow from arithmetic, so they identify a bug where the shape of a curve cannot.",
 )
 
 EXERCISES = (SMOOTHING, LAYERS, ROOT, DIAGNOSIS, CHECK_OF_NETS, CHECK_OF_A_RUN)

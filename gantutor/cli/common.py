@@ -1,4 +1,4 @@
-"""What several commands share: the parser's manners, numbers, devices, and where the course is."""
+"""What several commands share: the parser, checks of numbers and devices, and the folder of the course."""
 
 import argparse
 import os
@@ -9,13 +9,18 @@ from typing import NoReturn
 from gantutor.errors import BadInput, unknown, whole_number
 from gantutor.files import ROOT
 
-MODELS = ("mlp", "dcgan", "cmlp", "cdcgan")  # functions of `models` that make the pair (G, D); with c, conditional
+MODELS = (
+    "mlp",
+    "dcgan",
+    "cmlp",
+    "cdcgan",
+)  # functions of `models` that make a pair (G, D); those with a c are conditional
 LANDING = Path("notebooks", "00_start_here.ipynb")
 PROGRAM = "python -m gantutor" if Path(sys.argv[0]).name == "__main__.py" else "gantutor"
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with its complaints made errors like all others."""
+    """argparse, but its errors are `BadInput` like all others."""
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}. See {self.prog} --help.")
@@ -27,7 +32,7 @@ def capital(text: str) -> str:
 
 def seed(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) < 2**62):
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give a whole number, 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a seed: give a whole number, 0 or more")
     return int(text)
 
 
@@ -37,7 +42,7 @@ def fail(sentence: str) -> int:
 
 
 def one_of_several() -> bool:
-    """Whether torchrun, or what does its work, has started this process and others to train together: the ranks."""
+    """Whether this process is one of several ranks that torchrun, or a similar launcher, started to train together."""
     return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
@@ -57,7 +62,7 @@ def check_counts(args: argparse.Namespace, *names: str) -> None:
 
 
 def choose_device(name: str) -> str:
-    """For "auto" the best device that works on this computer; otherwise `name`, if it works."""
+    """For "auto" the best device that works on this computer; otherwise `name`, or `BadInput` if it does not work."""
     kinds = ("cuda", "mps", "cpu")
     if name == "auto":
         return next(filter(works, kinds))
@@ -68,14 +73,14 @@ def choose_device(name: str) -> str:
 
         usable = ", ".join(filter(works, kinds))
         raise BadInput(
-            f"--device {name}: torch {torch.__version__} cannot use such a device on this computer. "
-            f"It can use: {usable}."
+            f"--device {name}: torch {torch.__version__} cannot use this device on this computer. Choose one that it "
+            f"can use: {usable}."
         )
     return name
 
 
 def works(device: str) -> bool:
-    """Whether torch computes there: a device may be reported as available and yet fail, such as a GPU too old."""
+    """Whether torch can compute there: a device may be reported as available and still fail, such as an old GPU."""
     import torch
 
     try:
@@ -85,11 +90,11 @@ def works(device: str) -> bool:
 
 
 def find_course() -> Path:
-    """The folder above the package, or else the current one: whichever holds the notebooks."""
+    """The folder with the notebooks: the one that contains the package, or else the current one."""
     for folder in (ROOT, Path.cwd()):
         if (folder / LANDING).is_file():
             return folder
     raise BadInput(
-        f"there are no notebooks here ({Path.cwd()} has no {LANDING}), and an installed package does not hold them: "
+        f"there are no notebooks here ({Path.cwd()} has no {LANDING}), and an installed package does not contain them: "
         "git clone the gantutor repository and run gantutor lab in its folder."
     )

@@ -1,4 +1,4 @@
-"""`gantutor diagnose`: name what ails a GAN, from its samples."""
+"""`gantutor diagnose`: find out from its samples what is wrong with a GAN."""
 
 import argparse
 import os
@@ -10,13 +10,13 @@ from gantutor.errors import unknown
 
 
 def add_arguments(add: Callable[..., Parser]) -> None:
-    text = "name what ails a GAN, from its samples"
-    command = add(help=text, description=f"{capital(text)}. Exit status 0: healthy, 1: ailing.")
+    text = "find out from its samples what is wrong with a GAN"
+    command = add(help=text, description=f"{capital(text)}. Exit status 0: healthy, 1: something was found.")
     command.add_argument("samples", metavar="SAMPLES", type=Path,
                          help="500 images or more: .npz (keys images, labels), .npy, or a folder of pictures; "
                               "(N, H, W) or (N, C, H, W), bytes or floats in [-1, 1]")  # fmt: skip
     command.add_argument("--against", metavar="REAL", required=True,
-                         help="mnist, fashion-mnist, strokes; or a file or folder like SAMPLES")  # fmt: skip
+                         help="mnist, fashion-mnist or strokes; or a file or folder like SAMPLES")  # fmt: skip
     command.add_argument("--json", action="store_true", help="print the findings as JSON, and nothing else, on stdout")
 
 

@@ -10,7 +10,7 @@ from gantutor.errors import unknown
 def add_arguments(add: Callable[..., Parser]) -> None:
     text = "download data sets and check them"
     command = add(help=text, description=capital(text) + ".")
-    command.add_argument("names", nargs="*", metavar="NAME", help="mnist, fashion-mnist; both if none is named")
+    command.add_argument("names", nargs="*", metavar="NAME", help="mnist or fashion-mnist (default: both)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,16 +11,23 @@ from gantutor.errors import BadInput, unknown
 
 def add_arguments(add: Callable[..., Parser]) -> None:
     text = "list the exhibits of the museum of GAN bugs, or run one"
-    command = add(help=text, description=f"{capital(text)}, broken and sound. Exit status 1: it did not show.")
-    command.add_argument(
-        "id", metavar="ID", nargs="?", help="an exhibit, such as double-sigmoid; without one, the list"
+    command = add(
+        help=text,
+        description=f"{capital(text)}, in its broken and its sound version. Exit status 1: the symptom did not show.",
     )
     command.add_argument(
-        "--data", metavar="NAME", help="strokes, mnist or fashion-mnist (default: mnist, else strokes)"
+        "id", metavar="ID", nargs="?", help="an exhibit, such as double-sigmoid; without it, list them"
     )
-    command.add_argument("--steps", type=int, metavar="N", help="train for N steps (default: as many as it takes)")
+    command.add_argument(
+        "--data",
+        metavar="NAME",
+        help="strokes, mnist or fashion-mnist (default: mnist, or strokes if that is not available)",
+    )
+    command.add_argument(
+        "--steps", type=int, metavar="N", help="train for N steps (default: as many as the symptom needs)"
+    )
     command.add_argument("--seed", type=seed, metavar="K", default=0, help="the same seed, the same run (default 0)")
-    command.add_argument("--out", metavar="FILE", type=Path, help="a .png that shows both versions")
+    command.add_argument("--out", metavar="FILE", type=Path, help="save a picture of both versions (.png)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
             from gantutor.files import replacing
 
             temporary = stack.enter_context(replacing(args.out))
-            temporary.touch()  # better fail now than after the training
-        note(f"Training {exhibit.id} on {images.name}, broken and sound …")
+            temporary.touch()  # fail now rather than after the training
+        note(f"Training {exhibit.id} on {images.name}, the broken and the sound version …")
         outcome = exhibit.run(args.steps, images=images, seed=args.seed)
         print(outcome.verdict())
         if args.out:

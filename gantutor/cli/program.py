@@ -1,9 +1,9 @@
-"""From words on the command line to a command, and from errors to one sentence and an exit status.
+"""Select and run a command, and turn errors into one sentence and an exit status.
 
-Exit status: 0 done (also when Ctrl-C ended a training early, for the run is saved); 1 `diagnose` found an ailment, an
-exhibit of `museum` did not show what it should, a `speedrun` did not arrive, or `handout --check` a difference; 2 an
-error the user can put right, told in one sentence on stderr; 130 interrupted before there was anything to save.
-What a command imports, it imports when it runs, so that `gantutor --help` answers at once.
+Exit status: 0, done (also when Ctrl-C ended a training early, because the run is saved); 1, `diagnose` found an
+ailment, an exhibit of `museum` did not show its symptom, a `speedrun` did not reach its goals, or `handout --check`
+found a difference; 2, an error that the user can correct, described in one sentence on stderr; 130, interrupted before
+there was anything to save. A command imports its modules when it runs, so that `gantutor --help` answers at once.
 """
 
 import os
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? instead of a traceback
+            stream.reconfigure(errors="replace")  # a terminal without a character shows ? instead of a traceback
     try:
         return run_command(argv)
     except GantutorError as error:
@@ -30,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "gantutor").startswith("gantutor"):
             raise
-        return fail(f"the Python package {error.name!r} is missing: install it, or all of them with pip install -e .")
+        return fail(
+            f"the Python package {error.name!r} is missing: install it, or all requirements with pip install -e ."
+        )
     except KeyboardInterrupt:
         print("\ninterrupted.", file=sys.stderr)
         return 130
@@ -46,7 +48,7 @@ def run_command(argv: list[str]) -> int:
         if argv[0] not in COMMANDS:
             raise unknown("command", argv[0], COMMANDS)
         if argv[0] == "lab" and not {"-h", "--help"} & set(argv):
-            argv, further = argv[:1], argv[1:]  # they are Jupyter's
+            argv, further = argv[:1], argv[1:]  # the options are Jupyter's
     parser = make_parser()
     args = parser.parse_args(argv)
     if args.command is None:

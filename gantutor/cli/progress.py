@@ -1,20 +1,21 @@
-"""How a training is coming along, for the terminal: one line on stderr."""
+"""The progress of a training in the terminal: one line on stderr."""
 
 import shutil
 import sys
 import time
 
 
-class Line:
-    """Step, speed, losses, time left: one line on stderr, rewritten in place on a terminal, now and then elsewhere.
+class ProgressLine:
+    """Step, speed, losses and remaining time: one line on stderr, rewritten in place on a terminal.
 
-    The losses are fetched from the device (`.item()`) only for a line that is printed.
+    Elsewhere a new line is printed every 10 seconds. The losses are fetched from the device (`.item()`) only when a
+    line is printed.
 
     Args:
-        steps: how many in all, or None.
-        seconds: how many in all, or None.
+        steps: how many in total, or None.
+        seconds: how many in total, or None.
         batch_size: of each step.
-        before: the steps of an earlier training that this one goes on with.
+        before: the number of steps of an earlier training that this one continues.
     """
 
     def __init__(self, steps: int | None, seconds: float | None, batch_size: int, before: int = 0):
@@ -28,7 +29,8 @@ class Line:
         self.step, self.now = step, time.perf_counter()
         if self.now - self.printed >= self.pause:
             self.printed = self.now
-            self.write(f"step {step.index:,}  {self.rate():,.0f} img/s  {self.losses()}  {clock(self.left())} left")
+            speed, left = f"{self.images_per_second():,.0f} img/s", clock(self.seconds_left())
+            self.write(f"step {step.index:,}  {speed}  {self.losses()}  {left} left")
 
     def write(self, line: str) -> None:
         if self.terminal:
@@ -36,39 +38,39 @@ class Line:
             line = "\r" + line[:room].ljust(room)
         print(line, end="" if self.terminal else "\n", file=sys.stderr, flush=True)
 
-    def say(self, text: str) -> None:
-        """Print a line of its own, which stays."""
+    def print_line(self, text: str) -> None:
+        """Print a separate line, which is not overwritten."""
         if self.terminal and self.printed > self.began:
             print(file=sys.stderr)
         print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         if self.step is not None:
-            self.step.d_loss.item()  # the device may still be at work: wait, then look at the clock
+            self.step.d_loss.item()  # the device may still be working: wait for it before reading the clock
         self.now = time.perf_counter()
         if self.terminal and self.printed > self.began:
             print(file=sys.stderr)
 
-    def rate(self) -> float:
-        return self.taken() * self.batch_size / (self.now - self.began)
+    def images_per_second(self) -> float:
+        return self.steps_taken() * self.batch_size / (self.now - self.began)
 
-    def taken(self) -> int:
+    def steps_taken(self) -> int:
         return self.step.index - self.before
 
     def losses(self) -> str:
         return f"D {self.step.d_loss.item():.3f}  G {self.step.g_loss.item():.3f}"
 
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         elapsed = self.now - self.began
         if not self.steps:
             return max(self.seconds - elapsed, 0)
-        return elapsed * (self.steps - self.step.index) / self.taken()
+        return elapsed * (self.steps - self.step.index) / self.steps_taken()
 
     def summary(self) -> str:
         if self.step is None:
             return f"{self.before:,} steps"
-        last = f", the last {self.taken():,}" if self.before else ""
-        speed = f"{clock(self.now - self.began)}, {self.rate():,.0f} img/s"
+        last = f", the last {self.steps_taken():,}" if self.before else ""
+        speed = f"{clock(self.now - self.began)}, {self.images_per_second():,.0f} img/s"
         return f"{self.step.index:,} steps{last} in {speed}, {self.losses()}"
 
 

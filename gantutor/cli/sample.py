@@ -8,7 +8,7 @@ from pathlib import Path
 from gantutor.cli.common import Parser, capital, check_counts, seed
 from gantutor.errors import BadInput, unknown
 
-MOST_IMAGES = 1_000_000  # in one file
+MOST_IMAGES = 1_000_000  # per file
 
 
 def add_arguments(add: Callable[..., Parser]) -> None:
@@ -18,11 +18,11 @@ def add_arguments(add: Callable[..., Parser]) -> None:
         "run",
         metavar="DIR",
         type=Path,
-        help="the folder given to train --out; or digits, clothes, strokes, which are trained already",
+        help="the folder given to train --out; or digits, clothes or strokes, which are already trained",
     )
     command.add_argument("--count", type=int, metavar="N", help="how many images (default 64)")
     command.add_argument("--label", metavar="CLASS", help="draw this class only, by number or name (7, sneaker)")
-    command.add_argument("--per-class", type=int, metavar="N", help="N images of each class, in order of class")
+    command.add_argument("--per-class", type=int, metavar="N", help="N images of each class, class by class")
     command.add_argument("--seed", type=seed, metavar="K", default=0, help="the same seed, the same images (default 0)")
     command.add_argument("--out", metavar="FILE", type=Path, required=True,
                          help=".npz (images: uint8 (N, C, H, W); labels: int64 (N,), where a run has classes) or "
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(f"--out is {str(args.out)!r}: give a file that ends in .npz or .png.")
     check_counts(args, "count", "per_class")
     if args.per_class is not None and (args.count, args.label) != (None, None):
-        raise BadInput("--per-class draws every class, as often as it says: leave out --count and --label.")
+        raise BadInput("--per-class already says how many images of each class to draw: leave out --count and --label.")
 
     from gantutor import train
     from gantutor.files import replacing
@@ -44,12 +44,20 @@ def run(args: argparse.Namespace) -> int:
     G, trained_on = find_generator(args.run)
     n, labels, what = choose_classes(args, classes_of(G), trained_on)
     if n > MOST_IMAGES:
-        raise BadInput(f"that is {n:,} images: draw at most {MOST_IMAGES:,} into one file, and more with other seeds.")
+        raise BadInput(
+            f"these are {n:,} images: draw at most {MOST_IMAGES:,} into one file, and more into others with "
+            "other seeds."
+        )
     images = train.sample(G, n, seed=args.seed, labels=labels)  # (N, C, H, W) in [-1, 1]
     if images.ndim != 4:
-        raise BadInput(f"{args.run} makes examples of shape {tuple(images.shape[1:])}: give a run that makes images.")
+        raise BadInput(
+            f"{args.run} generates examples of shape {tuple(images.shape[1:])}: give a run that generates images."
+        )
     if not images.isfinite().all():
-        raise BadInput(f"{args.run} makes NaN or infinite pixels: its training blew up. Train again with another seed.")
+        raise BadInput(
+            f"{args.run} generates NaN or infinite pixels, because its training diverged: train again with "
+            "another seed."
+        )
     with replacing(args.out) as temporary:
         writers[args.out.suffix.lower()](temporary, images, train.wanted_labels(G, n, labels), args.per_class)
     print(f"{n} images{what}: {args.out}")
@@ -57,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find_generator(run: Path):
-    """The generator of a saved run, or a shipped one where no folder has its name; and the name of its data set."""
+    """The generator of a saved run, or a shipped one if no folder has that name; and the name of its data set."""
     from gantutor.runs import checkpoint, pretrained
 
     if str(run) in pretrained.SHIPPED and not os.path.exists(run):
@@ -66,7 +74,7 @@ def find_generator(run: Path):
 
 
 def choose_classes(args: argparse.Namespace, classes: int, trained_on: str) -> tuple[int, int | list[int] | None, str]:
-    """How many images to draw, their labels as `train.sample` takes them, and the choice in words."""
+    """The number of images to draw, their labels as `train.sample` takes them, and the choice in words."""
     if not classes and (args.label is not None or args.per_class is not None):
         option = "--per-class" if args.label is None else "--label"
         raise BadInput(f"{args.run} was trained without classes: leave out {option}, or train cmlp or cdcgan.")
@@ -81,7 +89,7 @@ def choose_classes(args: argparse.Namespace, classes: int, trained_on: str) -> t
 
 
 def find_class(text: str, trained_on: str, classes: int) -> tuple[int, str]:
-    """Number and name of a class of a data set, from either. In one that is not ours the number is the name."""
+    """The number and the name of a class, from either. In an unknown data set the number is also the name."""
     from gantutor import data
 
     names = data.CLASSES.get(trained_on, ())
@@ -91,8 +99,8 @@ def find_class(text: str, trained_on: str, classes: int) -> tuple[int, str]:
         if text.casefold() in known:
             label = known.index(text.casefold())
             return label, names[label]
-    if text.removeprefix("-").isdigit():  # no number is nearly another
-        raise BadInput(f"unknown class {text!r}: The choices are: {', '.join(names)}.")
+    if text.removeprefix("-").isdigit():  # do not suggest a similar number
+        raise BadInput(f"unknown class {text!r}: the choices are: {', '.join(names)}.")
     raise unknown("class", text, names)
 
 
@@ -106,7 +114,7 @@ def write_npz(path: Path, images, labels, per_class: int | None) -> None:
 
 
 def write_png(path: Path, images, labels, per_class: int | None) -> None:
-    """A grid; with `per_class` each class begins a new row, and one of more than 25 images has several."""
+    """Write a grid; with `per_class` each class begins a new row, and takes several if it has more than 25 images."""
     from torch.nn.functional import pad
 
     from gantutor import show
@@ -116,5 +124,7 @@ def write_png(path: Path, images, labels, per_class: int | None) -> None:
         rows = -(-per_class // 25)
         columns = -(-per_class // rows)
         images = images.unflatten(0, (-1, per_class))  # (K, per_class, C, H, W)
-        images = pad(images, (0, 0) * 3 + (0, rows * columns - per_class), value=1.0).flatten(0, 1)  # white places
+        images = pad(images, (0, 0) * 3 + (0, rows * columns - per_class), value=1.0).flatten(
+            0, 1
+        )  # fill the row with white
     show.grid(images, columns).save(path, format="PNG")

@@ -39,7 +39,8 @@ def add_arguments(add: Callable[..., Parser]) -> None:
         help=text,
         description=f"{capital(text)}. Ctrl-C ends early and saves what there is. The last two saves are kept. "
         "Whatever ended a training of --steps, the same command with --resume goes on with it, and its end is what it "
-        "would have been. On several GPUs or CPUs: torchrun --nproc-per-node=N -m gantutor train …",
+        "would have been. On several GPUs or CPUs: torchrun --nproc-per-node=N --max-restarts=3 -m gantutor train … "
+        "--resume, which starts again from the last save when a process is lost.",
     )
     command.add_argument("model", metavar="MODEL", help=", ".join(MODELS))
     command.add_argument("--data", metavar="NAME", help="strokes, mnist (default) or fashion-mnist")
@@ -57,6 +58,8 @@ def add_arguments(add: Callable[..., Parser]) -> None:
                          help="on CUDA, do not replay each step as one CUDA graph")  # fmt: skip
     command.add_argument("--accumulate", type=int, metavar="K",
                          help="work through each batch in K parts, for want of memory (default 1)")  # fmt: skip
+    command.add_argument("--rank-timeout", type=float, metavar="S", default=60.0,
+                         help="under torchrun: seconds until a silent process counts as lost (default 60)")  # fmt: skip
     command.add_argument("--out", metavar="DIR", type=Path, help="where the run is saved (default runs/MODEL-NAME)")
     command.add_argument("--save-every", type=int, metavar="N",
                          help="save after every N steps too; without it every two minutes and at the end")  # fmt: skip
@@ -74,14 +77,15 @@ def run(args: argparse.Namespace) -> int:
 
     if not one_of_several():
         return train_as(args, distributed.Ranks())
-    with distributed.joined() as ranks:
+    with distributed.joined(args.rank_timeout) as ranks:
         try:
-            ranks.together(partial(check_flags, args))
+            ranks.run_on_all(partial(check_flags, args))
             return train_as(args, ranks)
         except (distributed.SharedError, Diverged) as error:
             if ranks.rank == 0:
                 fail(str(error))
-            ranks.meet()  # torchrun ends all as soon as one has ended
+            with contextlib.suppress(RankLost):
+                ranks.meet()  # torchrun ends all as soon as one has ended
             return 2
         except RankLost as error:
             return fail(str(error))
@@ -89,9 +93,11 @@ def run(args: argparse.Namespace) -> int:
 
 def train_as(args: argparse.Namespace, ranks) -> int:
     """What every rank does. Only rank 0 has the folder; the others see a copy of its run."""
+    from gantutor.scale import share
+
     with contextlib.ExitStack() as stack:
-        out, content = ranks.together(partial(claim, args, ranks, stack))
-        state = ranks.together(partial(take_up, args, out, ranks.given(content)))
+        out, content = ranks.run_on_all(partial(claim, args, ranks, stack))
+        state = ranks.run_on_all(partial(take_up, args, out, ranks.broadcast_bytes(content)))
         if state and state["step"] >= args.steps:
             if ranks.rank == 0:
                 print(f"The run in {out} is finished: it has {state['step']:,} steps, and {args.steps:,} were asked "
@@ -99,14 +105,16 @@ def train_as(args: argparse.Namespace, ranks) -> int:
             return 0
         images = None
         for turn in (ranks.local == 0, ranks.local > 0):  # the first on each machine may have to download them
-            images = ranks.together(partial(load_images, args, ranks) if turn else lambda images=images: images)
-        run = ranks.together(partial(make_run, args, images, ranks, out, state))
+            images = ranks.run_on_all(partial(load_images, args, ranks) if turn else lambda images=images: images)
+        run = ranks.run_on_all(partial(make_run, args, images, ranks, out, state))
         how = [args.device, *["bf16"] * (args.precision == "bf16"), *["compiled"] * args.compile,
                *["CUDA graph"] * run.capture, *[f"{ranks.size} ranks"] * (ranks.size > 1),
-               *[f"batches in {args.accumulate} parts"] * (run.accumulate > 1)]  # fmt: skip
+               *[f"batches in {args.accumulate} parts"] * (run.parts > 1)]  # fmt: skip
         note(f"Training {args.model} on {args.data} ({len(images):,} images, {', '.join(how)}). "
              "Ctrl-C ends early and saves.")  # fmt: skip
-        return learn(args, run, out, ranks.asked) if ranks.rank == 0 else follow(args, run, ranks.asked)
+        if ranks.size > 1:
+            run = share(run, ranks)
+        return learn(args, run, out) if ranks.rank == 0 else follow(args, run)
 
 
 def claim(args: argparse.Namespace, ranks, stack: contextlib.ExitStack) -> tuple[Path, bytes]:
@@ -182,34 +190,34 @@ def make_run(args: argparse.Namespace, images, ranks, out: Path, state: dict | N
     """The saved run, or a new one. A folder that it could not be saved in is told now."""
     from gantutor.runs import autosave
     from gantutor.scale import distributed
-    from gantutor.train import Run
 
-    make = Run if ranks.size == 1 else partial(distributed.SharedRun, ranks=ranks)
-    make = partial(make, accumulate=args.accumulate or 1)
-    run = go_on(args, images, make, out, state) if state else begin(args, images, make)
+    if ranks.size > 1:
+        args.capture = False
+    run = go_on(args, images, out, state) if state else begin(args, images)
+    distributed.check_share(run, ranks)
     if ranks.rank == 0:
         autosave.check_room(run, out)
     return run
 
 
-def begin(args: argparse.Namespace, images, make):
+def begin(args: argparse.Namespace, images):
     from gantutor import models
-    from gantutor.train import Recipe
+    from gantutor.train import Recipe, Run
 
     make_nets = getattr(models, args.model.removeprefix("c"))
     classes = len(images.classes) if args.model.startswith("c") else 0
     G, D = make_nets(shape=tuple(images.pixels.shape[1:]), seed=args.seed, classes=classes)
     recipe = Recipe() if args.batch_size is None else Recipe(batch_size=args.batch_size)
-    return make(G, D, images, recipe, seed=args.seed, device=args.device, precision=args.precision,
-                compile=args.compile, capture=args.capture)  # fmt: skip
+    return Run(G, D, images, recipe, seed=args.seed, device=args.device, precision=args.precision,
+               compile=args.compile, capture=args.capture, accumulate=args.accumulate or 1)  # fmt: skip
 
 
-def go_on(args: argparse.Namespace, images, make, out: Path, state: dict):
+def go_on(args: argparse.Namespace, images, out: Path, state: dict):
     """The saved run, with the rest of --steps before it."""
     from gantutor.runs import checkpoint
 
     run = checkpoint.load(out, images, device=args.device, precision=args.precision, compile=args.compile,
-                          capture=args.capture, make=make)  # fmt: skip
+                          capture=args.capture, accumulate=args.accumulate or 1)  # fmt: skip
     if run.plan is None or run.plan[1] != args.steps:
         if run.plan:
             note(f"It was planned for {run.plan[1]:,} steps: from here the learning rate follows the new total.")
@@ -223,18 +231,18 @@ def go_on(args: argparse.Namespace, images, make, out: Path, state: dict):
 SAVE, STOP = 1, 2  # what a process may wish for after a step; several ranks do what the greatest wish is
 
 
-def learn(args: argparse.Namespace, run, out: Path, asked: list[int]) -> int:
+def learn(args: argparse.Namespace, run, out: Path) -> int:
     """Train and save. A signal ends the training early, and so does NaN or a lack of memory, which is an error."""
     from gantutor.runs import autosave, nan_guard
 
     flags = {**{name: getattr(args, name) for name in FLAGS}, "batch_size": run.recipe.batch_size}
-    with stop_signals(asked):
-        line = progress.Line(args.steps, args.seconds, run.recipe.batch_size, before=run.step)
-        keep, watch, wish = autosave.Keeper(run, out, flags, args.save_every, line.say), nan_guard.Watch(run), 0
+    with stop_signals() as asked:
+        line = progress.ProgressLine(args.steps, args.seconds, run.recipe.batch_size, before=run.step)
+        keep, watch, wish = autosave.Keeper(run, out, flags, args.save_every, line.print_line), nan_guard.Watch(run), 0
         try:
             for step in watch.over(remaining(args, run)):
                 line.show(step)
-                wish = run.agreed(STOP if asked else SAVE if keep.due() else 0)
+                wish = run.agreed_max(STOP if asked else SAVE if keep.due() else 0)
                 if wish == SAVE:
                     watch.look()
                     keep.save()
@@ -258,14 +266,14 @@ def learn(args: argparse.Namespace, run, out: Path, asked: list[int]) -> int:
     return 0
 
 
-def follow(args: argparse.Namespace, run, asked: list[int]) -> int:
+def follow(args: argparse.Namespace, run) -> int:
     """What the other ranks do while rank 0 learns: the same steps and looks, in the same order."""
     from gantutor.runs import nan_guard
 
-    with stop_signals(asked):
+    with stop_signals() as asked:
         watch = nan_guard.Watch(run)
         for _ in watch.over(remaining(args, run)):
-            wish = run.agreed(STOP if asked else 0)
+            wish = run.agreed_max(STOP if asked else 0)
             if wish == SAVE:
                 watch.look()
             if wish == STOP:
@@ -302,6 +310,7 @@ def check_numbers(args: argparse.Namespace) -> None:
         real_number("--seconds", args.seconds, above=0)
         if args.resume:
             raise BadInput("--seconds and --resume: a run goes on to a number of steps, give the total with --steps N.")
+    real_number("--rank-timeout", args.rank_timeout, above=0)
     check_counts(args, "steps", "batch_size", "save_every", "accumulate")
 
 
@@ -331,17 +340,18 @@ def choose_rank_device(name: str, ranks) -> str:
 
 
 @contextlib.contextmanager
-def stop_signals(asked: list[int]) -> Iterator[None]:
-    """Inside the block Ctrl-C and SIGTERM interrupt nothing: they are written into the list, for the loop to look at.
+def stop_signals() -> Iterator[list[int]]:
+    """Inside the block Ctrl-C and SIGTERM interrupt nothing: they are written into a list, for the loop to look at.
 
     So no signal, however often it comes, can leave a half-taken step or a half-written file.
     """
+    asked: list[int] = []
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, lambda number, frame: asked.append(number))
     try:
-        yield
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

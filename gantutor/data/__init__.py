@@ -5,7 +5,7 @@
     mine = data.from_folder("my pictures", size=32)
 
 `images` holds them, `download` finds and checks the published files, `folder` reads pictures, `strokes` draws digits
-and knows their true factors, and `toy` has points in the plane.
+with known factors, and `toy` has points in the plane.
 """
 
 from typing import TYPE_CHECKING
@@ -29,4 +29,4 @@ __all__ = [
     "place",
     "stacked",
 ]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

@@ -1,9 +1,9 @@
-"""The published files of `mnist` and `fashion-mnist`: where they lie, where they come from, whether they are whole.
+"""The published files of `mnist` and `fashion-mnist`: finding them on disk, checking them and downloading them.
 
-A data set is four files in a folder of its name. They are looked for in a given folder, then in `$GANTUTOR_DATA`, or if
-it is not set, in the `data/` of the repository and in the user's cache. What is missing is downloaded, except where
-`$GANTUTOR_DATA` is set: that folder must be complete, and is only ever read. Nothing gets its final name before the
-SHA-256 of its contents has been checked.
+A data set is four files in a folder of its name. They are looked for in a given folder, then in `$GANTUTOR_DATA` or, if
+that is not set, in the `data/` of the repository and in the user's cache. Missing files are downloaded, unless
+`$GANTUTOR_DATA` is set, because that folder has to be complete and is only ever read. No file gets its final name
+before the SHA-256 of its contents has been checked.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ FILES = {  # split -> (images, labels)
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
 
-# Of the decompressed contents, for mirrors differ in how they compress. Small files first: trouble shows early.
+# Of the decompressed contents, because mirrors compress differently. Small files come first, to show trouble early.
 SHA256 = {
     "mnist": {
         "t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
@@ -59,41 +59,41 @@ MIRRORS = {
     ),
 }
 
-CONNECT_SECONDS = 5.0  # to find a mirror, connect to it and hear a first answer
+CONNECT_SECONDS = 5.0  # to find a mirror, connect to it and get a first answer
 STALL_SECONDS = 15.0  # without a byte before a mirror is given up
-SLOWEST = 2_000  # bytes/s; a mirror that is slower after STALL_SECONDS is given up too
+SLOWEST = 2_000  # bytes/s; a mirror that is slower after STALL_SECONDS is given up as well
 LARGEST = 64 * 2**20  # bytes, compressed or not; the largest published file has 47 MB
 
-WAY_OUT = "set GANTUTOR_DATA to a folder that holds {name}/train-images-idx3-ubyte.gz and the other three files"
+REMEDY = "set GANTUTOR_DATA to a folder that holds {name}/train-images-idx3-ubyte.gz and the other three files"
 
 
 class NoMirror(DataUnavailable):
-    """The files are not on this computer, and not one mirror answered: there is no network."""
+    """The files are not on this computer and no mirror answered, so there is no network."""
 
     unreachable = True
 
 
 class Damaged(Exception):
-    """What is wrong with a file, worded to follow its name: "is truncated"."""
+    """What is wrong with a file, worded so as to follow its name: "is truncated"."""
 
 
 class MirrorFailed(Exception):
-    """What a mirror did instead of sending the file, worded to follow its name: "answered 404 Not Found"."""
+    """What a mirror did instead of sending the file, worded so as to follow its name: "answered 404 Not Found"."""
 
     def __init__(self, what: str, reached: bool):
         super().__init__(what)
         self.reached = reached
 
 
-# --- where the files lie ---------------------------------------------------------------------------------------------
+# --- finding the files ------------------------------------------------------------------------------------------------
 
 
 def fetch(name: str, root: str | os.PathLike | None = None) -> Path:
-    """The folder that holds the four files of `name`, all of them checked; what is missing is downloaded first.
+    """The folder that holds the four files of `name`, all of them checked; missing ones are downloaded first.
 
     Raises:
         BadInput: an unknown name, a damaged file, or a `GANTUTOR_DATA` that lacks a file.
-        DataUnavailable: the files could not be downloaded (`NoMirror` if no mirror answered) or not be stored.
+        DataUnavailable: the files could not be downloaded (`NoMirror` if no mirror answered) or stored.
     """
     if name == "strokes":
         raise BadInput("'strokes' has no files to fetch: the program draws it. Load it with data.load('strokes').")
@@ -102,30 +102,30 @@ def fetch(name: str, root: str | os.PathLike | None = None) -> Path:
     folder = locate(name, SHA256[name], root)
     for file in SHA256[name]:
         path = find_file(folder, file)
-        with blaming(path):
-            check_digest(name, file, decompressed(path))
+        with naming_damaged(path):
+            check_digest(name, file, read_decompressed(path))
     return folder
 
 
 def locate(name: str, files: Iterable[str], root: str | os.PathLike | None = None, download: bool = True) -> Path:
-    """The first folder that holds all of `files`; without one the missing files of `name` are downloaded.
+    """The first folder that holds all of `files`; if there is none, the missing files of `name` are downloaded.
 
-    What is there already is not looked into. Raises as `fetch` does.
+    The contents of files that are already there are not checked. Raises as `fetch` does.
     """
-    parents = _places(root)
+    parents = _search_path(root)
     for parent in parents:
         if all(find_file(parent / name, file) for file in files):
             return parent / name
     folder = parents[0] / name
-    if fixed := _given():
-        missing = next(fixed / name / file for file in files if not find_file(fixed / name, file))
+    if given := _environment_folder():
+        missing = next(given / name / file for file in files if not find_file(given / name, file))
         raise BadDataFolder(
             f"GANTUTOR_DATA is set, but {missing} is missing: put the file there, or unset GANTUTOR_DATA."
         )
     missing = next(folder / file for file in files if not find_file(folder, file))
     if not download:
-        way_out = f"run `gantutor fetch {name}`, or {WAY_OUT.format(name=name)}"
-        raise DataUnavailable(f"{name} is not on this computer ({missing} is missing): {way_out}.")
+        remedy = f"run `gantutor fetch {name}`, or {REMEDY.format(name=name)}"
+        raise DataUnavailable(f"{name} is not on this computer ({missing} is missing): {remedy}.")
     mirrors = list(MIRRORS[name])
     for file in SHA256[name]:
         if not find_file(folder, file):
@@ -134,33 +134,33 @@ def locate(name: str, files: Iterable[str], root: str | os.PathLike | None = Non
 
 
 def find_file(folder: Path, file: str) -> Path | None:
-    """`folder/file`, or the same file already decompressed (without its `.gz`), or None."""
+    """`folder/file`, or the same file already decompressed (without its `.gz`), or None if there is neither."""
     both = (folder / file, folder / file.removesuffix(".gz"))
     return next((path for path in both if os.path.exists(path)), None)
 
 
-def _places(root: str | os.PathLike | None) -> list[Path]:
-    """The folders to look in, in order; downloads go to the first."""
+def _search_path(root: str | os.PathLike | None) -> list[Path]:
+    """The folders to look in, in this order; downloads go to the first."""
     first = [] if root is None else [Path(root).expanduser()]
     if first and os.path.exists(first[0]) and not first[0].is_dir():
         raise BadInput(f"root is {str(root)!r}, which is a file: give a folder.")
-    if given := _given():
+    if given := _environment_folder():
         return [*first, given]
     in_checkout = (ROOT / "pyproject.toml").is_file() and (ROOT / "notebooks").is_dir()
-    return [*first, ROOT / "data", _cache()] if in_checkout else [*first, _cache()]
+    return [*first, ROOT / "data", _cache_folder()] if in_checkout else [*first, _cache_folder()]
 
 
-def _given() -> Path | None:
+def _environment_folder() -> Path | None:
     """The folder that `GANTUTOR_DATA` names, if it is set."""
     if not (given := os.environ.get("GANTUTOR_DATA")):
         return None
     folder = Path(given).expanduser()
     if not folder.is_dir():
-        raise BadDataFolder(f"GANTUTOR_DATA is {given!r}, which is no folder: make it, or correct the path.")
+        raise BadDataFolder(f"GANTUTOR_DATA is {given!r}, which is not a folder: make it, or correct the path.")
     return folder
 
 
-def _cache() -> Path:
+def _cache_folder() -> Path:
     """The user's cache folder of this program."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
@@ -171,20 +171,20 @@ def _cache() -> Path:
     return Path(base) / "gantutor"
 
 
-# --- whether they are whole ------------------------------------------------------------------------------------------
+# --- checking them ----------------------------------------------------------------------------------------------------
 
 
-def decompressed(path: Path) -> bytearray:
+def read_decompressed(path: Path) -> bytearray:
     """The decompressed contents of a file. Raises `Damaged`."""
     try:
         with open(path, "rb") as file:
-            return unpack(file) if path.suffix == ".gz" else bytearray(file.read(LARGEST))
+            return decompress(file) if path.suffix == ".gz" else bytearray(file.read(LARGEST))
     except OSError as error:
         raise Damaged(f"cannot be read ({error.strerror or error})") from error
 
 
-def unpack(file: BinaryIO) -> bytearray:
-    """Decompress a gzip file. Raises `Damaged`."""
+def decompress(file: BinaryIO) -> bytearray:
+    """The decompressed contents of an open gzip file. Raises `Damaged`."""
     start = file.read(512)
     file.seek(0)
     if not start:
@@ -213,18 +213,18 @@ def check_digest(name: str, file: str, contents: bytearray) -> None:
 
 
 @contextlib.contextmanager
-def blaming(path: Path) -> Iterator[None]:
+def naming_damaged(path: Path) -> Iterator[None]:
     """Turn `Damaged` into a `BadInput` that names the file and says what to do."""
     try:
         yield
     except Damaged as error:
         folder = os.environ.get("GANTUTOR_DATA")
         read_only = folder and path.is_relative_to(Path(folder).expanduser())
-        cure = "replace it, or unset GANTUTOR_DATA" if read_only else "delete it, and it will be downloaded again"
-        raise BadInput(f"{path} {error}: {cure}.") from error
+        remedy = "replace it, or unset GANTUTOR_DATA" if read_only else "delete it, and it will be downloaded again"
+        raise BadInput(f"{path} {error}: {remedy}.") from error
 
 
-# --- where they come from --------------------------------------------------------------------------------------------
+# --- downloading them -------------------------------------------------------------------------------------------------
 
 
 def _download(name: str, file: str, folder: Path, mirrors: list[str]) -> None:
@@ -234,7 +234,7 @@ def _download(name: str, file: str, folder: Path, mirrors: list[str]) -> None:
         host = urlsplit(mirror).netloc
         try:
             body = _receive(mirror + file, f"{name}/{file}")
-            check_digest(name, file, unpack(io.BytesIO(body)))
+            check_digest(name, file, decompress(io.BytesIO(body)))
         except MirrorFailed as error:
             reached |= error.reached
             reasons.append(f"{host} {error}")
@@ -245,10 +245,10 @@ def _download(name: str, file: str, folder: Path, mirrors: list[str]) -> None:
             mirrors.remove(mirror)
             mirrors.insert(0, mirror)
             return _store(name, folder / file, body)
-    why, way_out = "; ".join(reasons), WAY_OUT.format(name=name)
+    why, remedy = "; ".join(reasons), REMEDY.format(name=name)
     if not reached:
-        raise NoMirror(f"{name} is not on this computer and no mirror can be reached ({why}): go online, or {way_out}.")
-    raise DataUnavailable(f"{name}/{file} could not be downloaded ({why}): try again later, or {way_out}.")
+        raise NoMirror(f"{name} is not on this computer and no mirror can be reached ({why}): go online, or {remedy}.")
+    raise DataUnavailable(f"{name}/{file} could not be downloaded ({why}): try again later, or {remedy}.")
 
 
 def _store(name: str, path: Path, body: bytearray) -> None:
@@ -256,17 +256,17 @@ def _store(name: str, path: Path, body: bytearray) -> None:
         with replacing(path) as temporary:
             temporary.write_bytes(body)
     except BadInput as error:
-        if path.exists():  # another process was faster, and Windows renames over no file that is being read
+        if path.exists():  # another process was faster: Windows does not rename over a file that is being read
             return
         reason = getattr(error.__cause__, "strerror", None) or error
         raise DataUnavailable(
             f"{name} cannot be stored in {path.parent} ({reason}): make room or make it writable, "
-            f"pass another folder as root, or {WAY_OUT.format(name=name)}."
+            f"pass another folder as root, or {REMEDY.format(name=name)}."
         ) from error
 
 
 def _receive(url: str, label: str) -> bytearray:
-    """What a mirror sends, held in memory (at most `LARGEST` bytes). Raises `MirrorFailed`."""
+    """The bytes that a mirror sends, at most `LARGEST`, in memory. Raises `MirrorFailed`."""
     body, begun = bytearray(), time.monotonic()
     with _connect(url) as response, contextlib.closing(Progress(label, response.length)) as progress:
         total = response.length  # None if the mirror does not say
@@ -290,10 +290,10 @@ def _receive(url: str, label: str) -> bytearray:
 
 
 def _connect(url: str) -> http.client.HTTPResponse:
-    """The opened answer to a request. Raises `MirrorFailed`, at the latest after `CONNECT_SECONDS`.
+    """The opened response to a request. Raises `MirrorFailed`, at the latest after `CONNECT_SECONDS`.
 
-    The limit is kept by a thread: `urlopen(timeout=…)` waits that long for each address of a host in turn, and has no
-    limit at all on looking up its name.
+    A thread keeps the limit, because `urlopen(timeout=…)` waits that long for each address of a host in turn and does
+    not limit the time for looking up its name at all.
     """
     answers = queue.SimpleQueue()
 
@@ -318,7 +318,7 @@ def _connect(url: str) -> http.client.HTTPResponse:
 
 
 class Progress:
-    """One line on stderr per file: rewritten in place on a terminal, grown by a few percentages elsewhere."""
+    """One line on stderr per file: rewritten in place on a terminal; elsewhere a few percentages are appended to it."""
 
     def __init__(self, label: str, total: int | None):
         self.label, self.total, self.terminal = label, total, sys.stderr.isatty()

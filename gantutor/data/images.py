@@ -1,7 +1,7 @@
 """Every image set as one tensor in [−1, 1], with labels and class names.
 
-Everything is held in memory, on the device where training happens: a batch is an index. Pictures from a folder are held
-as bytes, a quarter of the room, and become floats batch by batch.
+Everything is held in memory, on the device where training happens, so that a batch is just an index. Pictures from a
+folder are held as bytes, which take a quarter of the memory, and become floats batch by batch.
 """
 
 import itertools
@@ -21,11 +21,11 @@ from gantutor.data.download import (
     SHA256,
     Damaged,
     NoMirror,
-    blaming,
     check_digest,
-    decompressed,
     find_file,
     locate,
+    naming_damaged,
+    read_decompressed,
 )
 from gantutor.errors import BadDataFolder, BadInput, DataUnavailable, OutOfMemory, reason, unknown, whole_number
 
@@ -49,7 +49,7 @@ class Images:
     Args:
         name: of the data set.
         stored: float32 (N, C, H, W), N ≥ 1, in [−1, 1]: −1 is black, 1 is white; or uint8, 0 to 255.
-        labels: int64 (N,), numbers of classes, on the device of the pixels.
+        labels: int64 (N,), class numbers from 0, on the device of the pixels.
         classes: the name of each class.
 
     Raises:
@@ -67,21 +67,22 @@ class Images:
             raise BadInput(f"pixels are {_describe(x)}: give a float32 tensor (N, C, H, W), or a uint8 one.")
         low, high = (edge.item() for edge in x.aminmax())
         if x.dtype != torch.uint8 and not (low >= -1 and high <= 1):  # also true of NaN
-            raise BadInput(f"pixels go from {low:g} to {high:g}: scale them to [-1, 1], without NaN.")
+            raise BadInput(f"pixels go from {low:g} to {high:g}: scale them to [-1, 1], and remove NaN.")
         if not (isinstance(y, Tensor) and y.dtype == torch.int64 and y.shape == x.shape[:1] and y.device == x.device):
             raise BadInput(f"labels are {_describe(y)}: give one int64 per image, ({len(x)},), on {x.device}.")
         object.__setattr__(self, "classes", tuple(self.classes))
         low, high = (edge.item() for edge in y.aminmax())
         if not 0 <= low <= high < len(self.classes):
-            raise BadInput(f"labels go from {low} to {high}: with {len(self.classes)} classes they count from 0.")
+            K = len(self.classes)
+            raise BadInput(f"labels go from {low} to {high}: with {K} classes they have to lie between 0 and {K - 1}.")
 
     @property
     def pixels(self) -> Tensor:
-        """All as float32 (N, C, H, W) in [−1, 1]. Bytes are converted each time, into four times their room."""
+        """All as float32 (N, C, H, W) in [−1, 1]. Bytes are converted at each call, into four times the memory."""
         return floats(self.stored)
 
     def __getitem__(self, index: int | slice | Tensor | Sequence[int]) -> Tensor:
-        """``images[index]`` is ``images.pixels[index]``, and converts only these."""
+        """``images[index]`` equals ``images.pixels[index]``, but converts only these images."""
         return floats(self.stored[index])
 
     def __len__(self) -> int:
@@ -92,12 +93,12 @@ class Images:
         return f"Images({self.name!r}: {n} × {tuple(shape)}, {len(self.classes)} classes, on {self.stored.device})"
 
     def to(self, device: str | torch.device) -> "Images":
-        """The same images on another device. Raises `BadInput` for a device that this computer does not have."""
+        """The same images on another device. Raises `BadInput` if this computer does not have it."""
         return Images(self.name, place(self.stored, device), place(self.labels, device), self.classes)
 
 
 def floats(pixels: Tensor) -> Tensor:
-    """Bytes as float32 in [−1, 1], x/127.5 − 1; floats as they are."""
+    """Bytes as float32 in [−1, 1], x/127.5 − 1; floats unchanged."""
     return pixels.float().div_(127.5).sub_(1) if pixels.dtype == torch.uint8 else pixels
 
 
@@ -108,46 +109,47 @@ def load(
     device: str | torch.device | None = None,
     download: bool = True,
 ) -> Images:
-    """One split of a data set: 60,000 images to train on or 10,000 to test, (1, 28, 28) each, in 10 classes.
+    """One split of a data set: 60,000 training or 10,000 test images of shape (1, 28, 28), in 10 classes.
 
     Args:
         name: `"strokes"` (drawn by the program; needs no file), `"mnist"` or `"fashion-mnist"`.
         split: `"train"` or `"test"`.
-        root: a folder that holds, or is to hold, `mnist/train-images-idx3-ubyte.gz` and so on. It is looked into first,
-            then `$GANTUTOR_DATA`, or, if that is not set, the repository's `data/` and the user's cache folder.
-        device: where the tensors go; the CPU by default.
+        root: a folder that holds, or is to hold, `mnist/train-images-idx3-ubyte.gz` and so on. It is searched first,
+            then `$GANTUTOR_DATA` or, if that is not set, the repository's `data/` and the user's cache folder.
+        device: where the tensors are put; the CPU by default.
         download: whether missing files may be downloaded, into `root`, the repository or the cache. Nothing is ever
             written to `$GANTUTOR_DATA`, and no file that is there already is replaced.
 
     Raises:
-        BadInput: an unknown name or split, a `root` or `GANTUTOR_DATA` that is no folder, a `GANTUTOR_DATA` that lacks
-            the files, or a file that is not the published one (checked by SHA-256 at every load).
-        DataUnavailable: the files are on no disk here and could not be downloaded or stored.
+        BadInput: an unknown name or split, a `root` or `GANTUTOR_DATA` that is not a folder, a `GANTUTOR_DATA` that
+            lacks the files, or a file that is not the published one (checked by SHA-256 at every load).
+        DataUnavailable: the files are not on this computer and could not be downloaded or stored.
     """
-    _known(name, split)
+    _check_names(name, split)
     if name == "strokes":
         drawn = strokes.draw(*STROKES[split])
-        return _images(name, drawn.pixels, drawn.digit, device)
+        return _as_images(name, drawn.pixels, drawn.digit, device)
     folder = locate(name, FILES[split], root, download)
-    return _images(name, *_published(name, split, folder), device)
+    return _as_images(name, *_read_published(name, split, folder), device)
 
 
 def load_or_strokes(name: str, split: str = "train", device: str | torch.device | None = None) -> Images:
-    """What `load` gives; or, where no mirror can be reached, `strokes` and a printed line that says so. For notebooks.
+    """For notebooks: what `load` returns or, if no mirror can be reached, `strokes`, with a printed line that says so.
 
     The choice holds for both splits and until the process ends, so that a notebook never mixes data sets and waits for
-    the network only once. Raises as `load` does when anything else is wrong, such as a damaged file.
+    the network only once. Raises as `load` does if anything else is wrong, such as a damaged file.
     """
-    _known(name, split)
+    _check_names(name, split)
     if name != "strokes" and name not in _chosen:
         _chosen[name] = _choose(name)
     return load(_chosen.get(name, name), split, device=device)
 
 
-_chosen: dict[str, str] = {}  # what load_or_strokes hands out in this process: data set asked for -> data set given
+_chosen: dict[str, str] = {}  # what load_or_strokes returns in this process: data set asked for -> data set given
 
 
 def _choose(name: str) -> str:
+    """`name`, or "strokes" if there is no network. Downloads what is missing."""
     offline = "strokes" in _chosen.values()
     try:
         locate(name, SHA256[name], download=not offline)
@@ -162,28 +164,28 @@ def _choose(name: str) -> str:
     return name
 
 
-def _known(name: str, split: str) -> None:
+def _check_names(name: str, split: str) -> None:
     if name not in NAMES:
         raise unknown("data set", name, NAMES)
     if split not in FILES:
         raise unknown("split", split, FILES)
 
 
-def _images(name: str, pixels: Tensor, labels: Tensor, device: str | torch.device | None) -> Images:
-    """uint8 (N, C, H, W), moved as bytes and turned to floats where they are used: x/127.5 − 1."""
+def _as_images(name: str, pixels: Tensor, labels: Tensor, device: str | torch.device | None) -> Images:
+    """`Images` from uint8 (N, C, H, W), which are moved as bytes and become floats, x/127.5 − 1, on the device."""
     return Images(name, floats(place(pixels, device or "cpu")), place(labels, device or "cpu").long(), CLASSES[name])
 
 
 def place(tensor: Tensor, device: str | torch.device) -> Tensor:
     """The tensor on a device.
 
-    Raises `BadInput` for a device that this computer does not have, `OutOfMemory` for one that is full.
+    Raises `BadInput` if this computer does not have the device, `OutOfMemory` if the device is full.
     """
     try:
         return tensor.to(device)
     except torch.OutOfMemoryError as error:
         size = tensor.numel() * tensor.element_size() / 1e9
-        raise OutOfMemory(f"{device} has no room for {size:.1f} GB of data: free some, or take less.") from error
+        raise OutOfMemory(f"{device} has no room for {size:.1f} GB of data: free memory, or take less data.") from error
     except (RuntimeError, AssertionError) as error:
         raise BadInput(f"device {str(device)!r} cannot be used on this computer: {reason(error)}.") from error
 
@@ -195,24 +197,24 @@ def _describe(value: object) -> str:
 
 
 def stacked(images: Images, n: int, seed: int = 0) -> Images:
-    """Stacked digits: `n` pictures in colour whose red, green and blue are three random images of a set.
+    """Stacked digits: `n` colour pictures whose red, green and blue channels are three random images of a set.
 
-    With ten classes they have 1,000 modes: class 407 is a red 4, a green 0 and a blue 7. The classic test of mode
-    coverage (Metz et al. 2017; Srivastava et al. 2017). Takes 12 bytes a pixel, 9.4 kB for a picture of 28×28.
+    With ten classes they have 1,000 modes: class 407 is a red 4, a green 0 and a blue 7. This is the classic test of
+    mode coverage (Metz et al. 2017; Srivastava et al. 2017). It takes 12 bytes a pixel, 9.4 kB for a picture of 28×28.
 
     Args:
-        images: grey ones, (N, 1, H, W).
-        n: how many pictures.
-        seed: fixes which; the images are drawn with replacement, so every mode is as frequent as its digits are.
+        images: grey images, (N, 1, H, W).
+        n: number of pictures.
+        seed: fixes the choice; images are drawn with replacement, so that every mode is as frequent as its digits are.
 
     Raises:
-        BadInput: images in colour or of more than 100 classes, or n or seed is no whole number.
+        BadInput: images in colour or of more than 100 classes, or n or seed is not a whole number.
     """
     if images.stored.shape[1] != 1:
         raise BadInput(f"{images.name} has {images.stored.shape[1]} channels: give grey images, which have one.")
     if len(images.classes) > 100:
         raise BadInput(
-            f"{images.name} has {len(images.classes)} classes: give at most 100, which have a million modes."
+            f"{images.name} has {len(images.classes)} classes: give at most 100, which already make a million modes."
         )
     draw = torch.Generator().manual_seed(whole_number("seed", seed))
     index = torch.randint(len(images), (whole_number("n", n, least=1), 3), generator=draw).to(
@@ -227,33 +229,33 @@ def stacked(images: Images, n: int, seed: int = 0) -> Images:
 # --- published files -------------------------------------------------------------------------------------------------
 
 
-def _published(name: str, split: str, folder: Path) -> tuple[Tensor, Tensor]:
+def _read_published(name: str, split: str, folder: Path) -> tuple[Tensor, Tensor]:
     """Images uint8 (N, 1, 28, 28) and labels uint8 (N,) of a split.
 
-    The hash would find every fault; it comes last, because "labels instead of images" helps more than two hashes.
+    The hash would find every fault, but it is checked last, because "it holds labels" helps more than two hashes.
     """
     paths = [find_file(folder, file) for file in FILES[split]]
     contents, tensors = [], []
     for path, shape in zip(paths, ((28, 28), ()), strict=True):
-        with blaming(path):
-            contents.append(decompressed(path))
+        with naming_damaged(path):
+            contents.append(read_decompressed(path))
             tensors.append(parse_idx(contents[-1], shape))
     images, labels = tensors  # (N, 28, 28), (N,)
     if len(images) != len(labels):
-        raise BadInput(f"{paths[0]} holds {len(images)} images, but {paths[1]} {len(labels)} labels: replace both.")
+        raise BadInput(f"{paths[0]} has {len(images)} images, but {paths[1]} has {len(labels)} labels: replace both.")
     for path, file, content in zip(paths, FILES[split], contents, strict=True):
-        with blaming(path):
+        with naming_damaged(path):
             check_digest(name, file, content)
     return images.unsqueeze(1), labels  # (N, 1, 28, 28), (N,)
 
 
 def parse_idx(contents: bytearray, shape: tuple[int, ...]) -> Tensor:
-    """The uint8 tensor (N, *shape) of an IDX file; it shares the memory of `contents`.
+    """The uint8 tensor (N, *shape) of an IDX file, which shares the memory of `contents`.
 
     IDX is big-endian: magic number 2048 + number of dimensions, then each dimension, then the bytes (Y. LeCun, MNIST).
 
     Raises:
-        Damaged: not such a file.
+        Damaged: the file is not an IDX file of this shape.
     """
     header = struct.Struct(f">{2 + len(shape)}I")
     if len(contents) <= header.size:
@@ -261,8 +263,8 @@ def parse_idx(contents: bytearray, shape: tuple[int, ...]) -> Tensor:
     magic, count, *dims = header.unpack_from(contents)
     expected = 2048 + 1 + len(shape)
     if magic != expected:
-        swapped = {2049: " (it holds labels)", 2051: " (it holds images)"}.get(magic, "")
-        raise Damaged(f"begins with the magic number {magic}{swapped} instead of {expected}")
+        other = {2049: " (it holds labels)", 2051: " (it holds images)"}.get(magic, "")
+        raise Damaged(f"begins with the magic number {magic}{other} instead of {expected}")
     if tuple(dims) != shape:
         raise Damaged(f"holds images of {dims[0]}×{dims[1]} pixels instead of {shape[0]}×{shape[1]}")
     held = len(contents) - header.size

@@ -1,13 +1,13 @@
 """Handwriting drawn by the program: digits as pen strokes, with the true factors of every image.
 
-A style of a digit is a few curves. Each image bends its curves a little, slants, sizes and shifts them, and
-inks them with a pen of its own thickness::
+A style of a digit consists of a few curves. Each image bends them a little, slants, scales and shifts them, and draws
+them with a pen of its own thickness::
 
     from gantutor.data import strokes
     drawn = strokes.draw(60_000, seed=0)
     drawn.pixels, drawn.digit, drawn.slant  # (60000, 1, 28, 28) uint8, (60000,) int64, (60000,) float32
 
-Everything up to the pen is linear in the control points, so all images of a style are one matrix product.
+Everything before the pen is linear in the control points, so all images of a style are one matrix product.
 """
 
 import math
@@ -21,8 +21,8 @@ from torch import Tensor
 
 from gantutor.errors import whole_number
 
-# STYLES[digit][style]: points `x,y` in percent of a box, x to the right and y down, that the pen passes through
-# smoothly. After `/` it goes on from the last point at an angle; at `|` it is lifted.
+# STYLES[digit][style]: points `x,y` in percent of a box, x to the right and y down, through which the pen passes
+# smoothly. At `/` it turns sharply and continues from the last point; at `|` it is lifted.
 STYLES = (
     (  # 0: round, narrow, closed by crossing over
         "50,0 22,12 9,48 22,88 50,100 78,88 91,50 78,12 48,1",
@@ -76,27 +76,29 @@ STYLES = (
     ),
 )
 
-# The ranges of the factors. Slant and thickness fall off linearly from the middle, shift and scale are uniform.
+# The ranges of the factors. The densities of slant and thickness fall off linearly from the middle; shift and scale are
+# uniform.
 SLANT = (-0.3, 0.5)  # radians from the vertical; positive leans to the right, as most hands do
 THICKNESS = (1.5, 4.0)  # pixels
 SHIFT = (-1.0, 1.0)  # pixels, to the right and down
-SCALE = (0.8, 1.0)  # of the 20 pixels that the ink of a glyph is high
-ASPECT = (0.85, 1.15)  # width over the width in STYLES
-BEND = 0.05  # standard deviation, in box heights, of each smooth bending at the edge of the box
+SCALE = (0.8, 1.0)  # height of a glyph with its ink, over 20 pixels
+ASPECT = (0.85, 1.15)  # width over that in STYLES
+BEND = 0.05  # standard deviation, in box heights, of each smooth deformation at the edge of the box
 JITTER = 0.02  # standard deviation, in box heights, of each control point
 
 SIZE = 28
 PEN = 0.8  # pixels: standard deviation of the Gaussian dots that a stroke is made of
-CHUNK = 256  # images rendered at once: small enough for the processor's cache
+CHUNK = 256  # images rendered at once: few enough for the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
 class Strokes:
-    """Images and what made them. `pixels` is uint8 (n, 1, 28, 28), ink 255 on paper 0.
+    """Images and the factors that made them. `pixels` is uint8 (n, 1, 28, 28), ink 255 on paper 0.
 
-    `digit` and `style` (which of `STYLES[digit]`) are int64 (n,). float32 factors: `slant` (n,) in radians, positive
-    to the right; `thickness` (n,) of the pen in pixels; `shift` (n, 2) in pixels right and down, of the centre of the
-    stroke from the centre of the image; `scale` (n,), where at 1 an unbent glyph with its ink is 20 pixels high.
+    `digit` and `style` (which of `STYLES[digit]`) are int64 (n,). The other factors are float32: `slant` (n,) in
+    radians, positive to the right; `thickness` (n,) of the pen in pixels; `shift` (n, 2) of the centre of the stroke
+    from the centre of the image, in pixels right and down; `scale` (n,), 1 if a glyph without bending is 20 pixels high
+    with its ink.
     """
 
     pixels: Tensor
@@ -113,7 +115,7 @@ class Strokes:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Steps this small lose more by waiting for a second thread than it helps; and every sum comes out the same."""
+    """One thread, because a second one costs such small steps more than it helps, and so that every sum is the same."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -124,34 +126,34 @@ def _one_thread() -> Iterator[None]:
 
 @_one_thread()
 def draw(n: int, seed: int) -> Strokes:
-    """`n` images, digits balanced to within one image and in random order, styles equally likely.
+    """`n` images in random order, with digits balanced to within one image and styles equally likely.
 
-    The same `n` and `seed` give the same images whatever the number of threads. 60,000 take some seconds.
+    The same `n` and `seed` give the same images for any number of threads. 60,000 take a few seconds.
     Raises `BadInput` unless `n` and `seed` are whole numbers, 0 or more.
     """
     n, seed = whole_number("n", n), whole_number("seed", seed)
     generator = torch.Generator().manual_seed(seed)
 
-    def between(low: float, high: float, *shape: int) -> Tensor:
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(*shape, generator=generator)
 
     digit = (torch.arange(n) % 10)[torch.randperm(n, generator=generator)]
     styles = torch.tensor([len(styles) for styles in STYLES])[digit]
-    style = (between(0, 1, n) * styles).long()
-    slant = between(*SLANT, 2, n).mean(0)
-    thickness = between(*THICKNESS, 2, n).mean(0)
-    shift = between(*SHIFT, n, 2)
-    scale = between(*SCALE, n)
-    aspect = between(*ASPECT, n)
-    noise = torch.randn(n, _noises(), 2, generator=generator)
+    style = (uniform(0, 1, n) * styles).long()
+    slant = uniform(*SLANT, 2, n).mean(0)
+    thickness = uniform(*THICKNESS, 2, n).mean(0)
+    shift = uniform(*SHIFT, n, 2)
+    scale = uniform(*SCALE, n)
+    aspect = uniform(*ASPECT, n)
+    noise = torch.randn(n, _noise_count(), 2, generator=generator)
 
     pixels = torch.empty(n, 1, SIZE, SIZE, dtype=torch.uint8)
     for d, s in ((d, s) for d, styles in enumerate(STYLES) for s in range(len(styles))):
-        control, place, step = _curve(d, s)
+        control, to_middles, to_steps = _curve(d, s)
         for i in torch.nonzero((digit == d) & (style == s)).flatten().split(CHUNK):
             height = scale[i] * (20 - thickness[i])
             points = _pose(_bend(control, noise[i]), slant[i], height, aspect[i])  # (n, K, 2)
-            middles, lengths = place @ points, (step @ points).norm(dim=-1)  # (n, P, 2), (n, P)
+            middles, lengths = to_middles @ points, (to_steps @ points).norm(dim=-1)  # (n, P, 2), (n, P)
             pixels[i, 0] = _ink(_centre(middles, lengths, shift[i]), lengths, thickness[i])
     return Strokes(pixels, digit, style, slant, thickness, shift, scale)
 
@@ -160,13 +162,13 @@ def draw(n: int, seed: int) -> Strokes:
 
 
 def _parse(text: str) -> tuple[Tensor, list[list[int]]]:
-    """The control points (K, 2) in box heights, and the smooth pieces as lists of their indices."""
+    """The control points (K, 2) in box heights, and the smooth pieces as lists of point indices."""
     points: list[list[float]] = []
     pieces: list[list[int]] = []
     for stroke in text.split("|"):
         last: list[int] = []
         for piece in stroke.split("/"):
-            new = [[float(c) / 100 for c in point.split(",")] for point in piece.split()]
+            new = [[float(coordinate) / 100 for coordinate in point.split(",")] for point in piece.split()]
             pieces.append(last + list(range(len(points), len(points) + len(new))))
             points += new
             last = [len(points) - 1]
@@ -174,7 +176,7 @@ def _parse(text: str) -> tuple[Tensor, list[list[int]]]:
 
 
 def _spline(points: Tensor, per_span: int) -> Tensor:
-    """Catmull-Rom curve through `points` (k, d): positions ((k-1)·per_span + 1, d), equally spaced in parameter."""
+    """Catmull-Rom curve through `points` (k, d): ((k-1)·per_span + 1, d) positions, equally spaced in the parameter."""
     before, after = 2 * points[:1] - points[1:2], 2 * points[-1:] - points[-2:-1]
     p0, p1, p2, p3 = torch.cat([before, points, after]).unfold(0, 4, 1).movedim(-1, 0).unsqueeze(2)  # (k-1, 1, d) each
     t = torch.arange(per_span)[:, None] / per_span
@@ -184,12 +186,15 @@ def _spline(points: Tensor, per_span: int) -> Tensor:
 
 @cache
 def _curve(digit: int, style: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The control points (K, 2) about the middle of the box, and two matrices (P, K) that turn them into P dashes, each
-    about a pixel long, that cover the strokes: `place` gives their middles, `step` the way from start to end."""
+    """Control points (K, 2) about the middle of the box, and two matrices (P, K) that cut the strokes into P dashes.
+
+    Applied to the points, the matrices give the middle of each dash and the step from its start to its end. A dash is
+    about a pixel long.
+    """
     points, pieces = _parse(STYLES[digit][style])
     starts, ends = [], []
     for piece in pieces:
-        weights = _spline(torch.eye(len(points))[piece], 50)  # the curve is linear in its points: a row of weights each
+        weights = _spline(torch.eye(len(points))[piece], 50)  # (positions, K): linear in the points
         lengths = (weights @ points).diff(dim=0).norm(dim=1).cumsum(0)
         dashes = math.ceil(15 * lengths[-1].item())
         marks = lengths[-1] * torch.arange(1, dashes) / dashes
@@ -200,16 +205,16 @@ def _curve(digit: int, style: int) -> tuple[Tensor, Tensor, Tensor]:
     return points - 0.5, (start + end) / 2, end - start
 
 
-def _bendings(points: Tensor) -> Tensor:
-    """Five smooth bendings at `points` (K, 2), as (K, 5): none of them shifts, sizes or slants the box as a whole."""
+def _deformations(points: Tensor) -> Tensor:
+    """Five smooth deformations at `points` (K, 2), as (K, 5); none shifts, scales or slants the box as a whole."""
     x, y = (2 * points).unbind(1)
     x2, y2 = (3 * x**2 - 1) / 2, (3 * y**2 - 1) / 2  # Legendre polynomials
     return torch.stack([x * y, x2, y2, x2 * y, x * y2], dim=1)
 
 
 @cache
-def _noises() -> int:
-    """Random numbers that one glyph needs, per direction: five bendings and a jitter for each of its points."""
+def _noise_count() -> int:
+    """Random numbers that a glyph needs per direction: five for the deformations and one for each of its points."""
     return 5 + max(len(_curve(d, s)[0]) for d, styles in enumerate(STYLES) for s in range(len(styles)))
 
 
@@ -217,12 +222,12 @@ def _noises() -> int:
 
 
 def _bend(points: Tensor, noise: Tensor) -> Tensor:
-    """Control points (n, K, 2) of n glyphs from those of their style (K, 2) and normal noise (n, 5 + K or more, 2)."""
-    return points + BEND * _bendings(points) @ noise[:, :5] + JITTER * noise[:, 5 : 5 + len(points)]
+    """The control points (n, K, 2) of n glyphs, from those of their style (K, 2) and normal noise (n, ≥ 5 + K, 2)."""
+    return points + BEND * _deformations(points) @ noise[:, :5] + JITTER * noise[:, 5 : 5 + len(points)]
 
 
 def _pose(points: Tensor, slant: Tensor, height: Tensor, aspect: Tensor) -> Tensor:
-    """The points (n, K, 2) widened, sheared by `slant` and sized to a box `height` pixels high; factors are (n,)."""
+    """The points (n, K, 2) widened, sheared by `slant` and scaled to a box `height` pixels high; factors are (n,)."""
     x, y = points.unbind(-1)
     x = x * aspect[:, None] - y * slant.tan()[:, None]
     return torch.stack([x, y], dim=-1) * height[:, None, None]
@@ -236,14 +241,14 @@ def _centre(middles: Tensor, lengths: Tensor, shift: Tensor) -> Tensor:
 
 
 def _ink(middles: Tensor, lengths: Tensor, thickness: Tensor) -> Tensor:
-    """What a pen `thickness` (n,) pixels wide leaves along dashes with these middles (n, P, 2), in pixels from the
-    centre of the top left pixel, and lengths (n, P): uint8 (n, 28, 28), rows then columns.
+    """The ink of a pen `thickness` (n,) pixels wide along dashes: uint8 (n, 28, 28), rows then columns.
 
-    Each dash is a Gaussian dot as heavy as it is long. Along a line they add up to √(2π)·PEN·exp(−distance²/2PEN²),
-    which gives back the distance; ink is full within the pen's radius, with an edge one pixel wide.
+    The dashes have middles (n, P, 2), in pixels from the centre of the top left pixel, and lengths (n, P). Each one is
+    a Gaussian dot as heavy as it is long. Along a line the dots add up to √(2π)·PEN·exp(−distance²/2PEN²), from which
+    the distance is recovered; the ink is full within the pen's radius and has an edge one pixel wide.
     """
     dots = middles[..., None] - torch.arange(SIZE, dtype=torch.float32)  # (n, P, 2, 28)
-    dots = dots.square_().mul_(-0.5 / PEN**2).clamp_(min=-40).exp_()  # exp is slow where it underflows
+    dots = dots.square_().mul_(-0.5 / PEN**2).clamp_(min=-40).exp_()  # clamped, because exp is slow where it underflows
     x, y = dots.unbind(2)
     weights = lengths / (math.sqrt(2 * math.pi) * PEN)
     density = (y * weights[..., None]).mT @ x  # (n, 28, P) @ (n, P, 28)

@@ -1,4 +1,4 @@
-"""Distributions in the plane whose modes are known exactly: the first test of any GAN.
+"""Distributions in the plane whose modes are known exactly: a first test for any GAN.
 
 `ring` and `grid` are the data of PacGAN (Lin et al. 2018) and VEEGAN (Srivastava et al. 2017).
 """
@@ -41,11 +41,11 @@ class Mixture:
 
     @property
     def spread(self) -> float:
-        """Standard deviation of all points along an axis, the mean of both: √(½ E‖mean − middle‖² + std²)."""
+        """Standard deviation of all points along an axis, averaged over both axes: √(½ E‖mean − centre‖² + std²)."""
         return math.sqrt(self.means.double().var(0, correction=0).mean().item() + self.std**2)
 
     def sample(self, n: int, seed: int) -> Tensor:
-        """`n` independent points, float32 (n, 2); the same for the same seed."""
+        """`n` independent points, float32 (n, 2), the same for the same seed."""
         n, seed = whole_number("n", n, least=0), whole_number("seed", seed, least=0)
         generator = torch.Generator().manual_seed(seed)
         mode = torch.randint(len(self), (n,), generator=generator)
@@ -53,7 +53,7 @@ class Mixture:
         return self.means[mode] + self.std * noise.to(self.means.device)
 
     def density(self, x: Tensor) -> Tensor:
-        """The exact probability density at the points `x` (N, 2), as (N,), per unit of area."""
+        """The exact probability density (N,) at the points `x` (N, 2), per unit of area."""
         if x.ndim != 2 or x.shape[1] != 2 or not x.is_floating_point():
             raise BadInput(f"x is {x.dtype} of shape {tuple(x.shape)}: give floating-point points (N, 2).")
         offset = (x[:, None, :] - self.means.to(x)) / self.std  # (N, K, 2)
@@ -64,7 +64,7 @@ class Mixture:
 def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Mixture:
     """`modes` distinct Gaussians evenly spaced on a circle: the angles are 2πi/modes, i = 0 … modes−1.
 
-    (`linspace(0, 2π, modes)`, found in public code, counts angle 0 twice and gives one mode fewer.)
+    (`linspace(0, 2π, modes)`, which is found in public code, has the angle 0 twice and therefore one mode fewer.)
     """
     angles = 2 * math.pi * torch.arange(whole_number("modes", modes, least=1), dtype=torch.float64) / modes
     means = real_number("radius", radius, above=0) * torch.stack([angles.cos(), angles.sin()], dim=1)  # (K, 2)

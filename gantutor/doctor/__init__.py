@@ -3,7 +3,7 @@
     diagnosis = doctor.examine(run.sample(2000), data.load("mnist"), held_out=data.load("mnist", "test"))
     print(diagnosis)
 
-`examination` leads through it: `inputs` brings everything to one form, `measures` has the numbers, `image_tests` and
+`examination` runs it: `inputs` brings everything to one form, `measures` has the numbers, `image_tests` and
 `net_tests` judge what was measured on the images and on the nets, and `findings` explains what was found.
 """
 
@@ -16,4 +16,4 @@ if TYPE_CHECKING:
     from gantutor.doctor.findings import AILMENTS, Diagnosis, Evidence, Finding
 
 __all__ = ["AILMENTS", "Diagnosis", "Evidence", "Finding", "examine"]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

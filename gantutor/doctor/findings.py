@@ -1,4 +1,4 @@
-"""What the doctor says, as data: evidence, findings, the diagnosis. It prints as text and exports JSON."""
+"""What the doctor says, as data: evidence, findings and the diagnosis, which prints as text and exports JSON."""
 
 import json
 import math
@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 
 class Ailment(NamedTuple):
+    """What there is to say about an ailment in any GAN."""
+
     meaning: str
     to_try: tuple[str, ...]
-    lesson: str
+    lesson: str  # the notebook that explains it
 
 
 AILMENTS = {
@@ -24,7 +26,7 @@ AILMENTS = {
         "02_mlp_gan",
     ),
     "range_mismatch": Ailment(
-        "The pixel values are not on the scale of the real images, so every comparison, and D itself, sees only that.",
+        "The pixel values are not on the scale of the real images, and this difference hides all others, from D too.",
         (
             "scale data and samples alike to [-1, 1]: x / 127.5 - 1 for bytes",
             "let G end in tanh, which gives [-1, 1]",
@@ -42,7 +44,7 @@ AILMENTS = {
         "02_mlp_gan",
     ),
     "total_collapse": Ailment(
-        "All samples are the same image, but for noise: G ignores z.",
+        "All samples are the same image apart from noise: G ignores z.",
         (
             "take a checkpoint from before the collapse, and lower G's learning rate",
             "penalise D's gradient (R1), or let D see several samples at once (packing, minibatch std)",
@@ -51,27 +53,27 @@ AILMENTS = {
         "05_mode_collapse",
     ),
     "memorisation": Ailment(
-        "Samples are copies of training images: they are nearer to one than images held out ever are.",
+        "Samples are copies of training images: they lie nearer to them than held-out images ever do.",
         (
             "train on more images, or augment them",
             "make G smaller, or stop earlier",
-            "check that real images did not get among the samples",
+            "check that no real images got among the samples",
         ),
         "05_mode_collapse",
     ),
     "checkerboard": Ailment(
         "The images carry a regular pattern of a few pixels that real images do not have.",
         (
-            "use a kernel that the stride divides (4 with stride 2), or resize and then convolve",
+            "use a kernel size that is divisible by the stride (4 with stride 2), or resize and then convolve",
             "look for the pattern in G's output before any training: it comes from the architecture",
         ),
         "03_dcgan",
     ),
     "noisy": Ailment(
-        "The images are rougher than real ones: specks on single pixels.",
+        "The images are rougher than real ones: they carry noise on single pixels.",
         (
             "train longer, and sample from averaged weights",
-            "use a convolutional G: a fully connected one must learn every pixel alone",
+            "use a convolutional G: a fully connected one has to learn every pixel on its own",
             "check that no noise is added on the way to the file",
         ),
         "03_dcgan",
@@ -80,27 +82,27 @@ AILMENTS = {
         "The images lack the fine detail of real ones.",
         (
             "make sure that D is trained on the images at full size",
-            "a stronger D, or a weaker penalty on it: a D that sees no detail asks for none",
-            "look out for a pixel loss (L1, L2) beside the adversarial one: it averages",
+            "use a stronger D, or a weaker penalty on it: a D that does not see fine detail cannot teach it",
+            "look for a pixel loss (L1, L2) beside the adversarial one: it rewards averaging",
         ),
         "05_mode_collapse",
     ),
     "low_fidelity": Ailment(
-        "Samples lie where real images do not: too many are no convincing members of any class.",
+        "Samples lie where real images do not: too many of them are not convincing as any class.",
         (
             "train longer, if the score still falls",
-            "a better pair: convolutional, or told the classes",
+            "use a better pair of nets: convolutional, or conditional on the class",
             "sample from averaged weights",
-            "check that samples and reference are the same kind of image, the same way up",
+            "check that samples and real images are of the same kind, and the same way up",
         ),
         "03_dcgan",
     ),
     "partial_collapse": Ailment(
-        "G makes some kinds of image hardly ever, or the same few images again and again.",
+        "G hardly ever makes some kinds of image, or it makes the same few images again and again.",
         (
             "penalise D's gradient (R1; relativistic loss with R1 and R2)",
             "let D see several samples at once: packing, minibatch standard deviation",
-            "a stronger D, a larger batch",
+            "use a stronger D, or a larger batch",
         ),
         "05_mode_collapse",
     ),
@@ -108,7 +110,7 @@ AILMENTS = {
         "All kinds of image are there, but not in the proportions of the data.",
         (
             "average G's weights, and lower the learning rates towards the end",
-            "packing, a larger batch: D must see proportions to ask for them",
+            "use packing, or a larger batch: D has to see proportions before it can teach them",
             "compare with the proportions of the data that G was really trained on",
         ),
         "05_mode_collapse",
@@ -117,13 +119,13 @@ AILMENTS = {
         "The images are not of the classes that were asked for.",
         (
             "check that real images and labels are shuffled together",
-            "tell D the labels too (projection), else nothing asks G to obey",
-            "check that G gets the label of this image, and the class numbers start from 0",
+            "give D the labels too (projection), because otherwise nothing makes G obey them",
+            "check that the label G gets is the one D sees with that image, and that class numbers start from 0",
         ),
         "04_conditional_gan",
     ),
     "discriminator_blind": Ailment(
-        "D gives real images and samples the same logit, so it has nothing to teach G.",
+        "D gives real images and samples the same logits, so it can teach G nothing.",
         (
             "check that D's optimizer holds D's weights, and that its step is taken",
             "check that real and generated images reach D, on the same scale, with the right targets",
@@ -132,27 +134,27 @@ AILMENTS = {
         "01_minimax_game",
     ),
     "discriminator_overfitting": Ailment(
-        "D knows its training images by heart: it takes real images that it has not seen for generated ones.",
+        "D has memorised its training images: it takes real images that it has not seen for generated ones.",
         (
-            "more images, or augment what D sees, real and generated alike",
+            "train on more images, or augment what D sees, real and generated alike",
             "penalise D's gradient more (a larger gamma), or make D smaller",
-            "stop when D's verdict on held-out images falls",
+            "stop when D's logits on held-out images fall",
         ),
         "06_remedies",
     ),
     "discriminator_saturated": Ailment(
-        "D tells real from generated without any doubt: G no longer learns where to go.",
+        "D tells real from generated images without any doubt, so G no longer learns which way to go.",
         (
             "penalise D's gradient (R1), or lower D's learning rate",
             "use the non-saturating loss for G",
-            "look whether the samples are off scale or collapsed: then D has an easy task",
+            "check whether the samples are off scale or collapsed, which makes D's task easy",
         ),
         "01_minimax_game",
     ),
     "vanishing_generator_signal": Ailment(
-        "The gradient that reaches G has all but vanished: G stands still.",
+        "The gradient that reaches G has all but vanished, so G stands still.",
         (
-            "use the non-saturating loss: minimax saturates where D is sure",
+            "use the non-saturating loss: the minimax loss saturates where D is certain",
             "weaken D, or penalise its gradient",
             "check that no detach, no_grad or clamp cuts G off from its loss",
         ),
@@ -172,7 +174,7 @@ AILMENTS = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """One number, and where it lies when all is well."""
+    """One measured number, and the range in which it lies when all is well."""
 
     name: str
     value: float
@@ -184,10 +186,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """One ailment.
+    """One ailment that was found.
 
     Attributes:
-        name: one of `ailments.AILMENTS`.
+        name: one of `AILMENTS`.
         severity: "mild", "moderate" or "severe".
         evidence: what was measured.
         detail: what exactly was found, in a sentence; may be empty.
@@ -213,12 +215,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `examine` found. No finding means healthy.
+    """What `examine` found; a GAN without findings is healthy.
 
     Attributes:
         findings: the cause first.
-        data: what the samples were compared with.
-        judge: whose eyes they were seen with.
+        data: the real images that the samples were compared with.
+        judge: the classifier, or other feature extractor, that they were seen by.
         notes: what was done to the images, or could not be examined, one sentence each.
     """
 
@@ -266,5 +268,5 @@ def _as_dict(finding: Finding) -> dict:
 
 
 def grade(value: float, moderate: float, severe: float) -> str:
-    """How bad a value is, where larger is worse."""
+    """The severity of a value, where larger is worse."""
     return "severe" if value >= severe else "moderate" if value >= moderate else "mild"

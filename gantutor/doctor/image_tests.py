@@ -1,10 +1,11 @@
-"""The doctor's look at samples: each examination looks at the measurements of `symptoms` and yields findings.
+"""The doctor's tests of samples: each one judges numbers of `measures` and yields what it finds.
 
 The limits were set on planted ailments and on healthy generators, and are checked on others: `tests/ailments.py`.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,39 +13,44 @@ from torch import Tensor
 from gantutor import metrics
 from gantutor.doctor import measures
 from gantutor.doctor.findings import Evidence, Finding, grade
-from gantutor.doctor.inputs import Patient
+from gantutor.doctor.inputs import Case, Extracted
 from gantutor.metrics import clusters, nearest_neighbours
 
-CLOSE = 1500  # samples looked at closely: grain, copies, repetitions
+CLOSE = 1500  # samples that are examined closely, for texture, copies and repetitions
 
 
-def images(p: Patient) -> Iterator[Finding]:
-    """All that the images themselves tell, until a finding makes the rest pointless."""
-    if (finding := scale(p)) is not None:
-        yield finding
-    if (collapse := one_image(p)) is not None:
+def examine_images(case: Case) -> Iterator[Finding]:
+    """All that the images themselves show, until a finding makes the rest pointless."""
+    if (wrong_range := correct_range(case)) is not None:
+        yield wrong_range
+    if (collapse := find_total_collapse(case)) is not None:
         yield collapse
-    if (copies := copied(p)) is not None:
+    if (copies := find_copies(case)) is not None:
         yield copies
     if collapse is not None:
         return
-    spoiled = list(texture(p))
+    spoiled = list(find_texture_faults(case))
     yield from spoiled
-    yield from contents(p, unspoiled=not spoiled)
+    yield from examine_content(case, unspoiled=not spoiled)
 
 
-def scale(p: Patient) -> Finding | None:
-    """Are the pixel values those of another range? If so, the rest of the examination sees them put right."""
-    outside = (p.x.abs() > 1.05).double().mean().item()
-    low, high = (edge.item() for edge in p.x.aminmax())
-    bits = low < high < -0.98 and bool(((p.x == low) | (p.x == high)).all())  # bytes that hold 0 and 1
-    best, left = rescaling(p) if outside > 0.001 or bits or varied(p, p.x.clamp(-1, 1)) > 0.02 else (None, 1.0)
+# --- range of the pixel values ---------------------------------------------------------------------------------------
+
+
+def correct_range(case: Case) -> Finding | None:
+    """Do the samples have another range of pixel values? If so, put them right for the rest of the examination."""
+    x = case.samples
+    outside = (x.abs() > 1.05).double().mean().item()
+    low, high = (edge.item() for edge in x.aminmax())
+    bits = low < high < -0.98 and bool(((x == low) | (x == high)).all())  # bytes that hold 0 and 1
+    suspicious = outside > 0.001 or bits or relative_variance(case, x.clamp(-1, 1)) > 0.02
+    best, left = best_rescaling(case) if suspicious else (None, 1.0)
     if outside <= 0.001 and not bits and best is None:
-        return stepped(p)
+        return find_few_grey_levels(case)
     detail = f"They go from {low:.3g} to {high:.3g}"
     detail += f"; they look like real images {best.name}." if best is not None else "."
-    p.x = best.undo(p.x) if best is not None else p.x.clamp(-1, 1)
-    p.notes.append("The samples were brought to [-1, 1] before the rest of the examination.")
+    case.samples = best.undo(x) if best is not None else x.clamp(-1, 1)
+    case.notes.append("The samples were brought to [-1, 1] before the rest of the examination.")
     evidence = [Evidence("share of pixel values outside [-1, 1]", outside, "at most 0.001")] * (outside > 0.001)
     if best is not None or not evidence:
         name = "difference from the pixel values of real images that rescaling leaves, as a share"
@@ -52,64 +58,75 @@ def scale(p: Patient) -> Finding | None:
     return Finding("range_mismatch", "severe", tuple(evidence), detail)
 
 
-def stepped(p: Patient) -> Finding | None:
+def find_few_grey_levels(case: Case) -> Finding | None:
     """Have the samples only a few of the grey values that real images have?"""
-    mine, theirs = measures.levels(p.x[:CLOSE]), measures.levels(p.real[:CLOSE])
-    if mine >= 0.2 * theirs or theirs < 50 or varied(p, p.x) < 0.06:
+    mine, theirs = measures.grey_levels(case.samples[:CLOSE]), measures.grey_levels(case.real[:CLOSE])
+    if mine >= 0.2 * theirs or theirs < 50 or relative_variance(case, case.samples) < 0.06:
         return None
     evidence = Evidence("grey values between black and white, of 190", mine, f"about {theirs}, as for real images")
-    return Finding("range_mismatch", "moderate", (evidence,), "They are rounded to few grey values.")
+    return Finding("range_mismatch", "moderate", (evidence,), "They are rounded to a few grey values.")
 
 
-def rescaling(p: Patient) -> tuple[measures.Scale | None, float]:
-    """The change of scale that makes the samples like real images, if one does, and how much of the gap it leaves.
+def best_rescaling(case: Case) -> tuple[measures.Rescaling | None, float]:
+    """The rescaling that makes the samples look like real images, if there is one, and the share of the gap it leaves.
 
-    The gap is between the quantiles of the pixel values. What is undone must lie in [-1, 1] and be as varied as real
-    images are: shrunk to black, anything fits. And it must bring the samples clearly nearer to real images.
+    The gap is the mean difference between the quantiles of the pixel values. Because anything fits once it is shrunk
+    to black, the rescaled samples must also lie in [-1, 1], be as varied as real images are, and lie clearly nearer to
+    them than before.
     """
-    x, there = p.x[:2000], p.real[:4000]
-    usual = measures.distance_to(p.held[:500], there)
-    values, before = measures.quantiles(p.real[:2000]), measures.distance_to(x[:500], there)
-    gap, variety = (measures.quantiles(x) - values).abs().mean(), varied(p, x)
+    x, real = case.samples[:2000], case.real[:4000]
+    usual = measures.thumbnail_distance(case.held_out[:500], real)
+    values, before = measures.quantiles(case.real[:2000]), measures.thumbnail_distance(x[:500], real)
+    gap, variety = (measures.quantiles(x) - values).abs().mean(), relative_variance(case, x)
     best, least = None, 1.0
-    if gap < 0.08:  # a wrong scale leaves 0.13 and more
+    if gap < 0.08:  # a wrong range leaves 0.13 and more
         return best, least
-    for candidate in measures.scales(x, p.real[:2000]):
+    for candidate in measures.candidate_rescalings(x, case.real[:2000]):
         now = candidate.undo(x)
         left = ((measures.quantiles(now) - values).abs().mean() / gap).item()
         fits = left < 0.4 or candidate.a == -1
-        if fits and left < least - 0.03 and candidate.outside(x) < 0.02 and 0.3 < varied(p, now) < 3:
+        if (
+            fits
+            and left < least - 0.03
+            and candidate.share_cut_off(x) < 0.02
+            and 0.3 < relative_variance(case, now) < 3
+        ):
             exact = left < 0.1 and gap > 0.1
-            flat = exact and variety < 0.4 and 0.75 < varied(p, now) < 1.33  # dark images are near to other dark ones
+            # Dark images lie near to other dark ones, so that nearness says little about them.
+            flat = exact and variety < 0.4 and 0.75 < relative_variance(case, now) < 1.33
             limit = 1.15 * usual if flat else min(0.75 * before, 1.35 * usual) if exact else 0.5 * before
-            if measures.distance_to(now[:500], there) < limit:
+            if measures.thumbnail_distance(now[:500], real) < limit:
                 best, least = candidate, left
     return best, least
 
 
-def varied(p: Patient, x: Tensor) -> float:
+def relative_variance(case: Case, x: Tensor) -> float:
     """How much images differ, over how much held-out ones do."""
-    return measures.spread(x) / max(measures.spread(p.held), 1e-9)
+    return measures.thumbnail_variance(x) / max(measures.thumbnail_variance(case.held_out), 1e-9)
 
 
-def one_image(p: Patient) -> Finding | None:
-    share = varied(p, p.x)
+# --- collapse, copies and texture ------------------------------------------------------------------------------------
+
+
+def find_total_collapse(case: Case) -> Finding | None:
+    share = relative_variance(case, case.samples)
     if share > 0.06:
         return None
     evidence = Evidence("variance between samples, over that of real images", share, "0.6 to 1.4")
     return Finding("total_collapse", "severe", (evidence,))
 
 
-def copied(p: Patient) -> Finding | None:
-    """Nearer to one training image than to all others, more often than images held out.
+def find_copies(case: Case) -> Finding | None:
+    """Are samples much nearer to one training image than to all others, and more often than held-out images are?
 
-    Each training image that is some sample's nearest counts once: one image made often is a collapse, not a memory.
+    Each training image that is the nearest of some sample counts once, because one image made often is a collapse and
+    no memory of the training set.
     """
-    everything = measures.Memory(p.train)
-    others = everything if p.others is p.train else measures.Memory(p.others)
-    mine, theirs = everything.copying(p.x[:1000]), others.copying(p.held[:1000])
+    search = measures.CopySearch(case.train)
+    baseline = search if case.train_rest is case.train else measures.CopySearch(case.train_rest)
+    mine, theirs = search.nearest(case.samples[:1000]), baseline.nearest(case.held_out[:1000])
     for limit, least in ((0.3, 0.01), (0.6, 0.03)):
-        (share, n), (usual, m) = (measures.by_target(ratio < limit, nearest) for ratio, nearest in (mine, theirs))
+        (share, n), (usual, m) = (measures.share_by_target(ratio < limit, index) for ratio, index in (mine, theirs))
         if exceeds(share, usual, n, m, least):
             evidence = Evidence(f"share of samples {1 / limit:.1f} times nearer to one training image than to the next",
                                 share, f"about {usual:.2g}, as for held-out images")  # fmt: skip
@@ -117,12 +134,17 @@ def copied(p: Patient) -> Finding | None:
     return None
 
 
-def texture(p: Patient) -> Iterator[Finding]:
-    """Patterns, noise and blur."""
-    x, real = p.x[:CLOSE], p.real[:4000]
-    pattern, edges = measures.periodic(x, real), measures.blocks(x, real)
-    grain, dead = measures.grain(x, real), measures.dead(x, real)
-    if pattern.excess > (0.75 if min(x.shape[2:]) >= 16 else 1):  # in small images little surrounds a peak
+def exceeds(share: float, usual: float, n: int, m: int, least: float) -> bool:
+    """Does a share of n samples exceed that of m real images, `usual`, by `least` and by four standard errors?"""
+    return share > usual + max(least, 4 * math.sqrt(max(usual, 1 / m) * (1 / n + 1 / m)))
+
+
+def find_texture_faults(case: Case) -> Iterator[Finding]:
+    """Regular patterns, noise and blur."""
+    x, real = case.samples[:CLOSE], case.real[:4000]
+    pattern, edges = measures.periodic_pattern(x, real), measures.block_pattern(x, real)
+    texture, dead = measures.texture_difference(x, real), measures.dead_pixel_share(x, real)
+    if pattern.excess > (0.75 if min(x.shape[2:]) >= 16 else 1):  # in small images few frequencies surround a peak
         evidence = Evidence(f"power at a period of {pattern.period} pixels, {pattern.direction}, over that of real "
                             "images, in powers of ten", pattern.excess, "at most 0.5")  # fmt: skip
         yield Finding("checkerboard", grade(pattern.excess, 1.5, 2.5), (evidence,))
@@ -133,92 +155,46 @@ def texture(p: Patient) -> Iterator[Finding]:
     elif dead > 0.005:
         evidence = Evidence("share of single pixels that are the same in all samples", dead, "0")
         yield Finding("noisy", grade(dead, 0.02, 0.05), (evidence,), "Some pixels hardly ever change.")
-    elif grain.flat > 0.035 and grain.corner > 0.25 and grain.residual > 0.15:
+    elif texture.flat > 0.035 and texture.corner > 0.25 and texture.residual > 0.15:
+        name = "power of the finest detail, over that of real images, as a logarithm"
         evidence = (
-            Evidence("roughness of flat areas, beyond that of real images", grain.flat, "at most 0.02"),
-            Evidence(
-                "power of the finest detail, over that of real images, as a logarithm", grain.corner, "-0.7 to 0.7"
-            ),
+            Evidence("roughness of flat areas, beyond that of real images", texture.flat, "at most 0.02"),
+            Evidence(name, texture.corner, "-0.7 to 0.7"),
         )
-        yield Finding("noisy", grade(grain.flat, 0.1, 0.25), evidence)
-    fading = grain.high - grain.middle < -0.7 and grain.corner < -1.2  # the finer, the weaker
-    if grain.high < -0.9 and (fading or grain.corner < -4):  # a strong blur takes the middle away as well
-        evidence = Evidence("power of fine detail, over that of real images, as a logarithm", grain.high, "-0.6 to 0.6")
-        yield Finding("blurred", grade(-grain.high, 2, 4), (evidence,))
-
-
-def exceeds(share: float, usual: float, n: int, m: int, least: float) -> bool:
-    """Is a share of n samples above the usual one, seen in m real images, by `least` and by four standard errors?"""
-    return share > usual + max(least, 4 * math.sqrt(max(usual, 1 / m) * (1 / n + 1 / m)))
+        yield Finding("noisy", grade(texture.flat, 0.1, 0.25), evidence)
+    fading = texture.high - texture.middle < -0.7 and texture.corner < -1.2  # the finer the detail, the weaker
+    if texture.high < -0.9 and (fading or texture.corner < -4):  # a strong blur weakens the middle frequencies as well
+        name = "power of fine detail, over that of real images, as a logarithm"
+        evidence = Evidence(name, texture.high, "-0.6 to 0.6")
+        yield Finding("blurred", grade(-texture.high, 2, 4), (evidence,))
 
 
 # --- what the images show -------------------------------------------------------------------------------------------
 
 
-Seen = Mapping[str, tuple[Tensor, Tensor | None]]  # of "x", "real" and "held": features and class logits
+AllExtracted = Mapping[str, Extracted]  # by "samples", "real" and "held_out"
 
 
-def contents(p: Patient, unspoiled: bool) -> Iterator[Finding]:
-    """Are the images convincing, are all kinds there, and in due proportion?"""
-    seen = {name: p.eyes.look(x) for name, x in (("x", p.x), ("real", p.real), ("held", p.held))}
-    repeated = repetitive(p)
-    density, *findings = fidelity(p, seen, repeats=repeated is not None)
-    if unspoiled:
-        yield from findings
-    if repeated is not None and (density >= 0.5 or not unspoiled):
-        yield repeated
-    if density >= 0.25:
-        yield from (by_cluster if seen["x"][1] is None else by_class)(p, seen)
-        yield from obedience(p, seen["x"][1])
+def examine_content(case: Case, unspoiled: bool) -> Iterator[Finding]:
+    """Are the images convincing, are all kinds of image there, and in the right proportions?"""
+    sets = {"samples": case.samples, "real": case.real, "held_out": case.held_out}
+    extracted = {name: case.extractor.extract(x) for name, x in sets.items()}
+    repetition = find_repetition(case)
+    fidelity = judge_fidelity(case, extracted, repeats=repetition is not None)
+    if unspoiled and fidelity.finding is not None:
+        yield fidelity.finding
+    if repetition is not None and (fidelity.density >= 0.5 or not unspoiled):
+        yield repetition
+    if fidelity.density >= 0.25:
+        by_class = extracted["samples"].logits is not None
+        yield from (find_class_imbalance if by_class else find_cluster_imbalance)(case, extracted)
+        yield from find_ignored_labels(case, extracted["samples"].logits)
 
 
-def fidelity(p: Patient, seen: Seen, repeats: bool) -> Iterator[float | Finding]:
-    """The density of the samples among real images, over that of held-out ones; then a finding if they are strange.
-
-    They are if they lie off the real images in pixels, or if precision, density and the judge's certainty together say
-    so in features. Where these are only rather low, the judge's Fréchet distance decides, for a GAN trained for too
-    short a time is a little off everywhere; but of few images that repeat each other it says nothing.
-    """
-    base, numbers = seen["real"][0][:4000], []
-    apart = [measures.strangeness(x[:500], p.real[:8000]).median().item() for x in (p.x, p.held)]
-    for name in ("x", "held"):
-        mine, logits = (part if part is None else part[:2000] for part in seen[name])
-        sure = [] if logits is None else [logits.softmax(1).amax(1).mean().item()]
-        numbers.append(
-            [
-                metrics.precision_and_recall(base, mine).precision,
-                metrics.density_and_coverage(base, mine).density,
-                *sure,
-            ]
-        )
-    shares = [a / max(b, 1e-6) for a, b in zip(*numbers, strict=True)]
-    yield shares[1]
-    off, convincing = apart[0] / max(apart[1], 0.8), sum(shares) / len(shares)  # less than 0.8: held-out copies
-    distance, floor = distances(p, seen) if not repeats and convincing < 0.87 and len(shares) == 3 else (0.0, 0.0)
-    far = distance > floor + max(0.07, floor)
-    strange = off > 1.18 or convincing < 0.65
-    if strange or far:
-        evidence = [Evidence("distance to real images, over that of held-out ones", off, "0.9 to 1.15")]
-        names = "precision", "density", "certainty of the judge"
-        for name, value in zip(names, shares, strict=False):
-            evidence.append(Evidence(f"{name}, over that of held-out images", value, "0.6 to 1.2"))
-        if far:
-            name = "Fréchet distance to real images, over their spread"
-            evidence.append(Evidence(name, distance, f"about {floor:.2g}, as for held-out images"))
-        detail = "" if strange else "They are a little off in every respect, as those of a half-trained G."
-        yield Finding("low_fidelity", grade(max(off - 1, 1 - convincing), 0.35, 0.6), tuple(evidence), detail)
-
-
-def distances(p: Patient, seen: Seen) -> tuple[float, float]:
-    """Fréchet distances of the samples and of as many held-out images to the real ones, over the spread of these."""
-    real, held, mine = seen["real"][0], seen["held"][0], seen["x"][0]
-    spread = real.var(0).sum().item()
-    return tuple(metrics.frechet(real, x[: len(p.x)]) / spread for x in (mine, held))
-
-
-def repetitive(p: Patient) -> Finding | None:
-    """The same few images again and again, though there are several."""
-    mine, theirs = measures.repeating(p.x[:CLOSE], p.real), measures.repeating(p.held[:CLOSE], p.real)
+def find_repetition(case: Case) -> Finding | None:
+    """Do the samples repeat the same few images again and again?"""
+    mine = measures.repetition_ratio(case.samples[:CLOSE], case.real)
+    theirs = measures.repetition_ratio(case.held_out[:CLOSE], case.real)
     for limit, least in ((0.1, 0.02), (0.4, 0.06)):
         share, usual = ((ratio < limit).double().mean().item() for ratio in (mine, theirs))
         if exceeds(share, usual, len(mine), len(theirs), least):
@@ -228,87 +204,155 @@ def repetitive(p: Patient) -> Finding | None:
     return None
 
 
-def by_class(p: Patient, seen: Seen) -> Iterator[Finding]:
-    """The shares of the classes, as the eyes see them, against those of all real images."""
-    prior = seen["real"][1].double().softmax(1).mean(0)
-    known = torch.cat([seen["real"][1], seen["held"][1]])  # (M, K)
-    mine, theirs = (measures.shares(logits, prior) for logits in (seen["x"][1], known))
-    error = measures.share_errors(known, prior, theirs) * math.sqrt(1 + len(known) / len(p.x))
-    named, usual = (torch.bincount(x.argmax(1), minlength=len(mine)) / len(x) for x in (seen["x"][1], known))
-    counted = theirs * named / usual.clamp(min=1e-9)
-    yield from proportions(
-        mine, counted, theirs, error, p.eyes.classes, rare=0.12, least=0.02, few=0.45, many=1.8, shift=0.12
-    )
+class Fidelity(NamedTuple):
+    """How convincing the samples are."""
+
+    density: float  # their density among real images, over that of held-out images
+    finding: Finding | None  # low_fidelity, if they are not
 
 
-def by_cluster(p: Patient, seen: Seen) -> Iterator[Finding]:
-    """Without known classes: clusters of the real images take their place, so only gross errors are named."""
-    count = max(5, min(30, len(p.real) // 100, len(p.x) // 30))
-    known = torch.cat([seen["real"][0], seen["held"][0]])  # (M, d)
-    centres = clusters(seen["real"][0][:5000], count)
+def judge_fidelity(case: Case, extracted: AllExtracted, repeats: bool) -> Fidelity:
+    """Do the samples lie among the real images?
+
+    They do not if their pixels lie off those of real images, or if precision, density and the classifier's certainty
+    together say so in features. Where these three are only rather low, the Fréchet distance decides, because a GAN
+    trained for too short a time is a little off everywhere; but it says nothing about a few images that repeat.
+    """
+    off, nearby = (measures.outlier_ratio(x[:500], case.real[:8000]).median().item()
+                   for x in (case.samples, case.held_out))  # fmt: skip
+    off /= max(nearby, 0.8)  # less than 0.8: there are copies among the held-out images
+    mine, theirs = (fidelity_scores(extracted["real"].features[:4000], extracted[name])
+                    for name in ("samples", "held_out"))  # fmt: skip
+    shares = {name: value / max(theirs[name], 1e-6) for name, value in mine.items()}
+    convincing = sum(shares.values()) / len(shares)
+    borderline = not repeats and convincing < 0.87 and len(shares) == 3
+    distance, floor = relative_frechet(case, extracted) if borderline else (0.0, 0.0)
+    far = distance > floor + max(0.07, floor)
+    strange = off > 1.18 or convincing < 0.65
+    if not (strange or far):
+        return Fidelity(shares["density"], None)
+    evidence = [Evidence("distance to real images, over that of held-out ones", off, "0.9 to 1.15")]
+    for name, value in shares.items():
+        evidence.append(Evidence(f"{name}, over that of held-out images", value, "0.6 to 1.2"))
+    if far:
+        name = "Fréchet distance to real images, over their spread"
+        evidence.append(Evidence(name, distance, f"about {floor:.2g}, as for held-out images"))
+    detail = "" if strange else "They are a little off in every respect, like those of a half-trained G."
+    severity = grade(max(off - 1, 1 - convincing), 0.35, 0.6)
+    return Fidelity(shares["density"], Finding("low_fidelity", severity, tuple(evidence), detail))
+
+
+def fidelity_scores(real: Tensor, images: Extracted) -> dict[str, float]:
+    """Precision and density of images among real ones, and how certain the classifier is of them, by name."""
+    features = images.features[:2000]
+    scores = {
+        "precision": metrics.precision_and_recall(real, features).precision,
+        "density": metrics.density_and_coverage(real, features).density,
+    }
+    if images.logits is not None:
+        scores["certainty of the classifier"] = images.logits[:2000].softmax(1).amax(1).mean().item()
+    return scores
+
+
+def relative_frechet(case: Case, extracted: AllExtracted) -> tuple[float, float]:
+    """Fréchet distance of the samples, and of as many held-out images, to the real ones, over the variance of these."""
+    real = extracted["real"].features
+    variance, count = real.var(0).sum().item(), len(case.samples)
+    return tuple(metrics.frechet(real, extracted[name].features[:count]) / variance for name in ("samples", "held_out"))
+
+
+# --- proportions of classes ------------------------------------------------------------------------------------------
+
+
+class Limits(NamedTuple):
+    """How far the proportions of samples may differ from those of real images.
+
+    A kind of image below `rare` times its share is missing, and those that are missing make a collapse if they are more
+    than `least` of the real images. A kind below `few` or above `many` times its share is out of proportion, and so are
+    all kinds together if their total variation exceeds `shift`.
+    """
+
+    rare: float
+    least: float
+    few: float
+    many: float
+    shift: float
+
+
+BY_CLASS = Limits(rare=0.12, least=0.02, few=0.45, many=1.8, shift=0.12)
+BY_CLUSTER = Limits(rare=0.2, least=0.25, few=0, many=math.inf, shift=0.35)  # clusters only show gross errors
+
+
+def find_class_imbalance(case: Case, extracted: AllExtracted) -> Iterator[Finding]:
+    """Compare the shares of the classes, as the classifier sees them, with those of all real images."""
+    logits, real = extracted["samples"].logits, extracted["real"].logits
+    prior = real.double().softmax(1).mean(0)
+    reference = torch.cat([real, extracted["held_out"].logits])  # (M, K)
+    mine, theirs = (measures.class_shares(x, prior) for x in (logits, reference))
+    error = measures.class_share_errors(reference, prior, theirs) * math.sqrt(1 + len(reference) / len(logits))
+    predicted, usual = (torch.bincount(x.argmax(1), minlength=len(mine)) / len(x) for x in (logits, reference))
+    counted = theirs * predicted / usual.clamp(min=1e-9)
+    yield from compare_shares(mine, counted, theirs, error, case.extractor.classes, BY_CLASS)
+
+
+def find_cluster_imbalance(case: Case, extracted: AllExtracted) -> Iterator[Finding]:
+    """Where no classes are known, compare the shares of clusters of the real images."""
+    real = extracted["real"].features
+    count = max(5, min(30, len(real) // 100, len(case.samples) // 30))
+    reference = torch.cat([real, extracted["held_out"].features])  # (M, d)
+    centres = clusters(real[:5000], count)
     mine, theirs = (
         torch.bincount(nearest_neighbours(features, centres)[1][:, 0], minlength=count).double() / len(features)
-        for features in (seen["x"][0], known)
+        for features in (extracted["samples"].features, reference)
     )
-    error = (theirs * (1 - theirs) * (1 / len(p.x) + 1 / len(known))).sqrt()
-    names = tuple(f"cluster {k}" for k in range(count))
-    yield from proportions(mine, mine, theirs, error, names, rare=0.2, least=0.25, few=0, many=math.inf, shift=0.35)
+    error = (theirs * (1 - theirs) * (1 / len(case.samples) + 1 / len(reference))).sqrt()
+    yield from compare_shares(mine, mine, theirs, error, tuple(f"cluster {k}" for k in range(count)), BY_CLUSTER)
 
 
-def proportions(
-    mine: Tensor,
-    counted: Tensor,
-    theirs: Tensor,
-    error: Tensor,
-    names: Sequence[str],
-    rare: float,
-    least: float,
-    few: float,
-    many: float,
-    shift: float,
+def compare_shares(
+    mine: Tensor, counted: Tensor, theirs: Tensor, error: Tensor, names: Sequence[str], limits: Limits
 ) -> Iterator[Finding]:
-    """Compare shares of kinds (K,) of samples and of real images; what is within three standard errors is chance.
+    """Compare the shares (K,) of the kinds of image; differences within three standard errors are put down to chance.
 
-    Kinds below `rare` times their share are missing, a collapse if they make up `least` of the real images. A kind is
-    off below `few` or above `many` times its share, and all of them are if they differ by `shift` in total; so must
-    say both estimates of the samples' shares, `mine` and `counted`, for images that are hard to read mislead the first.
+    The samples' shares come as two estimates, `mine` and `counted`, because images that are hard to classify mislead
+    the first one: a kind is only called out of proportion if both say so.
     """
     ratio, counts = (x / theirs.clamp(min=1e-9) for x in (mine, counted))
     common = theirs > min(0.004, 0.4 / len(theirs))
     apart = ((mine - theirs).abs() > 3 * error + 0.25 * theirs) & common
-    missing = apart & (ratio < rare)
-    off = apart & (((ratio < few) & (counts < few)) | ((ratio > many) & (counts > many)))
+    missing = apart & (ratio < limits.rare)
+    too_few = (ratio < limits.few) & (counts < limits.few)
+    too_many = (ratio > limits.many) & (counts > limits.many)
     lost = theirs[missing].sum().item()
-    if lost > least:
+    if lost > limits.least:
         kinds = ", ".join(names[k] for k in missing.nonzero().flatten().tolist())
         evidence = (
-            Evidence("kinds of image that are hardly there", int(missing.sum()), "0"),
-            Evidence("their share of the real images", lost, f"at most {least}"),
+            Evidence("kinds of image that are missing, or nearly so", int(missing.sum()), "0"),
+            Evidence("their share of the real images", lost, f"at most {limits.least}"),
         )
-        yield Finding("partial_collapse", grade(lost, 0.15, 0.4), evidence, f"Hardly there: {kinds}.")
+        yield Finding("partial_collapse", grade(lost, 0.15, 0.4), evidence, f"Missing, or nearly so: {kinds}.")
         return
     variation = min(((x - theirs).abs().sum() / 2).item() for x in (mine, counted))
-    if off.any() or variation > shift + 0.4 * error.sum():  # 0.4: E|normal| / 2
+    if (apart & (too_few | too_many)).any() or variation > limits.shift + 0.4 * error.sum():  # 0.4: E|N(0, 1)| / 2
         worst = max(common.nonzero().flatten().tolist(), key=lambda k: abs(math.log(ratio[k] + 1e-9)))
         evidence = (
             Evidence(f"share of {names[worst]}, over that of the real images", ratio[worst].item(), "0.7 to 1.4"),
-            Evidence("total variation between the proportions", variation, f"at most {shift}"),
+            Evidence("total variation between the proportions", variation, f"at most {limits.shift}"),
         )
         yield Finding("mode_imbalance", grade(variation, 0.2, 0.35), evidence)
 
 
-def obedience(p: Patient, logits: Tensor | None) -> Iterator[Finding]:
-    """Are the images of the classes that were asked for?"""
-    if p.labels is None:
+def find_ignored_labels(case: Case, logits: Tensor | None) -> Iterator[Finding]:
+    """Are the images of the classes that G was asked for?"""
+    if case.labels is None:
         return
     if logits is None:
-        p.notes.append("Whether G obeys its labels cannot be seen without a judge: give real_labels.")
+        case.notes.append("Whether G obeys its labels cannot be seen without a classifier: give real_labels.")
         return
-    values = torch.tensor(p.eyes.values)
-    seen = values[logits.argmax(1)]
-    obeyed = (seen == p.labels).double().mean().item()
-    chance = (torch.bincount(p.labels).double() / len(seen)).square().sum().item()
-    limit = min(0.7, 0.8 * p.eyes.accuracy)
+    predicted = torch.tensor(case.extractor.labels)[logits.argmax(1)]
+    obeyed = (predicted == case.labels).double().mean().item()
+    chance = (torch.bincount(case.labels).double() / len(predicted)).square().sum().item()
+    limit = min(0.7, 0.8 * case.extractor.accuracy)
     if obeyed < limit:
         healthy = f"above {limit:.2g}; chance is {chance:.2g}"
         evidence = Evidence("share of samples of the class that was asked for", obeyed, healthy)

@@ -1,7 +1,7 @@
-"""How images come to the doctor: arrays, files and generators of anyone's, brought to one form.
+"""How images reach the doctor: anyone's arrays, files and generators, brought to one form.
 
-That form is float32 (N, C, H, W) on the CPU, real images in [-1, 1]. Whatever is changed on the way is noted in one
-sentence; what cannot be helped is a `BadInput`.
+That form is float32 (N, C, H, W) on the CPU, with real images in [-1, 1]. Every change made on the way is noted in one
+sentence; what cannot be put right is a `BadInput`.
 """
 
 import os
@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,46 +18,53 @@ from torch.nn import functional as F
 
 from gantutor import data
 from gantutor.data import Images
-from gantutor.data.folder import hidden
+from gantutor.data.folder import is_hidden
 from gantutor.doctor import measures
 from gantutor.errors import BadInput, reason
 from gantutor.metrics import Classifier, classifier
 
-LEAST = 64  # samples, and real images: fewer say nothing
-MOST = 10_000  # samples, and real images, that are looked at; copies are looked for among all real ones
-SMALLEST = 8  # pixels a side
+MIN_IMAGES = 64  # samples, and real images: fewer do not allow a verdict
+MAX_IMAGES = 10_000  # samples, and real images, that are examined; copies are looked for among all real images
+MIN_SIDE = 8  # pixels
 
 Pictures = Images | Tensor | np.ndarray
 Labels = Tensor | np.ndarray | Sequence[int]
 
 
+class Extracted(NamedTuple):
+    """What a feature extractor returns for N images."""
+
+    features: Tensor  # (N, d)
+    logits: Tensor | None  # (N, K), or None where the extractor knows no classes
+
+
 @dataclass
-class Eyes:
-    """What turns images into features (N, d) and, where it knows classes, into class logits (N, K) (else None)."""
+class FeatureExtractor:
+    """Turns images into features and, where it knows classes, into class logits."""
 
     name: str
-    look: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+    extract: Callable[[Tensor], Extracted]
     classes: tuple[str, ...] = ()  # their names
-    values: tuple[int, ...] = ()  # the label of each
-    accuracy: float = 1.0  # share of real images whose label they see
+    labels: tuple[int, ...] = ()  # the label by which the data call each class
+    accuracy: float = 1.0  # share of real images that are assigned their own label
 
     def features(self, x: Tensor) -> Tensor:
-        return self.look(x)[0]
+        return self.extract(x).features
 
 
 @dataclass
-class Patient:
-    """Everything that the doctor looks at, images of one shape."""
+class Case:
+    """Everything that the doctor examines; all images have one shape."""
 
-    raw: Tensor  # samples as they came
-    x: Tensor  # the finite ones
-    train: Tensor  # all real images given
-    others: Tensor  # those of them that are not in `held`
-    real: Tensor  # some of those, in random order
-    held: Tensor  # real images that were not trained on, in random order
-    data: str
-    eyes: Eyes
-    labels: Tensor | None  # of x: what G was asked for
+    raw: Tensor  # the samples as they were given
+    samples: Tensor  # the finite ones among them
+    train: Tensor  # all real images that were given
+    train_rest: Tensor  # those of them that are not in `held_out`
+    real: Tensor  # at most MAX_IMAGES of `train_rest`, in random order
+    held_out: Tensor  # real images that G was not trained on, in random order
+    data: str  # the name of the real images
+    extractor: FeatureExtractor
+    labels: Tensor | None  # int64, the class that G was asked for in each of `samples`
     notes: list[str] = field(default_factory=list)
 
 
@@ -66,12 +74,12 @@ class Patient:
 def to_images(x: Pictures, what: str, notes: list[str]) -> Tensor:
     """Float32 (N, C, H, W) on the CPU from (N, H, W) or (N, C, H, W).
 
-    Floats stay as they are, whole numbers are / 127.5 - 1, False and True become -1 and 1.
+    Floats keep their values, a whole number x becomes x / 127.5 - 1, and False and True become -1 and 1.
     """
     if isinstance(x, Images):
         return x.pixels.cpu()
     if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
-        x = torch.from_numpy(np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=")).astype(_kind(x.dtype)))
+        x = torch.from_numpy(np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=")).astype(_torch_dtype(x.dtype)))
     if not isinstance(x, Tensor) or x.is_complex():
         kind = f"{type(x).__name__} of {x.dtype}" if hasattr(x, "dtype") else type(x).__name__
         raise BadInput(f"{what} are a {kind}: give an array of numbers, (N, C, H, W) or (N, H, W).")
@@ -81,16 +89,20 @@ def to_images(x: Pictures, what: str, notes: list[str]) -> Tensor:
     if x.ndim != 4 or not x.numel():
         raise BadInput(f"{what} have the shape {tuple(x.shape)}: give images (N, C, H, W) or (N, H, W).")
     if x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
-        notes.append(f"{what[0].upper()}{what[1:]} came as (N, H, W, C): the channels were moved to the front.")
+        notes.append(f"{_capitalised(what)} came as (N, H, W, C): the channels were moved to the front.")
         x = x.permute(0, 3, 1, 2)
-    if min(x.shape[2:]) < SMALLEST:
-        raise BadInput(f"{what} are {x.shape[2]}×{x.shape[3]} pixels: give at least {SMALLEST} on a side.")
+    if min(x.shape[2:]) < MIN_SIDE:
+        raise BadInput(f"{what} are {x.shape[2]}×{x.shape[3]} pixels: give at least {MIN_SIDE} on a side.")
     return x.float().contiguous() if x.is_floating_point() else x.float() / 127.5 - 1
 
 
-def _kind(dtype: np.dtype) -> str:
-    """A type that torch knows too."""
+def _torch_dtype(dtype: np.dtype) -> str:
+    """A dtype that torch knows too and that holds the values of `dtype`."""
     return "float64" if dtype.kind == "f" else "int64"
+
+
+def _capitalised(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def to_labels(y: Labels | None, count: int, what: str) -> Tensor | None:
@@ -108,13 +120,13 @@ def to_labels(y: Labels | None, count: int, what: str) -> Tensor | None:
     return y.long()
 
 
-def alike(x: Tensor, real: Tensor, notes: list[str]) -> Tensor:
-    """Samples with the channels and the size of the real images, with a note where they had others."""
+def match_shape(x: Tensor, real: Tensor, notes: list[str]) -> Tensor:
+    """The samples `x` with the channels and the size of the real images; a note says what was converted."""
     have, want = tuple(x.shape[1:]), tuple(real.shape[1:])
     if have[0] != want[0]:
         if {have[0], want[0]} != {1, 3}:
             raise BadInput(
-                f"the samples have {have[0]} channels and the real images {want[0]}: bring both to one form."
+                f"the samples have {have[0]} channels and the real images {want[0]}: give both the same number."
             )
         x = x.mean(1, keepdim=True) if want[0] == 1 else x.expand(-1, 3, -1, -1)
         notes.append(f"The samples have {have[0]} channel(s), the real images {want[0]}: they were converted.")
@@ -125,15 +137,29 @@ def alike(x: Tensor, real: Tensor, notes: list[str]) -> Tensor:
     return x
 
 
-def to_real(x: Pictures, what: str, notes: list[str]) -> Tensor:
-    """Real images in [-1, 1]; [0, 1] and [0, 255] are rescaled with a note. As the measure they must be sound.
+BYTE_ONE = (torch.ones((), dtype=torch.uint8).float() / 127.5 - 1).item()  # what `to_images` makes of a byte of 1
 
-    Raises `BadInput` for NaN, for values outside these ranges, and for images that are all the same.
+
+def is_binary(x: Tensor) -> bool:
+    """Were these bytes that hold nothing but 0 and 1?"""
+    return bool(((x == -1) | (x == BYTE_ONE)).all()) and x.max().item() == BYTE_ONE
+
+
+def black_and_white(x: Tensor) -> Tensor:
+    """Binary images, as `is_binary` recognises them, with 0 as -1 and 1 as 1."""
+    return torch.where(x == BYTE_ONE, 1.0, -1.0)
+
+
+def to_real_images(x: Pictures, what: str, notes: list[str]) -> Tensor:
+    """Real images in [-1, 1]; those in [0, 1] or [0, 255] are rescaled with a note.
+
+    Samples are measured against them, so they have to be sound: raises `BadInput` for NaN, for values outside these
+    ranges, and for images that are all the same.
     """
     x = to_images(x, what, notes)
-    if is_bits(x):
-        notes.append(f"{what[0].upper()}{what[1:]} hold nothing but 0 and 1, which were read as black and white.")
-        x = from_bits(x)
+    if is_binary(x):
+        notes.append(f"{_capitalised(what)} hold nothing but 0 and 1, which were read as black and white.")
+        x = black_and_white(x)
     if not x.isfinite().all():
         raise BadInput(f"{what} hold NaN or infinite values: remove those images first.")
     low, high = (edge.item() for edge in x.aminmax())
@@ -141,7 +167,7 @@ def to_real(x: Pictures, what: str, notes: list[str]) -> Tensor:
         raise BadInput(f"{what} are all the same: give the images that G was trained on.")
     if low >= 0 and high > 0:
         top = 1 if high <= 1 else 255
-        notes.append(f"{what[0].upper()}{what[1:]} lie in [{low:g}, {high:g}] and were read as [0, {top}].")
+        notes.append(f"{_capitalised(what)} lie in [{low:g}, {high:g}] and were read as [0, {top}].")
         x = x / (top / 2) - 1
         high = x.max().item()
     if low < -1.01 or high > 1.01:
@@ -149,119 +175,125 @@ def to_real(x: Pictures, what: str, notes: list[str]) -> Tensor:
     return x
 
 
-def is_bits(x: Tensor) -> bool:
-    """Were these bytes that hold nothing but 0 and 1?"""
-    return bool(((x == -1) | (x == BIT)).all()) and x.max().item() == BIT
+# --- one case from everything that was given -------------------------------------------------------------------------
 
 
-def from_bits(x: Tensor) -> Tensor:
-    return torch.where(x == BIT, 1.0, -1.0)
-
-
-BIT = (torch.ones((), dtype=torch.uint8).float() / 127.5 - 1).item()  # what a byte of 1 becomes
-
-
-# --- the patient -----------------------------------------------------------------------------------------------------
-
-
-def admit(
+def prepare(
     samples: Pictures,
     real: Pictures,
     labels: Labels | None,
     real_labels: Labels | None,
     held_out: Pictures | None,
-    known: Classifier | None,
-) -> Patient:
-    """Bring all images to one form and choose the eyes to see them with. Draws from torch's global random stream."""
+    judge: Classifier | None,
+) -> Case:
+    """Bring all images to one form and choose a feature extractor. Draws from torch's global random stream."""
     notes: list[str] = []
     both = isinstance(samples, Images) and isinstance(real, Images)
     if labels is None and both and len(real.classes) > 1 and samples.classes == real.classes:
-        labels = samples.labels  # other folders may be steps or runs
+        labels = samples.labels  # only with the same classes, because subfolders may also be steps or runs
     raw = to_images(samples, "the samples", notes)
     labels = to_labels(labels, len(raw), "the labels")
-    train = to_real(real, "the real images", notes)
-    if is_bits(raw) and bool((train.abs() == 1).all()):
-        notes.append("The samples hold nothing but 0 and 1, as the real images do: read as black and white.")
-        raw = from_bits(raw)
-    raw = alike(raw, train, notes)
+    train = to_real_images(real, "the real images", notes)
+    if is_binary(raw) and bool((train.abs() == 1).all()):
+        notes.append("The samples hold nothing but 0 and 1, as the real images do, and were read as black and white.")
+        raw = black_and_white(raw)
+    raw = match_shape(raw, train, notes)
     for what, count in (("samples", len(raw)), ("real images", len(train))):
-        if count < LEAST:
-            raise BadInput(f"there are {count} {what}: give at least {LEAST}, better 500 or more.")
+        if count < MIN_IMAGES:
+            raise BadInput(f"there are {count} {what}: give at least {MIN_IMAGES}, better 500 or more.")
     if isinstance(real, Images) and real_labels is None:
         real_labels = real.labels
     real_labels = to_labels(real_labels, len(train), "the labels of the real images")
 
-    order = torch.randperm(len(train))
-    if held_out is None:
-        aside, order = order[: len(train) // 5], order[len(train) // 5 :]
-        held, others = train[aside[:MOST]], train[order]
-    else:
-        held = alike(to_real(held_out, "the held-out images", notes), train, notes)
-        held, others = held[torch.randperm(len(held))[:MOST]], train
-        if len(held) < LEAST:
-            raise BadInput(f"there are {len(held)} held-out images: give at least {LEAST}, or none.")
-    chosen = order[:MOST]
+    held_out, order = hold_out(train, held_out, notes)
+    train_rest, chosen = train if len(order) == len(train) else train[order], order[:MAX_IMAGES]
     name = f"{real.name}, {len(train)} images" if isinstance(real, Images) else f"{len(train)} real images"
-    eyes = choose_eyes(real, train[chosen], None if real_labels is None else real_labels[chosen], known, notes)
+    chosen_labels = None if real_labels is None else real_labels[chosen]
+    extractor = choose_extractor(real, train[chosen], chosen_labels, judge, notes)
 
     keep = torch.randperm(len(raw))
-    keep = keep[raw[keep].flatten(1).isfinite().all(1)][:MOST]
-    return Patient(
-        raw=raw, x=raw[keep], train=train, others=others, real=train[chosen], held=held, data=name, eyes=eyes,
-        labels=None if labels is None else labels[keep], notes=notes,
+    keep = keep[raw[keep].flatten(1).isfinite().all(1)][:MAX_IMAGES]
+    return Case(
+        raw=raw, samples=raw[keep], train=train, train_rest=train_rest, real=train[chosen], held_out=held_out,
+        data=name, extractor=extractor, labels=None if labels is None else labels[keep], notes=notes,
     )  # fmt: skip
 
 
-def choose_eyes(
-    source: Pictures, real: Tensor, labels: Tensor | None, known: Classifier | None, notes: list[str]
-) -> Eyes:
-    """The judge given; else a shipped one; else one trained on the labels; else random convolutions."""
-    if known is not None:
-        if not isinstance(known, Classifier):
-            raise BadInput(f"judge is a {type(known).__name__}: give a judge.Judge, such as judge.fit(images) makes.")
-        if known.shape != tuple(real.shape[1:]):
-            raise BadInput(f"the judge looks at images of shape {known.shape}, but these are {tuple(real.shape[1:])}.")
-        return eyes_of(known, "the judge given", *meanings(known, real, labels))
+def hold_out(train: Tensor, held_out: Pictures | None, notes: list[str]) -> tuple[Tensor, Tensor]:
+    """Held-out images in random order, and the indices (M,) of the rest of `train`, in random order as well.
+
+    Without held-out images a fifth of `train` is set aside.
+    """
+    order = torch.randperm(len(train))
+    if held_out is None:
+        aside, order = order[: len(train) // 5], order[len(train) // 5 :]
+        return train[aside[:MAX_IMAGES]], order
+    held_out = match_shape(to_real_images(held_out, "the held-out images", notes), train, notes)
+    held_out = held_out[torch.randperm(len(held_out))[:MAX_IMAGES]]
+    if len(held_out) < MIN_IMAGES:
+        raise BadInput(f"there are {len(held_out)} held-out images: give at least {MIN_IMAGES}, or none.")
+    return held_out, order
+
+
+def choose_extractor(
+    source: Pictures, real: Tensor, labels: Tensor | None, judge: Classifier | None, notes: list[str]
+) -> FeatureExtractor:
+    """The classifier given; else a shipped one; else one trained on the labels; else random convolutions."""
+    if judge is not None:
+        if not isinstance(judge, Classifier):
+            raise BadInput(
+                f"judge is a {type(judge).__name__}: give a Classifier, such as metrics.classifier.fit(images) returns."
+            )
+        if judge.shape != tuple(real.shape[1:]):
+            raise BadInput(
+                f"judge takes images of shape {judge.shape}, but these are {tuple(real.shape[1:])}: "
+                "give a classifier of such images."
+            )
+        return from_classifier(judge, "the classifier given", *match_labels(judge, real, labels))
     if isinstance(source, Images) and source.name in classifier.SHIPPED and tuple(real.shape[1:]) == (1, 28, 28):
         named = classifier.load(source.name)
-        values, accuracy = meanings(named, real, labels)
-        if accuracy > 0.8:  # else they have only the name
-            return eyes_of(named, f"the shipped judge of {source.name}", values, accuracy)
+        values, accuracy = match_labels(named, real, labels)
+        if accuracy > 0.8:  # otherwise the images share only the name of the data set
+            return from_classifier(named, f"the shipped classifier of {source.name}", values, accuracy)
     if (found := classifier.recognise(real[:2000])) is not None:
-        values, accuracy = meanings(found, real, labels)
+        values, accuracy = match_labels(found, real, labels)
         if accuracy > 0.8:
-            name = f"the shipped judge of {found.name}, for the real images look like its own"
-            return eyes_of(found, name, values, accuracy)
+            name = f"the shipped classifier of {found.name}, because the real images look like its own"
+            return from_classifier(found, name, values, accuracy)
     if labels is not None and len(labels.unique()) > 1:
-        if (trained := train_judge(real, labels)) is not None:
-            return eyes_of(trained[0], "a judge trained on the labels of the real images", *trained[1:])
-        notes.append("A judge trained on the labels of the real images could not tell their classes apart.")
-    features = measures.RandomFeatures(real)
-    return Eyes("random convolutions (no classes are known)", lambda x: (features(x), None))
+        if (trained := train_classifier(real, labels)) is not None:
+            return from_classifier(trained[0], "a classifier trained on the labels of the real images", *trained[1:])
+        notes.append("A classifier trained on the labels of the real images could not tell their classes apart.")
+    random_features = measures.RandomFeatures(real)
+    return FeatureExtractor("random convolutions (no classes are known)", lambda x: Extracted(random_features(x), None))
 
 
-def eyes_of(j: Classifier, name: str, values: tuple[int, ...], accuracy: float) -> Eyes:
-    return Eyes(
-        name, lambda x: tuple(part.cpu() for part in classifier.features_and_logits(j, x)), j.classes, values, accuracy
-    )
+def from_classifier(net: Classifier, name: str, labels: tuple[int, ...], accuracy: float) -> FeatureExtractor:
+    def extract(x: Tensor) -> Extracted:
+        return Extracted(*(part.cpu() for part in classifier.features_and_logits(net, x)))
+
+    return FeatureExtractor(name, extract, net.classes, labels, accuracy)
 
 
-def meanings(j: Classifier, real: Tensor, labels: Tensor | None) -> tuple[tuple[int, ...], float]:
-    """Which label (K values) each of the judge's classes has among these real images, and in what share it fits.
+def match_labels(net: Classifier, real: Tensor, labels: Tensor | None) -> tuple[tuple[int, ...], float]:
+    """The label (K values) that these real images have for each class of a classifier, and the share of them that fit.
 
-    The judge may count its classes in another order than the labels do. Without labels: 0, 1, 2, ….
+    The classifier may number its classes in another order than the labels do. Without labels: 0, 1, 2, ….
     """
-    values = list(range(len(j.classes)))
+    values = list(range(len(net.classes)))
     if labels is None:
         return tuple(values), 1.0
-    seen, labels = classifier.features_and_logits(j, real[:2000])[1].argmax(1).cpu(), labels[:2000]
-    for c in seen.unique().tolist():
-        values[c] = labels[seen == c].mode().values.item()
-    return tuple(values), (torch.tensor(values)[seen] == labels).double().mean().item()
+    predicted, labels = classifier.features_and_logits(net, real[:2000])[1].argmax(1).cpu(), labels[:2000]
+    for c in predicted.unique().tolist():
+        values[c] = labels[predicted == c].mode().values.item()
+    return tuple(values), (torch.tensor(values)[predicted] == labels).double().mean().item()
 
 
-def train_judge(real: Tensor, labels: Tensor) -> tuple[Classifier, tuple[int, ...], float] | None:
-    """A judge of these classes, their labels, and its accuracy on a fifth of the images; None if it does not learn."""
+def train_classifier(real: Tensor, labels: Tensor) -> tuple[Classifier, tuple[int, ...], float] | None:
+    """A classifier of these classes, their labels, and its accuracy on a fifth of the images, kept out of its training.
+
+    None if there are too few images, or if it does not learn.
+    """
     values, labels = labels.unique(return_inverse=True)
     if len(values) > len(labels) // 20 or len(labels) < 64:
         return None
@@ -278,14 +310,14 @@ def train_judge(real: Tensor, labels: Tensor) -> tuple[Classifier, tuple[int, ..
 def load_images(path: str | os.PathLike) -> tuple[np.ndarray | Images, np.ndarray | None]:
     """Images and labels (or None) from a .npz (keys images, labels), a .npy, or a folder of pictures.
 
-    A folder is read as `from_folder` says.
+    A folder is read by `load_folder`.
 
     Raises:
-        BadInput: there is no such file, it is none of these, or it is damaged.
+        BadInput: there is no such file, it has another format, or it is damaged.
     """
     path = Path(path).expanduser()
     if path.is_dir():
-        return from_folder(path), None
+        return load_folder(path), None
     if not path.is_file():
         raise BadInput(f"there is no file or folder {str(path)!r}: give a .npz, a .npy or a folder of pictures.")
     if path.suffix not in (".npz", ".npy"):
@@ -309,15 +341,15 @@ def load_images(path: str | os.PathLike) -> tuple[np.ndarray | Images, np.ndarra
         ) from error
 
 
-def from_folder(path: Path) -> Images:
+def load_folder(path: Path) -> Images:
     """A folder of pictures as `Images`, at the size of its first picture (8 to 64), grey if all are."""
     from PIL import Image
 
     size, grey = None, True
     try:
-        for file in (file for file in sorted(path.rglob("*")) if file.is_file() and not hidden(file, path)):
+        for file in (file for file in sorted(path.rglob("*")) if file.is_file() and not is_hidden(file, path)):
             with Image.open(file) as picture:
-                size = size or min(max(min(picture.size), SMALLEST), 64)
+                size = size or min(max(min(picture.size), MIN_SIDE), 64)
                 grey = picture.mode in ("1", "L", "I;16", "I", "F")
             if not grey:
                 break

@@ -1,9 +1,9 @@
-"""What the doctor measures: numbers that compare samples with real images. `imaging` and `vitals` judge them.
+"""What the doctor measures: numbers that compare samples with real images. `image_tests` and `net_tests` judge them.
 
-Most of them are *matched*: a sample is compared with the real images that look like it from afar. So a generator that
-draws nothing but ones is not called blurred because ones have few edges, nor a thief because ones resemble each other.
+Most of them are *matched*: each sample is compared with the real images that look like it in a thumbnail. So a G that
+draws nothing but ones is not said to blur because ones have few edges, nor to copy because ones resemble each other.
 
-Images are float32 (N, C, H, W), in [-1, 1] where nothing else is said.
+Images are float32 (N, C, H, W), in [-1, 1] unless stated otherwise.
 """
 
 import math
@@ -16,16 +16,16 @@ from torch.nn import functional as F
 from gantutor.metrics import nearest_neighbours
 from gantutor.state import seeded
 
-# --- pixels ----------------------------------------------------------------------------------------------------------
+# --- pixel values ----------------------------------------------------------------------------------------------------
 
 
 def thumbnails(x: Tensor, side: int) -> Tensor:
-    """Each image averaged down to at most side × side, as a row: (N, C, H, W) -> (N, C·side·side)."""
+    """Each image averaged down to at most side × side and flattened: (N, C, H, W) -> (N, C·side·side)."""
     return F.adaptive_avg_pool2d(x, tuple(min(side, size) for size in x.shape[2:])).flatten(1)
 
 
-def spread(x: Tensor) -> float:
-    """Sum of the variances of small thumbnails, 7×7 of 28×28: how much images differ, noise of pixels averaged away."""
+def thumbnail_variance(x: Tensor) -> float:
+    """How much images differ: the summed variances of their thumbnails, 7×7 of 28×28, which average out pixel noise."""
     return thumbnails(x, max(2, min(7, min(x.shape[2:]) // 4))).var(0).sum().item()
 
 
@@ -35,7 +35,7 @@ def quantiles(x: Tensor, count: int = 512) -> Tensor:
     return values[torch.linspace(0, len(values) - 1, count, dtype=torch.float64).long()]
 
 
-class Scale(NamedTuple):
+class Rescaling(NamedTuple):
     """A way in which pixel values may have been changed, and how to undo it: a·x + b."""
 
     name: str
@@ -45,34 +45,33 @@ class Scale(NamedTuple):
     def undo(self, x: Tensor) -> Tensor:
         return (self.a * x + self.b).clamp(-1, 1)
 
-    def outside(self, x: Tensor) -> float:
+    def share_cut_off(self, x: Tensor) -> float:
         """Share of pixel values that `undo` would have to cut off."""
         return ((self.a * x + self.b).abs() > 1.1).double().mean().item()
 
 
-def scales(x: Tensor, real: Tensor) -> list[Scale]:
+def candidate_rescalings(x: Tensor, real: Tensor) -> list[Rescaling]:
     """The usual ways to get the range wrong, and the one that stretches the samples to the range of the real images."""
-    known = [
-        Scale("in [0, 1]", 2, -1), Scale("in [0, 255]", 2 / 255, -1), Scale("in [-0.5, 0.5]", 2, 0),
-        Scale("in [-1, 0]", 2, 1),
-        Scale("inverted", -1, 0), Scale("inverted, in [0, 1]", -2, 1), Scale("inverted, in [0, 255]", -2 / 255, 1),
-        Scale("in [0, 1], stored as bytes", 255, 254),
-        Scale("standardised", real.std().item(), real.mean().item()),
+    candidates = [
+        Rescaling("in [0, 1]", 2, -1), Rescaling("in [0, 255]", 2 / 255, -1), Rescaling("in [-0.5, 0.5]", 2, 0),
+        Rescaling("in [-1, 0]", 2, 1), Rescaling("inverted", -1, 0), Rescaling("inverted, in [0, 1]", -2, 1),
+        Rescaling("inverted, in [0, 255]", -2 / 255, 1), Rescaling("in [0, 1], stored as bytes", 255, 254),
+        Rescaling("standardised", real.std().item(), real.mean().item()),
     ]  # fmt: skip
     low, high = quantiles(x)[[5, -6]].tolist()
     real_low, real_high = quantiles(real)[[5, -6]].tolist()
     if high - low > 1e-3:
         a = (real_high - real_low) / (high - low)
-        known.append(Scale(f"stretched to [{low:.2g}, {high:.2g}]", a, real_low - a * low))
-    return known
+        candidates.append(Rescaling(f"stretched to [{low:.2g}, {high:.2g}]", a, real_low - a * low))
+    return candidates
 
 
-def distance_to(x: Tensor, real: Tensor) -> float:
+def thumbnail_distance(x: Tensor, real: Tensor) -> float:
     """Median distance between the thumbnail of a sample and the nearest real one."""
     return nearest_neighbours(thumbnails(x, 7), thumbnails(real, 7))[0].median().item()
 
 
-def levels(x: Tensor) -> int:
+def grey_levels(x: Tensor) -> int:
     """How many grey values there are between black and white: of 190 steps, those that hold 99% of such pixels.
 
     Bytes and floats have more than 100, black-and-white images none.
@@ -81,35 +80,38 @@ def levels(x: Tensor) -> int:
     return int((counts.cumsum(0) < 0.99 * counts.sum()).sum()) + int(counts.sum() > 0.01 * x.numel())
 
 
-# --- grain: too smooth, too rough ------------------------------------------------------------------------------------
+# --- texture: too smooth, too rough ----------------------------------------------------------------------------------
 
 
-class Grain(NamedTuple):
-    """Fine structure of samples minus that of their matched real images; 0 is like real, in natural logarithms."""
+class TextureDifference(NamedTuple):
+    """Fine structure of samples minus that of their matched real images: 0 means equal.
+
+    All but `flat` are natural logarithms.
+    """
 
     middle: float  # power of the middle frequencies, a quarter to 0.6 of the highest along an axis
     high: float  # power of the high frequencies, 0.6 to 1
-    corner: float  # power beyond: fine in both directions at once
-    residual: float  # mean |x − median of its 3×3 pixels|
-    flat: float  # the same in the flattest half of the pixels, root mean square, a plain difference and not a logarithm
+    corner: float  # power beyond: detail that is fine in both directions at once
+    residual: float  # mean |x − median of the 3×3 pixels around it|
+    flat: float  # the same in the flattest half of the pixels, as a root mean square and a plain difference
 
 
-def grain(x: Tensor, real: Tensor, k: int = 8) -> Grain:
+def texture_difference(x: Tensor, real: Tensor, k: int = 8) -> TextureDifference:
     """Compare each sample with the `k` real images whose 7×7 thumbnails are nearest; medians over the samples."""
     near = nearest_neighbours(thumbnails(x, 7), thumbnails(real, 7), k)[1]  # (N, k)
-    mine, theirs = structure(x), structure(real)[near].mean(1)  # (N, 5)
-    small = torch.tensor([1e-3, 1e-3, 1e-3, 1e-4])
+    mine, theirs = texture(x), texture(real)[near].mean(1)  # (N, 5)
+    small = torch.tensor([1e-3, 1e-3, 1e-3, 1e-4])  # keeps the logarithms away from 0
     logs = (mine[:, :4] + small).log() - (theirs[:, :4] + small).log()
-    return Grain(*logs.median(0).values.tolist(), (mine[:, 4] - theirs[:, 4]).median().item())
+    return TextureDifference(*logs.median(0).values.tolist(), (mine[:, 4] - theirs[:, 4]).median().item())
 
 
-def structure(x: Tensor) -> Tensor:
-    """For each image the five numbers of a `Grain`, before they are compared: (N, 5)."""
-    return torch.cat([torch.cat([bands(part), roughness(part)], 1) for part in x.split(250)])
+def texture(x: Tensor) -> Tensor:
+    """The five numbers of a `TextureDifference` for each image, before they are compared: (N, 5)."""
+    return torch.cat([torch.cat([band_power(part), roughness(part)], 1) for part in x.split(250)])
 
 
-def bands(x: Tensor) -> Tensor:
-    """Mean power in three bands of frequency, (N, 3); the highest frequency along an axis, every second pixel, is 1."""
+def band_power(x: Tensor) -> Tensor:
+    """Mean power in three frequency bands, (N, 3). The highest frequency along an axis, every second pixel, is 1."""
     fy, fx = torch.fft.fftfreq(x.shape[2]), torch.fft.rfftfreq(x.shape[3])
     radius = 2 * (fy[:, None] ** 2 + fx**2).sqrt()  # (H, W/2 + 1)
     power = torch.fft.rfft2(x.mean(1)).abs().square()
@@ -119,24 +121,25 @@ def bands(x: Tensor) -> Tensor:
 
 def roughness(x: Tensor) -> Tensor:
     """Mean deviation from the median of 3×3 pixels, and its root mean square where the image is flattest: (N, 2)."""
-    smooth = median(x)
+    smooth = median_filter(x)
     residual = (x - smooth).flatten(1)  # (N, C·H·W)
     variance = local_mean(smooth * smooth) - local_mean(smooth).square()
     flattest = variance.flatten(1).topk(residual.shape[1] // 2, largest=False).indices
     return torch.stack([residual.abs().mean(1), residual.gather(1, flattest).square().mean(1).sqrt()], 1)
 
 
-def median(x: Tensor) -> Tensor:
+def median_filter(x: Tensor) -> Tensor:
     """Each pixel replaced by the median of the 3×3 pixels around it."""
     patches = F.unfold(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3)  # (N, C·9, H·W)
     return patches.view(len(x), x.shape[1], 9, -1).median(2).values.view_as(x)
 
 
 def local_mean(x: Tensor) -> Tensor:
+    """Each pixel replaced by the mean of the 5×5 pixels around it."""
     return F.avg_pool2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), 5, 1)
 
 
-class Periodic(NamedTuple):
+class PeriodicPattern(NamedTuple):
     """The strongest regular pattern of `period` pixels; `excess` is log₁₀ of its power over that of real images."""
 
     excess: float
@@ -144,71 +147,72 @@ class Periodic(NamedTuple):
     direction: str
 
 
-def periodic(x: Tensor, real: Tensor) -> Periodic:
+def periodic_pattern(x: Tensor, real: Tensor) -> PeriodicPattern:
     """Does the spectrum have a peak at a period of 2, 3 or 4 pixels that real images do not have?
 
-    A peak is measured against the frequencies around it, so that neither noise nor sharpness makes one.
+    A peak is measured against the frequencies around it, so that neither noise nor sharpness counts as one.
     """
-    mine, theirs = spectrum(x), spectrum(real)
-    found = [Periodic(-math.inf, 2, "")]
+    mine, theirs = power_spectrum(x), power_spectrum(real)
+    found = [PeriodicPattern(-math.inf, 2, "")]
     for period in (2, 3, 4):
         v, u = (round(size / period) for size in x.shape[2:])
         for direction, (row, column) in {"across": (0, u), "down": (v, 0), "both ways": (v, u)}.items():
-            if min(row or 99, column or 99) >= 4:  # else its surroundings hold the mean
-                excess = peak(mine, row, column) - peak(theirs, row, column)
-                found.append(Periodic(excess, period, direction))
+            if min(row or 99, column or 99) >= 4:  # nearer to 0, the frequencies around it would include the mean
+                excess = peak_height(mine, row, column) - peak_height(theirs, row, column)
+                found.append(PeriodicPattern(excess, period, direction))
     return max(found)
 
 
-def spectrum(x: Tensor) -> Tensor:
+def power_spectrum(x: Tensor) -> Tensor:
     """Power at each frequency, averaged over the images: (H, W)."""
     return torch.fft.fft2(x.mean(1)).abs().square().mean(0)
 
 
-def peak(power: Tensor, row: int, column: int) -> float:
+def peak_height(power: Tensor, row: int, column: int) -> float:
     """log₁₀ of the power at a frequency over the mean of those two steps away."""
     ring = [(i, j) for i in range(-2, 3) for j in range(-2, 3) if max(abs(i), abs(j)) == 2]
     around = torch.stack([power[(row + i) % power.shape[0], (column + j) % power.shape[1]] for i, j in ring]).mean()
     return math.log10((power[row, column].item() + 1e-6) / (around.item() + 1e-6))
 
 
-class Blocks(NamedTuple):
-    """Edges at every `period`-th pixel; `excess` is by how much they are stronger there, a natural logarithm."""
+class BlockPattern(NamedTuple):
+    """Edges at every `period`-th pixel; `excess` is how much stronger they are there, as a natural logarithm."""
 
     excess: float
     period: int
 
 
-def blocks(x: Tensor, real: Tensor) -> Blocks:
+def block_pattern(x: Tensor, real: Tensor) -> BlockPattern:
     """Are the images made of blocks of 2, 4 or 8 pixels, as no real image is?
 
-    The steps between neighbouring columns (rows) are averaged over the samples and compared with those of real images.
-    In blocks, each period-th is stronger than the two beside it; the weakest of them counts, for a single seam is none.
+    The differences between neighbouring columns (or rows) are averaged over the samples and compared with those of real
+    images. In blocks, every period-th one exceeds the two beside it. The weakest of them counts, because one seam alone
+    does not make blocks.
     """
-    found = [Blocks(0.0, 2)]
+    found = [BlockPattern(0.0, 2)]
     for axis in (2, 3):
-        mine, theirs = steps(x, axis), steps(real, axis)  # (L - 1,)
+        mine, theirs = edge_strength(x, axis), edge_strength(real, axis)  # (L - 1,)
         ratio = ((mine + 0.2 * theirs.mean()) / (theirs + 0.2 * theirs.mean())).log()
         excess = ratio[1:-1] - (ratio[:-2] + ratio[2:]) / 2  # (L - 3,)
-        place, busy = torch.arange(1, len(ratio) - 1), theirs[1:-1] > 0.3 * theirs.mean()
+        position, busy = torch.arange(1, len(ratio) - 1), theirs[1:-1] > 0.3 * theirs.mean()
         for period in (2, 4, 8):
             for phase in range(period):
-                hit = busy & (place % period == phase)
-                if hit.sum() >= 3:
-                    found.append(Blocks(excess[hit].min().item(), period))
+                at_edges = busy & (position % period == phase)
+                if at_edges.sum() >= 3:
+                    found.append(BlockPattern(excess[at_edges].min().item(), period))
     return max(found)
 
 
-def steps(x: Tensor, axis: int) -> Tensor:
+def edge_strength(x: Tensor, axis: int) -> Tensor:
     """Mean |difference| between neighbouring rows (axis 2) or columns (axis 3): (L - 1,)."""
     return x.diff(dim=axis).abs().mean([i for i in range(4) if i != axis]).clamp(min=1e-6)
 
 
-def dead(x: Tensor, real: Tensor) -> float:
-    """Share of pixels that hardly vary from sample to sample, though those around them do, beyond that of real images.
+def dead_pixel_share(x: Tensor, real: Tensor) -> float:
+    """Share of pixels that hardly vary from sample to sample although those around them do, minus that of real images.
 
-    A pixel is dead if its standard deviation is less than 0.3 of the third smallest among the 3×3 pixels around it,
-    and that is above 0.2: so three or more dead pixels side by side are a shape and not counted.
+    A pixel is dead if its standard deviation is less than 0.3 of the third smallest among the 3×3 pixels around it, and
+    that one is above 0.2. So three or more dead pixels side by side are taken for a shape and not counted.
     """
     shares = []
     for images in (x, real):
@@ -222,27 +226,27 @@ def dead(x: Tensor, real: Tensor) -> float:
 # --- copies and repetitions ------------------------------------------------------------------------------------------
 
 
-class Memory:
-    """Training images, kept in two views in which copies are looked for: as they are, and in a common pose."""
+class CopySearch:
+    """Looks for copies of training images in two views: as they are, and aligned (see `aligned_thumbnails`)."""
 
     def __init__(self, train: Tensor):
-        self.plain, self.posed = thumbnails(train, 14), posed(train)
+        self.plain, self.aligned = thumbnails(train, 14), aligned_thumbnails(train)
 
-    def copying(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """For each image: distance to the nearest training image over that to the second nearest, and its index, (N,).
+    def nearest(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """For each image, distance to the nearest training image over that to the second nearest, and its index: (N,).
 
-        An image of its own has neighbours at similar distances; a copy, even with noise, has one that is much nearer
-        (Lowe's ratio test). Dense and sparse regions of the data give the same ratios. The smallest ratio counts: of
-        the image as it is, and of it and its mirror image in the common pose.
+        A new image has neighbours at similar distances; a copy, even a noisy one, has one that is much nearer (Lowe's
+        ratio test), and the ratio is the same in dense and in sparse regions of the data. The smallest of three ratios
+        counts: that of the image as it is, and those of the aligned image and its mirror image.
         """
-        views = (thumbnails(x, 14), self.plain), (posed(x), self.posed), (posed(x.flip(3)), self.posed)
-        ratios, nearest = map(torch.stack, zip(*(lone(*view) for view in views), strict=True))  # (3, N) each
+        views = (thumbnails(x, 14), self.plain), *((aligned_thumbnails(y), self.aligned) for y in (x, x.flip(3)))
+        ratios, nearest = map(torch.stack, zip(*(lowe_ratio(*view) for view in views), strict=True))  # (3, N) each
         best = ratios.argmin(0, keepdim=True)
         return ratios.gather(0, best)[0], nearest.gather(0, best)[0]
 
 
-def lone(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance to the nearest over that to the second nearest (0 for what is in the base) and its index, (N,) each.
+def lowe_ratio(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+    """Nearest over second nearest distance (0 for what is in the base) and the index of the nearest, (N,) each.
 
     The base may hold an image several times: the second nearest is the first of the next three that is another image.
     """
@@ -253,17 +257,17 @@ def lone(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(distances[:, 0] < 1e-3, 0, ratio), index[:, 0]
 
 
-def by_target(hit: Tensor, target: Tensor) -> tuple[float, int]:
-    """Share of hits (N,), where all examples with one target (N,) count as one; and the number of targets."""
-    _, place, counts = target.unique(return_inverse=True, return_counts=True)
-    share = torch.zeros(len(counts), dtype=torch.float64).index_add_(0, place, hit.double()) / counts
+def share_by_target(hit: Tensor, target: Tensor) -> tuple[float, int]:
+    """Share of hits (N,) when all examples with the same target (N,) count as one; and the number of targets."""
+    _, position, counts = target.unique(return_inverse=True, return_counts=True)
+    share = torch.zeros(len(counts), dtype=torch.float64).index_add_(0, position, hit.double()) / counts
     return share.mean().item(), len(counts)
 
 
-def posed(x: Tensor) -> Tensor:
-    """10×10 thumbnails that a shift, and another brightness or contrast, leave as they are: (N, C·10·10), of norm 1.
+def aligned_thumbnails(x: Tensor) -> Tensor:
+    """10×10 thumbnails that do not change with shift, brightness or contrast: (N, C·10·10), each of norm 1.
 
-    The centre of what differs from the commonest value is rolled to the middle.
+    Each image is rolled so that the centre of what differs from its median value lies in the middle.
     """
     ink = (x - x.flatten(1).median(1).values[:, None, None, None]).abs().mean(1)  # (N, H, W)
     rolled = []
@@ -278,8 +282,8 @@ def posed(x: Tensor) -> Tensor:
     return small / small.norm(dim=1, keepdim=True).clamp(min=1e-3)
 
 
-def repeating(x: Tensor, real: Tensor) -> Tensor:
-    """For each sample: distance to the nearest other sample over that to the nearest of as many real images, (N,).
+def repetition_ratio(x: Tensor, real: Tensor) -> Tensor:
+    """For each sample, distance to the nearest other sample over that to the nearest of as many real images, (N,).
 
     About 1 for samples that are as varied as the data; near 0 where samples repeat each other.
     """
@@ -288,10 +292,10 @@ def repeating(x: Tensor, real: Tensor) -> Tensor:
     return among / nearest_neighbours(mine, theirs, 1)[0][:, 0].clamp(min=1e-6)
 
 
-def strangeness(x: Tensor, real: Tensor) -> Tensor:
-    """For each sample: distance to the nearest real image over the distance from that one to its own nearest, (N,).
+def outlier_ratio(x: Tensor, real: Tensor) -> Tensor:
+    """For each sample, distance to the nearest real image over that image's distance to its own nearest one, (N,).
 
-    Near 1 for images of the same kind, in crowded regions and in empty ones; above it for images of another kind.
+    Near 1 for images of the same kind, in crowded and in empty regions alike; above 1 for images of another kind.
     """
     mine, theirs = thumbnails(x, 14), thumbnails(real, 14)
     distances, index = nearest_neighbours(mine, theirs)  # (N, 1) each
@@ -299,13 +303,13 @@ def strangeness(x: Tensor, real: Tensor) -> Tensor:
     return distances[:, 0] / own.clamp(min=1e-6)
 
 
-# --- features --------------------------------------------------------------------------------------------------------
+# --- features and class shares ---------------------------------------------------------------------------------------
 
 
 class RandomFeatures:
-    """Features of images that no judge knows: random convolutions, then the 64 main directions of the real images.
+    """Features of images that no classifier knows: random convolutions, then the 64 main directions of the real images.
 
-    Untrained convolutions tell coarse shapes apart (Saxe et al. 2011), but not what only a trained eye sees.
+    Untrained convolutions tell coarse shapes apart (Saxe et al. 2011), but not what only a trained net sees.
     """
 
     def __init__(self, real: Tensor, seed: int = 0):
@@ -318,26 +322,26 @@ class RandomFeatures:
             for layer in (self.net[0], self.net[2]):
                 nn.init.orthogonal_(layer.weight)
                 nn.init.uniform_(layer.bias, -0.1, 0.1)
-        raw = self._raw(real[:4000])  # (N, 1024)
+        raw = self._convolve(real[:4000])  # (N, 1024)
         self.mean = raw.mean(0)
         _, values, directions = torch.linalg.svd(raw - self.mean, full_matrices=False)
         kept = slice(min(64, int((values > 1e-4 * values[0]).sum())))
         self.map = directions[kept].T / (values[kept] / math.sqrt(len(raw))).sqrt()  # (1024, d): half whitened
 
     @torch.no_grad()
-    def _raw(self, x: Tensor) -> Tensor:
+    def _convolve(self, x: Tensor) -> Tensor:
         x = F.interpolate(x, (32, 32), mode="bilinear", antialias=True) if max(x.shape[2:]) > 32 else x
         return torch.cat([self.net(part) for part in x.split(1000)])
 
     def __call__(self, x: Tensor) -> Tensor:
-        return (self._raw(x) - self.mean) @ self.map  # (N, C, H, W) -> (N, d)
+        return (self._convolve(x) - self.mean) @ self.map  # (N, C, H, W) -> (N, d)
 
 
-def shares(logits: Tensor, prior: Tensor, steps: int = 100) -> Tensor:
-    """Share of each class among the images, (K,), from a classifier that errs: Saerens et al. 2002, eq. 2.4.
+def class_shares(logits: Tensor, prior: Tensor, steps: int = 100) -> Tensor:
+    """Share of each class among the images, (K,), estimated with a classifier that errs: Saerens et al. 2002, eq. 2.4.
 
-    Counting the named classes would count each confusion as a fact. Instead the shares w are found that explain the
-    probabilities best, by expectation-maximisation.
+    Counting predicted classes would count each confusion as a fact. Instead, expectation-maximisation finds the shares
+    w that explain the predicted probabilities best.
 
     Args:
         logits: (N, K), of a classifier trained on a set with the class shares `prior` (K,).
@@ -350,20 +354,20 @@ def shares(logits: Tensor, prior: Tensor, steps: int = 100) -> Tensor:
     return w
 
 
-def share_errors(logits: Tensor, prior: Tensor, w: Tensor) -> Tensor:
-    """Standard errors (K,) of `shares`, from the Fisher information of the proportions w (K,) that it found."""
+def class_share_errors(logits: Tensor, prior: Tensor, w: Tensor) -> Tensor:
+    """Standard errors (K,) of the shares w (K,) that `class_shares` found, from their Fisher information."""
     p = logits.double().softmax(1) / prior
     p = p / (p @ w)[:, None]  # (N, K): the derivatives of the log likelihoods
     inverse = torch.linalg.pinv(p.T @ p)
-    along = inverse.sum(1)  # the shares sum to 1: no error in that direction
+    along = inverse.sum(1)  # the shares sum to 1, so there is no error in that direction
     return (inverse - torch.outer(along, along) / along.sum()).diagonal().clamp(min=0).sqrt()
 
 
 # --- nets and curves -------------------------------------------------------------------------------------------------
 
 
-def separation(high: Tensor, low: Tensor) -> float:
-    """Probability that a number from `high` (N,) exceeds one from `low` (M,), ties counting half: the ROC area."""
+def roc_auc(high: Tensor, low: Tensor) -> float:
+    """Area under the ROC curve: the probability that a number of `high` (N,) exceeds one of `low` (M,), ties half."""
     both = torch.cat([high, low]).double()
     _, rank, counts = both.unique(return_inverse=True, return_counts=True)
     ranks = (counts.cumsum(0) - (counts.double() - 1) / 2)[rank]  # mean rank of ties, from 1
@@ -371,26 +375,26 @@ def separation(high: Tensor, low: Tensor) -> float:
     return ((ranks[:n].sum() - n * (n + 1) / 2) / (n * m)).item()
 
 
-def halved(x: Tensor) -> Tensor:
-    """Each image's left half beside the right half of another: locally sound, and no image of its kind."""
+def mismatched_halves(x: Tensor) -> Tensor:
+    """Each image's left half beside the right half of another: right in every detail, wrong as a whole."""
     y = x.clone()
     y[..., x.shape[3] // 2 :] = x.roll(1, 0)[..., x.shape[3] // 2 :]
     return y
 
 
-class Swing(NamedTuple):
-    """The strongest regular swing of a curve."""
+class Oscillation(NamedTuple):
+    """The strongest regular oscillation of a curve."""
 
     share: float  # of the variance around the trend, 0 to 1
-    excess: float  # its power over that of noise with the curve's own memory, AR(1), at that frequency; chance: to 12
+    excess: float  # its power over that of AR(1) noise as correlated as the curve, at its frequency; chance reaches 12
     cycles: float  # over the whole curve
-    amplitude: float  # standard deviation of the swing
+    amplitude: float  # standard deviation of the oscillation
 
 
-def swing(curve: Tensor) -> Swing:
-    """Least-squares trend removed, the strongest frequency with its two neighbours: how much of the variance is it?
+def strongest_oscillation(curve: Tensor) -> Oscillation:
+    """How much of a curve's variance around its quadratic trend lies at one frequency and its two neighbours?
 
-    Smoothed noise swings too, the slower the stronger, so the peak is also compared with the spectrum of such noise.
+    Correlated noise oscillates too, the more strongly the slower, so the peak is also compared with its spectrum.
     """
     n = len(curve)
     t = torch.linspace(-1, 1, n, dtype=torch.float64)
@@ -398,17 +402,17 @@ def swing(curve: Tensor) -> Swing:
     rest = curve.double() - basis @ torch.linalg.lstsq(basis, curve.double()[:, None]).solution[:, 0]
     power = torch.fft.rfft(rest).abs().square()  # (n // 2 + 1,)
     total = power.sum().item() + 1e-30
-    memory = ((rest[1:] * rest[:-1]).sum() / (rest.square().sum() + 1e-30)).clamp(0, 0.999)
+    correlation = ((rest[1:] * rest[:-1]).sum() / (rest.square().sum() + 1e-30)).clamp(0, 0.999)
     angle = 2 * math.pi * torch.arange(len(power), dtype=torch.float64) / n
-    noise = (1 - memory**2) / (1 - 2 * memory * angle.cos() + memory**2)  # (n // 2 + 1,), mean about 1
+    noise = (1 - correlation**2) / (1 - 2 * correlation * angle.cos() + correlation**2)  # (n // 2 + 1,), mean about 1
     noise *= total / noise.sum()
-    power[:3] = 0  # slower than three cycles is a trend
+    power[:3] = 0  # anything slower than three cycles is a trend
     top = int(power.argmax())
     share = power[max(top - 1, 3) : top + 2].sum().item() / total
-    return Swing(share, (power[top] / noise[top]).item(), float(top), math.sqrt(share) * rest.std().item())
+    return Oscillation(share, (power[top] / noise[top]).item(), float(top), math.sqrt(share) * rest.std().item())
 
 
-def windows(curve: Tensor) -> tuple[float, float]:
+def outer_quarter_medians(curve: Tensor) -> tuple[float, float]:
     """Medians of the first and of the last quarter of a curve."""
     quarter = max(1, len(curve) // 4)
     return curve[:quarter].median().item(), curve[-quarter:].median().item()

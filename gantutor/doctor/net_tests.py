@@ -1,4 +1,4 @@
-"""The doctor's look at a GAN at work: at its nets, and at the curves of its training."""
+"""The doctor's tests of a GAN at work: of its nets, and of the curves of its training."""
 
 import contextlib
 import functools
@@ -13,32 +13,34 @@ from torch import Tensor, nn
 from gantutor import metrics
 from gantutor.doctor import measures
 from gantutor.doctor.findings import Evidence, Finding, grade
-from gantutor.doctor.inputs import Patient, alike, to_images
+from gantutor.doctor.inputs import Case, match_shape, to_images
 from gantutor.errors import BadInput, reason
 from gantutor.models import pack_of
 
+# --- calling anyone's nets -------------------------------------------------------------------------------------------
 
-def ask(name: str, net: Callable, argument: object) -> Tensor:
-    """What a net of the user's makes of something, without gradients; its failure told in one sentence."""
+
+def call_net(name: str, net: Callable, argument: object) -> Tensor:
+    """The output of a user's net, computed without gradients. Raises `BadInput`, in one sentence, if it fails."""
     try:
         with torch.no_grad():
-            answer = net(argument)
-            answer = answer.detach().cpu() if isinstance(answer, Tensor) else answer
+            output = net(argument)
+            output = output.detach().cpu() if isinstance(output, Tensor) else output
     except Exception as error:  # a stranger's net: anything may happen
         given = tuple(argument.shape) if isinstance(argument, Tensor) else argument
         raise BadInput(
-            f"the {name} failed on {given} ({type(error).__name__}: {reason(error)}): mend it first."
+            f"the {name} failed on {given} ({type(error).__name__}: {reason(error)}): repair it first."
         ) from error
-    if not isinstance(answer, Tensor):
-        raise BadInput(f"the {name} gave a {type(answer).__name__}: it must give a tensor.")
-    return answer
+    if not isinstance(output, Tensor):
+        raise BadInput(f"the {name} returned a {type(output).__name__}: it must return a tensor.")
+    return output
 
 
 def nets_of(function: Callable) -> list[nn.Module]:
     """The nets that a callable uses, as far as can be seen: itself, its object's, those that it refers to by name."""
     found, seen = [], []
 
-    def look(thing: object, depth: int) -> None:
+    def visit(thing: object, depth: int) -> None:
         if any(thing is other for other in seen) or depth > 3:
             return
         seen.append(thing)
@@ -46,35 +48,35 @@ def nets_of(function: Callable) -> list[nn.Module]:
             found.append(thing)
         elif isinstance(thing, functools.partial):
             for part in (thing.func, *thing.args, *thing.keywords.values()):
-                look(part, depth + 1)
+                visit(part, depth + 1)
         elif inspect.ismethod(thing):
-            look(thing.__self__, depth + 1)
-            look(thing.__func__, depth + 1)
+            visit(thing.__self__, depth + 1)
+            visit(thing.__func__, depth + 1)
         elif inspect.isfunction(thing):
-            for part in referred(thing):
-                look(part, depth + 1)
+            for part in references(thing):
+                visit(part, depth + 1)
         elif isinstance(thing, list | tuple | dict):
             for part in thing.values() if isinstance(thing, dict) else thing:
-                look(part, depth + 1)
+                visit(part, depth + 1)
         elif hasattr(thing, "__dict__") and not inspect.ismodule(thing) and not inspect.isclass(thing):
             for part in vars(thing).values():
                 if isinstance(part, nn.Module):
-                    look(part, depth + 1)
-            look(vars(type(thing)).get("__call__"), depth + 1)
+                    visit(part, depth + 1)
+            visit(vars(type(thing)).get("__call__"), depth + 1)
 
-    look(function, 0)
+    visit(function, 0)
     return found
 
 
-def referred(function: types.FunctionType) -> Iterator[object]:
-    """What a function refers to: closed-over variables, globals by name, also of functions inside it, and defaults."""
+def references(function: types.FunctionType) -> Iterator[object]:
+    """What a function refers to: closed-over variables, its defaults, and globals by name, in inner functions too."""
 
     def names(code: types.CodeType) -> set[str]:
         inner = (names(part) for part in code.co_consts if isinstance(part, types.CodeType))
         return set(code.co_names).union(*inner)
 
     for cell in function.__closure__ or ():
-        with contextlib.suppress(ValueError):  # not filled yet
+        with contextlib.suppress(ValueError):  # a variable that has no value yet
             yield cell.cell_contents
     for name in sorted(names(function.__code__) & set(function.__globals__)):
         yield function.__globals__[name]
@@ -82,55 +84,9 @@ def referred(function: types.FunctionType) -> Iterator[object]:
     yield from (function.__kwdefaults__ or {}).values()
 
 
-def modes(p: Patient, generator: Callable[[int], Tensor] | None, sound: bool) -> Iterator[Finding]:
-    """Does the generator make in train mode what it makes in eval mode, and what was given as sound samples?"""
-    if generator is None:
-        return
-    nets = nets_of(generator)
-    count = max(250, min(1000, 50_000_000 // p.real[0].numel()))  # of big images fewer, for memory
-
-    def draw(training: bool) -> Tensor:
-        with in_mode(nets, training):
-            torch.manual_seed(0)
-            x = alike(to_images(ask("generator", generator, count), "the generator's images", []), p.real, [])
-        if len(x) != count:
-            raise BadInput(f"the generator gave {len(x)} images when {count} were asked for: mend it first.")
-        return x
-
-    pictures = {"train": draw(True), "eval": draw(False)}
-    if not all(x.isfinite().all() for x in pictures.values()):
-        bad = [name for name, x in pictures.items() if not x.isfinite().all()]
-        evidence = Evidence(f"share of finite images in {bad[0]} mode", finite_share(pictures[bad[0]]), "1")
-        yield Finding("train_eval_gap" if len(bad) == 1 else "non_finite", "severe", (evidence,))
-        return
-    gap = unlike(p, pictures["train"], pictures["eval"])
-    limit = 0.02 if torch.equal(draw(False), pictures["eval"]) else 0.12  # other latents each time: chance comes in
-    given = min(unlike(p, p.x[:count], x) for x in pictures.values())
-    usual = unlike(p, p.held[: min(count, len(p.x))], p.real[:count])
-    if gap > limit or (given > 0.3 + 2 * usual and sound):
-        name = "Fréchet distance between train and eval mode, over the spread of real images"
-        evidence = (
-            Evidence(name, gap, f"at most {limit}"),
-            Evidence(
-                "the same between the samples and the nearer mode", given, f"about {usual:.2g}, as for real images"
-            ),
-        )
-        yield Finding("train_eval_gap", grade(max(gap, given), 0.3, 0.6), evidence)
-
-
-def finite_share(x: Tensor) -> float:
-    return x.flatten(1).isfinite().all(1).double().mean().item()
-
-
-def unlike(p: Patient, a: Tensor, b: Tensor) -> float:
-    """Fréchet distance between two sets of images in the eyes' features, over the summed variances of real ones."""
-    spread = p.eyes.features(p.held).var(0).sum().item()
-    return metrics.frechet(p.eyes.features(a.clamp(-1, 1)), p.eyes.features(b.clamp(-1, 1))) / spread
-
-
 @contextlib.contextmanager
 def in_mode(nets: Sequence[nn.Module], training: bool) -> Iterator[None]:
-    """Nets in train or eval mode inside the block; afterwards modes and buffers are as before."""
+    """Nets in train or eval mode inside the block; afterwards their modes and buffers are as before."""
     modes = [(module, module.training) for net in nets for module in net.modules()]
     buffers = [(buffer, buffer.clone()) for net in nets for buffer in net.buffers() if buffer.device.type != "meta"]
     for net in nets:
@@ -146,121 +102,193 @@ def in_mode(nets: Sequence[nn.Module], training: bool) -> Iterator[None]:
             module.training = mode
 
 
-def verdicts(p: Patient, discriminator: Callable[[Tensor], Tensor] | None, critic: bool = False) -> Iterator[Finding]:
-    """What D says to real images that it was trained on, to others, and to samples. A critic gives no logits."""
-    if discriminator is None or not len(p.x):
+# --- the generator ---------------------------------------------------------------------------------------------------
+
+
+def examine_generator(case: Case, generator: Callable[[int], Tensor] | None, sound: bool) -> Iterator[Finding]:
+    """Does G make in train mode what it makes in eval mode, and what was given as samples, if these are `sound`?"""
+    if generator is None:
         return
-    sets = {"real": p.real[:1000], "held": p.held[:1000], "fake": p.x[:1000], "halved": measures.halved(p.real[:1000])}
-    logits = dict(zip(sets, as_logits(*(logits_of(discriminator, x) for x in sets.values())), strict=True))
-    if p.others is not p.train:
-        p.notes.append("Whether D has learnt its images by heart can be seen only with held-out images: give held_out.")
-    together = torch.cat([logits["real"], logits["fake"]])
-    if not torch.cat(list(logits.values())).isfinite().all():
-        yield Finding(
-            "non_finite", "severe", (Evidence("share of finite logits of D", finite_share(together[:, None]), "1"),)
-        )
+    nets = nets_of(generator)
+    count = max(250, min(1000, 50_000_000 // case.real[0].numel()))  # fewer of large images, to save memory
+
+    def draw(training: bool) -> Tensor:
+        with in_mode(nets, training):
+            torch.manual_seed(0)
+            x = to_images(call_net("generator", generator, count), "the generator's images", [])
+        x = match_shape(x, case.real, [])
+        if len(x) != count:
+            raise BadInput(f"the generator returned {len(x)} images when {count} were asked for: repair it first.")
+        return x
+
+    made = {"train": draw(True), "eval": draw(False)}
+    broken = [mode for mode, x in made.items() if not x.isfinite().all()]
+    if broken:
+        evidence = Evidence(f"share of finite images in {broken[0]} mode", finite_share(made[broken[0]]), "1")
+        yield Finding("train_eval_gap" if len(broken) == 1 else "non_finite", "severe", (evidence,))
         return
-    told, known = (measures.separation(logits[name], logits["fake"]) for name in ("held", "real"))
-    recognised = measures.separation(logits["real"], logits["held"])
-    spread = together.std().item()
-    sighted = measures.separation(logits["real"], logits["halved"])
-    told_apart = Evidence("share of pairs in which D rates the real image above the sample", known, "0.5 to 0.95")
-    if spread < 1e-6 or (abs(known - 0.5) < 0.1 and sighted < 0.65) or known < 0.2:
+    gap = feature_distance(case, made["train"], made["eval"])
+    limit = 0.02 if torch.equal(draw(False), made["eval"]) else 0.12  # more if z differs from call to call
+    given = min(feature_distance(case, case.samples[:count], x) for x in made.values())
+    usual = feature_distance(case, case.held_out[: min(count, len(case.samples))], case.real[:count])
+    if gap > limit or (given > 0.3 + 2 * usual and sound):
+        modes = "Fréchet distance between train and eval mode, over the spread of real images"
+        nearer = "the same between the samples and the nearer mode"
         evidence = (
-            told_apart,
-            Evidence("the same against images put together from the halves of two real ones", sighted, "0.8 to 1"),
+            Evidence(modes, gap, f"at most {limit}"),
+            Evidence(nearer, given, f"about {usual:.2g}, as for real images"),
+        )
+        yield Finding("train_eval_gap", grade(max(gap, given), 0.3, 0.6), evidence)
+
+
+def finite_share(x: Tensor) -> float:
+    """Share of examples without NaN or infinite values."""
+    return x.flatten(1).isfinite().all(1).double().mean().item()
+
+
+def feature_distance(case: Case, a: Tensor, b: Tensor) -> float:
+    """Fréchet distance between the features of two sets of images, over the summed variances of real features."""
+    features = case.extractor.features
+    variance = features(case.held_out).var(0).sum().item()
+    return metrics.frechet(features(a.clamp(-1, 1)), features(b.clamp(-1, 1))) / variance
+
+
+# --- the discriminator -----------------------------------------------------------------------------------------------
+
+
+def examine_discriminator(
+    case: Case, discriminator: Callable[[Tensor], Tensor] | None, critic: bool = False
+) -> Iterator[Finding]:
+    """Judge D by its logits of real images that it was trained on, of others, and of samples."""
+    if discriminator is None or not len(case.samples):
+        return
+    real = case.real[:1000]
+    sets = {"real": real, "held_out": case.held_out[:1000], "fake": case.samples[:1000],
+            "mismatched": measures.mismatched_halves(real)}  # fmt: skip
+    outputs = to_logits(*(discriminator_outputs(discriminator, x) for x in sets.values()))
+    logits = dict(zip(sets, outputs, strict=True))
+    if case.train_rest is not case.train:
+        case.notes.append(
+            "Whether D has memorised its training images can be seen only with held-out images: give held_out."
+        )
+    if torch.cat(outputs).isfinite().all():
+        yield from judge_logits(logits, critic)
+    else:
+        share = finite_share(torch.cat([logits["real"], logits["fake"]])[:, None])
+        yield Finding("non_finite", "severe", (Evidence("share of finite logits of D", share, "1"),))
+
+
+def judge_logits(logits: Mapping[str, Tensor], critic: bool) -> Iterator[Finding]:
+    """Is D blind, overfitted or saturated? The logits are of "real", "held_out", "fake" and "mismatched" images.
+
+    The numbers of a Wasserstein critic are no logits, so they say nothing about saturation.
+    """
+    real_auc, held_out_auc = (measures.roc_auc(logits[name], logits["fake"]) for name in ("real", "held_out"))
+    memory_auc, halves_auc = (measures.roc_auc(logits["real"], logits[name]) for name in ("held_out", "mismatched"))
+    spread = torch.cat([logits["real"], logits["fake"]]).std().item()
+    above_samples = Evidence("share of pairs in which D rates the real image above the sample", real_auc, "0.5 to 0.95")
+    if spread < 1e-6 or (abs(real_auc - 0.5) < 0.1 and halves_auc < 0.65) or real_auc < 0.2:
+        evidence = (
+            above_samples,
+            Evidence("the same against images put together from the halves of two real ones", halves_auc, "0.8 to 1"),
             Evidence("standard deviation of D's logits", spread, "above 0"),
         )
-        reversed_ = "It rates samples above real images: are its labels, or its sign, exchanged?" * (known < 0.2)
-        yield Finding("discriminator_blind", "severe", evidence, reversed_)
-    elif recognised > 0.7:
+        detail = "It rates samples above real images: are its labels, or its sign, exchanged?" * (real_auc < 0.2)
+        yield Finding("discriminator_blind", "severe", evidence, detail)
+    elif memory_auc > 0.7:
+        over_held_out = "share of pairs in which D rates a training image above a held-out one"
+        over_samples = "share of pairs in which D rates a held-out image above a sample"
         evidence = (
-            Evidence(
-                "share of pairs in which D rates a training image above a held-out one", recognised, "0.45 to 0.6"
-            ),
-            Evidence("share of pairs in which D rates a held-out image above a sample", told, "0.5 to 0.95"),
+            Evidence(over_held_out, memory_auc, "0.45 to 0.6"),
+            Evidence(over_samples, held_out_auc, "0.5 to 0.95"),
         )
-        yield Finding("discriminator_overfitting", grade(recognised, 0.8, 0.9), evidence)
-    elif not critic and certain(logits["held"].median(), logits["fake"].median()) and told > 0.98:
+        yield Finding("discriminator_overfitting", grade(memory_auc, 0.8, 0.9), evidence)
+    elif not critic and held_out_auc > 0.98 and is_certain(logits["held_out"].median(), logits["fake"].median()):
+        real_probability, fake_probability = (logits[name].median().sigmoid().item() for name in ("held_out", "fake"))
         evidence = (
-            told_apart,
-            Evidence("D's median probability for real images", logits["held"].median().sigmoid().item(), "below 0.95"),
-            Evidence("D's median probability for samples", logits["fake"].median().sigmoid().item(), "above 0.05"),
+            above_samples,
+            Evidence("D's median probability for real images", real_probability, "below 0.95"),
+            Evidence("D's median probability for samples", fake_probability, "above 0.05"),
         )
         yield Finding("discriminator_saturated", "severe", evidence)
 
 
-def certain(real: Tensor, fake: Tensor) -> bool:
-    """Are these logits beyond doubt, 95% or more on both sides?"""
+def is_certain(real: Tensor, fake: Tensor) -> bool:
+    """Do these logits say 95% or more on both sides?"""
     return real.item() > math.log(19) and fake.item() < -math.log(19)
 
 
-def logits_of(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """D's logits (N,), or (N / pack,), float64; its nets are asked in eval mode and on their own device."""
+def discriminator_outputs(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """D's logits (N,), or (N / pack,), float64, computed in eval mode and on the device of its nets."""
     nets = nets_of(discriminator)
     pack = max((pack_of(net) for net in nets), default=1)
     x = x[: len(x) // pack * pack]
     weight = next((parameter for net in nets for parameter in net.parameters()), x)
+    batches = x.split(-(-200 // pack) * pack)
     with in_mode(nets, False):
-        parts = [
-            ask("discriminator", discriminator, part.to(weight)).flatten() for part in x.split(-(-200 // pack) * pack)
-        ]
-    logits = torch.cat(parts).double()
+        outputs = [call_net("discriminator", discriminator, batch.to(weight)).flatten() for batch in batches]
+    logits = torch.cat(outputs).double()
     if not len(logits):
-        raise BadInput("the discriminator gave nothing: it must give one logit for each image.")
+        raise BadInput("the discriminator returned nothing: it must return one logit for each image.")
     return logits
 
 
-# --- the course of training ------------------------------------------------------------------------------------------
+def to_logits(*outputs: Tensor) -> list[Tensor]:
+    """D's outputs as logits: if all of them lie in [0, 1], they are taken for probabilities."""
+    together = torch.cat(outputs)
+    probabilities = len(together) > 0 and together.min() >= 0 and together.max() <= 1
+    return [torch.logit(values, eps=1e-6) if probabilities else values for values in outputs]
 
 
-def curve(name: str, values: Sequence[float | None]) -> Tensor:
+# --- the curves of training ------------------------------------------------------------------------------------------
+
+
+def to_curve(name: str, values: Sequence[float | None]) -> Tensor:
     """One series of the history, float64 (T,), without the steps at which it was not measured (None)."""
     try:
         numbers = [value.item() if isinstance(value, Tensor) else value for value in values]
         return torch.tensor([float(number) for number in numbers if number is not None], dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise BadInput(
-            f"history[{name!r}] is no series of numbers: give a list of floats, one for each step."
+            f"history[{name!r}] is not a series of numbers: give a list of floats, one for each step."
         ) from None
 
 
 def is_critic(curves: Mapping[str, Tensor]) -> bool:
-    """Is D's loss that of Wasserstein? It falls below 0, and D's numbers are no logits: their scale is their own."""
+    """Is D a Wasserstein critic? Then its loss falls below 0, and its outputs have a scale of their own: no logits."""
     return "d_loss" in curves and bool((curves["d_loss"] < 0).any())
 
 
-def course(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
-    """What the curves of a training show. They need 40 finite entries."""
+OSCILLATING = ("d_loss", "g_loss", "d_real", "d_fake")
+
+
+def examine_curves(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
+    """What the curves of a training show. Only those with at least 40 entries, all finite, are examined."""
     curves = {name: values for name, values in curves.items() if len(values) >= 40 and values.isfinite().all()}
-    yield from duel(curves)
+    yield from examine_discriminator_curves(curves)
     if "g_grad_norm" in curves:
-        early, late = measures.windows(curves["g_grad_norm"])
-        parts = [part.median().item() for part in curves["g_grad_norm"].chunk(8)]  # a single spike is no height
-        before = max(early, 0.1 * max(parts))
+        early, late = measures.outer_quarter_medians(curves["g_grad_norm"])
+        eighths = [part.median().item() for part in curves["g_grad_norm"].chunk(8)]  # medians, so that no spike counts
+        before = max(early, 0.1 * max(eighths))
         if late < 0.01 * before or late < 1e-6:
-            evidence = Evidence(
-                "norm of G's gradient, last quarter over before", late / max(before, 1e-30), "above 0.05"
-            )
+            name = "norm of G's gradient, last quarter over before"
+            evidence = Evidence(name, late / max(before, 1e-30), "above 0.05")
             yield Finding("vanishing_generator_signal", "severe", (evidence,))
-    swings = {name: measures.swing(values) for name, values in curves.items() if name in SWINGING}
-    name, worst = max(swings.items(), key=lambda item: item[1].share, default=("", None))
+    found = {name: measures.strongest_oscillation(values) for name, values in curves.items() if name in OSCILLATING}
+    name, worst = max(found.items(), key=lambda item: item[1].share, default=("", None))
     if worst is not None and worst.share > 0.4 and worst.excess > 14 and worst.amplitude > 0.02:
         evidence = (
-            Evidence(f"share of the variance of {name} that is one regular swing", worst.share, "at most 0.3"),
+            Evidence(f"share of the variance of {name} that is one regular oscillation", worst.share, "at most 0.3"),
             Evidence("cycles in the whole curve", worst.cycles, "none"),
         )
         yield Finding("oscillation", grade(worst.share, 0.6, 0.8), evidence)
 
 
-SWINGING = ("d_loss", "g_loss", "d_real", "d_fake")
-
-
-def duel(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
-    """Is D too sure, or as good as absent?"""
+def examine_discriminator_curves(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
+    """Is D too certain, or does it tell nothing apart?"""
     if "d_loss" in curves:
         losses = curves["d_loss"]
-        late = measures.windows(losses)[1]
+        late = measures.outer_quarter_medians(losses)[1]
         if losses.min() >= 0 and late < 0.05:
             yield Finding("discriminator_saturated", "severe", (Evidence("D's loss at the end", late, "0.3 to 1.4"),))
             return
@@ -269,24 +297,17 @@ def duel(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
             yield Finding("discriminator_blind", "severe", (evidence,))
             return
     if {"d_real", "d_fake"} <= set(curves):
-        real, fake = as_logits(curves["d_real"], curves["d_fake"])
-        spread, told = torch.cat([real, fake]).std().item(), measures.separation(real, fake)
-        if spread < 1e-3 and abs(told - 0.5) < 0.2:
+        real, fake = to_logits(curves["d_real"], curves["d_fake"])
+        spread, auc = torch.cat([real, fake]).std().item(), measures.roc_auc(real, fake)
+        if spread < 1e-3 and abs(auc - 0.5) < 0.2:
             evidence = Evidence("standard deviation of D's logits over the training", spread, "above 0.01")
             yield Finding("discriminator_blind", "severe", (evidence,))
             return
-        ends = [torch.tensor(measures.windows(side)[1]) for side in (real, fake)]
-        if certain(*ends) and not is_critic(curves):
+        ends = [torch.tensor(measures.outer_quarter_medians(logits)[1]) for logits in (real, fake)]
+        if is_certain(*ends) and not is_critic(curves):
             names = ("real images", "below 0.95"), ("samples", "above 0.05")
             evidence = tuple(
                 Evidence(f"D's probability for {what}, at the end", end.sigmoid().item(), limit)
                 for (what, limit), end in zip(names, ends, strict=True)
             )
             yield Finding("discriminator_saturated", "severe", evidence)
-
-
-def as_logits(*series: Tensor) -> list[Tensor]:
-    """Logits as they are; numbers that all lie in [0, 1] are taken for probabilities."""
-    both = torch.cat(series)
-    probable = len(both) > 0 and both.min() >= 0 and both.max() <= 1
-    return [torch.logit(values, eps=1e-6) if probable else values for values in series]

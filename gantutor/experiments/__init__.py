@@ -1,8 +1,8 @@
-"""Experiments: what is measured once, with seeds and equal budgets, apart from the lessons that show it.
+"""Experiments: what is measured once, with several seeds and equal budgets, for the lessons to show.
 
-`speedrun` holds the races: how many seconds of training until the images are good enough?
+`speedrun` contains the races: how many seconds of training does it take until the images are good enough?
 """
 
 from gantutor import lazy
 
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

@@ -1,11 +1,11 @@
-"""The speed run: how many seconds of training until the images are good enough?
+"""The speed run: how many seconds of training does it take until the images are good enough?
 
-A race with fixed rules. Everybody gets the same images, judge and goals. The clock runs from the first step on while
-the nets train, and stands still while they are judged. A goal on recall keeps out who draws the easy images only.
+A race has fixed rules: all entries get the same images, the same judge and the same goals. The clock starts with the
+first step and stops while samples are judged. A goal for recall excludes generators that draw only the easy images.
 
     finish = speedrun.run("unconditional", seed=0)  # with the best entry so far
-    finish = speedrun.run("unconditional", speedrun.Entry(my_nets, my_recipe, steps=3000, looks=(2500, 3000)))
-    print(finish.seconds, finish.looks[-1].scores)
+    finish = speedrun.run("unconditional", speedrun.Entry(my_nets, my_recipe, steps=3000, judged_after=(2500, 3000)))
+    print(finish.seconds, finish.evaluations[-1].scores)
 """
 
 import datetime
@@ -30,13 +30,13 @@ from gantutor.models import classes_of
 from gantutor.train import Recipe, Run
 
 Scores = dict[str, float]
-Measure = Callable[[Tensor], Scores]  # samples, their classes taking turns -> a number for each goal
+Measure = Callable[[Tensor], Scores]  # samples, whose classes take turns -> a score for each goal
 
 HEADER = """\
 # Records of the speed run
 
 `gantutor speedrun RACE --seeds K --record tests/bench/records.md` adds a row: seconds of training until every goal of
-the race was met, the median over the seeds, the lowest and the highest. *scores*: those of the seed in the middle.
+the race was met, the median over the seeds, the lowest and the highest. *scores*: those of the median seed.
 
 | date | race | seconds | seeds | steps | scores | computer | versions |
 |-|-|-|-|-|-|-|-|
@@ -45,15 +45,15 @@ the race was met, the median over the seeds, the lowest and the highest. *scores
 
 @dataclass(frozen=True)
 class Race:
-    """What to draw, and how well.
+    """The rules of a race: what to draw, and how well.
 
     Attributes:
-        about: in a few words.
-        most, least: the goals: the highest and the lowest value that will do, by the name of the score.
-        conditional: whether the nets are told the class of each image. Where not, they must do without labels.
-        images: the data set.
+        about: the race in a few words.
+        most, least: the goals, as the highest and the lowest acceptable value by the name of the score.
+        conditional: whether both nets get the class labels; if not, neither may.
+        images: the name of the data set.
         count: how many samples are judged.
-        stacked: three digits in a picture, which makes 1,000 modes.
+        stacked: three digits in each picture, which makes 1,000 modes.
     """
 
     about: str
@@ -74,58 +74,60 @@ class Race:
         return ", ".join(f"{name} {sign} {limit:g}" for sign, goals in limits for name, limit in goals.items())
 
     def start(self, device: str | torch.device | None) -> tuple[data.Images, Measure]:
-        """The images to train on, and what measures samples."""
+        """The training images, and a function that scores samples."""
         images, j = data.load(self.images, device=device), classifier.load(self.images, device or "cpu")
         if self.stacked:
-            return data.stacked(images, len(images), seed=0), partial(read_stacked, j)
+            return data.stacked(images, len(images), seed=0), partial(score_stacked, j)
         test, _ = classifier.features_and_logits(j, data.load(self.images, "test").pixels)
-        return images, partial(compare, j, test, self.conditional)
+        return images, partial(score_images, j, test, self.conditional)
 
 
-def compare(j: classifier.Classifier, test: Tensor, conditional: bool, samples: Tensor) -> Scores:
-    """The Fréchet distance and the recall of samples against test features; the share of classes that came as asked."""
+def score_images(j: classifier.Classifier, test: Tensor, conditional: bool, samples: Tensor) -> Scores:
+    """The Fréchet distance and the recall of samples against test features; if conditional, the label accuracy too."""
     features, logits = classifier.features_and_logits(j, samples)
-    pair = test.cpu(), features.cpu()
-    scores = {"frechet": metrics.frechet(*pair), "recall": metrics.precision_and_recall(*pair).recall}
+    features_pair = test.cpu(), features.cpu()
+    scores = {"frechet": metrics.frechet(*features_pair), "recall": metrics.precision_and_recall(*features_pair).recall}
     if conditional:
         scores["accuracy"] = metrics.accuracy(logits.cpu(), torch.arange(len(samples)) % logits.shape[1])
     return scores
 
 
-def read_stacked(j: classifier.Classifier, samples: Tensor) -> Scores:
-    """How many of the 1,000 modes there are, and how unequal they are."""
+def score_stacked(j: classifier.Classifier, samples: Tensor) -> Scores:
+    """How many of the 1,000 modes occur, and how unequally."""
     found = metrics.label_coverage(classifier.stacked_modes(j, samples), len(j.classes) ** 3)
     return {"reverse_kl": found.reverse_kl, "modes": found.modes}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Who runs.
+    """What takes part in a race: nets, a recipe, and when to judge.
 
     Attributes:
         nets: seed -> (G, D).
         recipe: how they are trained.
-        steps: how many at most; by them the learning rates fall.
-        looks: the steps after which the samples of the averaged generator are judged, in order.
+        steps: how many at most; the schedule of the learning rates is based on them.
+        judged_after: the steps after which samples of the averaged generator are judged, in ascending order.
         precision, compile: as in `train.Run`.
     """
 
     nets: Callable[[int], tuple[nn.Module, nn.Module]]
     recipe: Recipe
     steps: int
-    looks: Sequence[int]
+    judged_after: Sequence[int]
     precision: str = "fp32"
     compile: bool = False
 
     def __post_init__(self):
         whole_number("steps", self.steps, least=1)
-        looks = [whole_number("looks", look, least=1) for look in self.looks]
-        if not looks or looks != sorted(set(looks)) or looks[-1] > self.steps:
-            raise BadInput(f"looks are {tuple(looks)}: give one or more steps in order, the last at most {self.steps}.")
+        steps = [whole_number("judged_after", step, least=1) for step in self.judged_after]
+        if not steps or steps != sorted(set(steps)) or steps[-1] > self.steps:
+            raise BadInput(
+                f"judged_after is {tuple(steps)}: give one or more steps in ascending order, at most {self.steps}."
+            )
 
 
-def pair(seed: int, **options: object) -> tuple[nn.Module, nn.Module]:
-    """A DCGAN pair of that seed."""
+def dcgan_pair(seed: int, **options: object) -> tuple[nn.Module, nn.Module]:
+    """A DCGAN pair with this seed."""
     return models.dcgan(seed=seed, **options)
 
 
@@ -138,19 +140,20 @@ RACES = {
 }  # fmt: skip
 
 FAST = Recipe(lr_g=3e-3, lr_d=2e-3, betas=(0.0, 0.99), decay_from=0.5)
-"""Twice the usual learning rates, which fall from the middle on. At four times the usual D's loss explodes."""
+"""Twice the default learning rates, which fall from the middle on. At four times the default D's loss explodes."""
 
 ENTRIES = {
-    "unconditional": Entry(pair, FAST, steps=2000, looks=range(1000, 2001, 100)),
-    "conditional": Entry(partial(pair, classes=10), FAST, steps=1200, looks=range(400, 1201, 50)),
-    "fine": Entry(partial(pair, d_width=32), Recipe(batch_size=256), steps=20_000, looks=range(1000, 20_001, 1000)),
-    "stacked": Entry(partial(pair, shape=(3, 28, 28), g_width=64, d_width=32), Recipe(batch_size=256), steps=50_000,
-                     looks=range(2500, 50_001, 2500)),
+    "unconditional": Entry(dcgan_pair, FAST, steps=2000, judged_after=range(1000, 2001, 100)),
+    "conditional": Entry(partial(dcgan_pair, classes=10), FAST, steps=1200, judged_after=range(400, 1201, 50)),
+    "fine": Entry(partial(dcgan_pair, d_width=32), Recipe(batch_size=256), steps=20_000,
+                  judged_after=range(1000, 20_001, 1000)),
+    "stacked": Entry(partial(dcgan_pair, shape=(3, 28, 28), g_width=64, d_width=32), Recipe(batch_size=256),
+                     steps=50_000, judged_after=range(2500, 50_001, 2500)),
 }  # fmt: skip
 
 
-class Look(NamedTuple):
-    """What the judge saw, and when."""
+class Evaluation(NamedTuple):
+    """The scores at one moment of a run."""
 
     step: int
     seconds: float  # of training so far
@@ -163,15 +166,15 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Finish:
-    """How one run went. `seconds` of training, until the last look."""
+    """The result of a run. `seconds` is the training time until the last evaluation."""
 
     reached: bool
-    looks: tuple[Look, ...]
-    G: nn.Module  # the averaged generator as it was judged last
+    evaluations: tuple[Evaluation, ...]
+    G: nn.Module  # the averaged generator that was judged last
 
     @property
     def seconds(self) -> float:
-        return self.looks[-1].seconds
+        return self.evaluations[-1].seconds
 
 
 def run(
@@ -180,73 +183,84 @@ def run(
     *,
     seed: int = 0,
     device: str | torch.device | None = None,
-    tell: Callable[[Look], object] = lambda look: None,
+    report: Callable[[Evaluation], object] = lambda evaluation: None,
 ) -> Finish:
-    """Run a race once, until every goal is met or the entry has no more steps.
+    """Run a race once, until every goal is met or the entry was judged for the last time.
 
     Args:
         race: a name of `RACES`, or a `Race`.
-        entry: who runs; by default `ENTRIES[race]`.
-        seed: of the nets and of the training.
-        device: where; None is the CPU.
-        tell: is called with each look.
+        entry: what takes part; by default `ENTRIES[race]`.
+        seed: for the nets and the training.
+        device: where to train; None is the CPU.
+        report: called with each evaluation.
 
     Raises:
-        BadInput: an unknown race, or nets that do not fit it.
+        BadInput: the race is unknown, or the nets do not fit it.
     """
     if not isinstance(race, Race):
         if race not in RACES:
             raise unknown("race", race, RACES)
         race, entry = RACES[race], entry or ENTRIES[race]
     if entry is None:
-        raise BadInput("this race is your own, so give it an entry.")
+        raise BadInput("there is no default entry for a race of your own: pass an entry.")
     images, measure = race.start(device)
     G, D = entry.nets(seed)
     wanted = len(images.classes) if race.conditional else 0
     if classes_of(G) != wanted or classes_of(D) != wanted:
-        rule = f"G and D are told which of {wanted} classes to draw" if wanted else "nobody is told the class"
-        raise BadInput(f"G has {classes_of(G)} classes and D {classes_of(D)}, but in this race {rule}.")
+        rule = f"both must be conditional on {wanted} classes" if wanted else "neither net may get the labels"
+        raise BadInput(
+            f"G has {classes_of(G)} classes and D has {classes_of(D)}, but in this race {rule}: give other nets."
+        )
     training = Run(G, D, images, entry.recipe, seed=seed, device=device, precision=entry.precision,
                    compile=entry.compile)  # fmt: skip
-    looks, seconds, began = [], 0.0, time.perf_counter()
+    evaluations, seconds, began = [], 0.0, time.perf_counter()
     for step in training.steps(entry.steps):
-        if step.index not in entry.looks:
+        if step.index not in entry.judged_after:
             continue
-        step.g_loss.item()  # waits for the device
+        step.g_loss.item()  # waits for the device to finish
         seconds += time.perf_counter() - began
-        looks.append(Look(step.index, seconds, measure(training.sample(race.count))))
-        tell(looks[-1])
-        if race.meets(looks[-1].scores) or step.index == entry.looks[-1]:
+        evaluations.append(Evaluation(step.index, seconds, measure(training.sample(race.count))))
+        report(evaluations[-1])
+        if race.meets(evaluations[-1].scores) or step.index == entry.judged_after[-1]:
             break
         began = time.perf_counter()
-    return Finish(race.meets(looks[-1].scores), tuple(looks), training.G_ema)
+    return Finish(race.meets(evaluations[-1].scores), tuple(evaluations), training.G_ema)
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
 
 
 def summary(finishes: Sequence[Finish]) -> str:
-    """The median of the seconds and their range; how many did not arrive."""
+    """The median and the range of the seconds, and how many runs did not reach the goals."""
     seconds = sorted(finish.seconds for finish in finishes if finish.reached)
-    late = f"{len(finishes) - len(seconds)} of {len(finishes)} did not arrive"
+    late = f"{len(finishes) - len(seconds)} of {len(finishes)} did not reach the goals"
     if not seconds:
         return late
-    told = f"{statistics.median(seconds):.1f} ({seconds[0]:.1f} to {seconds[-1]:.1f})"
-    return told if len(seconds) == len(finishes) else f"{told}; {late}"
+    words = f"{statistics.median(seconds):.1f} ({seconds[0]:.1f} to {seconds[-1]:.1f})"
+    return words if len(seconds) == len(finishes) else f"{words}; {late}"
 
 
-def row(name: str, finishes: Sequence[Finish], device: str | torch.device | None) -> str:
-    """The line of the records that tells of these runs."""
-    middle = sorted(finishes, key=lambda finish: finish.seconds)[(len(finishes) - 1) // 2].looks[-1]
+def record_row(name: str, finishes: Sequence[Finish], device: str | torch.device | None) -> str:
+    """The row of the records for these runs."""
+    middle = sorted(finishes, key=lambda finish: finish.seconds)[(len(finishes) - 1) // 2].evaluations[-1]
     scores = ", ".join(f"{score} {value:.3g}" for score, value in middle.scores.items())
     versions = f"gantutor {__version__}, torch {torch.__version__}"
     today = datetime.date.today().isoformat()
-    cells = [today, name, summary(finishes), str(len(finishes)), f"{middle.step:,}", scores, computer(device), versions]
+    cells = [
+        today,
+        name,
+        summary(finishes),
+        str(len(finishes)),
+        f"{middle.step:,}",
+        scores,
+        describe_computer(device),
+        versions,
+    ]
     return f"| {' | '.join(cells)} |"
 
 
-def record(path: str | os.PathLike, *rows: str) -> None:
-    """Add rows to a file of records, which is made if it is missing.
+def add_records(path: str | os.PathLike, *rows: str) -> None:
+    """Add rows to a file of records, which is created if it is missing.
 
     Raises:
         BadInput: the file cannot be read or written.
@@ -257,12 +271,12 @@ def record(path: str | os.PathLike, *rows: str) -> None:
         temporary.write_text("".join(f"{line}\n" for line in [*before.splitlines(), *rows]), encoding="utf-8")
 
 
-def computer(device: str | torch.device | None) -> str:
-    """What the training runs on: "2 threads, AMD EPYC 9R14 (2 cores)", or the name of the GPU."""
+def describe_computer(device: str | torch.device | None) -> str:
+    """The hardware of the training: "2 threads, AMD EPYC 9R14 (2 cores)", or the name of the GPU."""
     device = torch.device(device or "cpu")
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    known = Path("/proc/cpuinfo")  # where there is one, it says more than Python does
+    known = Path("/proc/cpuinfo")  # where it exists, it is more specific than Python's `platform`
     lines = known.read_text(encoding="utf-8").splitlines() if known.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     name = names[0] if names else platform.processor() or platform.machine()

@@ -1,10 +1,10 @@
-"""In JupyterLab: watch a run train, and move sliders. The only part that imports IPython and ipywidgets.
+"""In JupyterLab: watch a run train, and explore with sliders. The only room that imports IPython and ipywidgets.
 
-Everything also works where nobody watches (nbconvert, nbval, plain Python): the last picture stays in the notebook.
-Widgets cannot be seen in a saved notebook; each leaves its present picture there in its place.
+Everything also works without a front end (nbconvert, nbval, plain Python), where the last picture stays in the
+notebook. A saved notebook does not show widgets; in their place it shows the picture they had last.
 
-`parts` is what all are made of; then `watch` (train), `cards`, `portraits` (of the theory), `explorer` (of latents)
-and the `laboratory`.
+`panels` has the building blocks; `watch` trains, `cards` are question cards and diagnoses, `portraits` explore the
+theory, `explorer` the latent space, and `laboratory` is a GAN in the plane.
 """
 
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gantutor.live.cards import Card, Findings, findings, spot
     from gantutor.live.explorer import LatentExplorer, latent, walk
     from gantutor.live.laboratory import Lab, lab
-    from gantutor.live.parts import Clock, Explorer, Frame, Pad, Panel, control, explore
+    from gantutor.live.panels import Clock, Explorer, Frame, Pad, Panel, control, explore
     from gantutor.live.portraits import density, density_portrait, dirac, dirac_portrait
     from gantutor.live.watch import samples, train
 
@@ -24,4 +24,4 @@ __all__ = [
     "density_portrait", "dirac", "dirac_portrait", "explore", "findings", "lab", "latent", "samples", "spot", "train",
     "walk",
 ]  # fmt: skip
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

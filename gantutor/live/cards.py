@@ -1,4 +1,4 @@
-"""Cards: "spot the bug", and what the doctor found."""
+"""Cards: "spot the bug", and the doctor's diagnosis."""
 
 import html
 from collections.abc import Sequence
@@ -9,24 +9,25 @@ from torch import Tensor
 from gantutor import show
 from gantutor.doctor import Diagnosis, Finding
 from gantutor.errors import BadInput
-from gantutor.live.parts import Panel, button, menu
+from gantutor.live.panels import Panel, button, menu
 
 
 def spot(code: str, picture: show.Picture, choices: Sequence[str], answer: str, why: str) -> "Card":
-    """A "spot the bug" card: code and its picture, a list of guesses, and the answer on the back.
+    """A "spot the bug" card: code and its picture, a list of guesses, and the answer behind a button.
 
-    Of the card only the picture can be seen in a saved notebook: fold the answer into the text below.
+    A saved notebook shows only the picture of the card, so repeat the answer in a fold in the text below.
 
     Args:
         code: shown as it is.
-        choices: two guesses or more, one of them the answer.
-        why: shown with the answer.
-    Returns: the card to show; `.guess.value = …` and `.reveal.click()` play it from code, `.verdict.value` answers.
+        choices: two or more guesses, one of them the answer.
+        why: the explanation, shown with the answer.
+    Returns: the card to display; from code, set `.guess.value` or call `.reveal.click()`, and read `.verdict.value`.
+    Raises `BadInput` for choices that lack the answer or have fewer than two different guesses.
     """
     choices = list(choices)
     if answer not in choices or not len(set(choices)) == len(choices) >= 2:
         raise BadInput(
-            f"choices are {choices!r}: give two or more, no two alike, and among them the answer, {answer!r}."
+            f"choices are {choices!r}: give two or more different guesses, among them the answer, {answer!r}."
         )
     return Card(code, picture, choices, answer, why)
 
@@ -39,37 +40,38 @@ class Card(Panel):
         self.answer, self.why, self.revealed = answer, why, False
         self.picture.value = show.png(picture)
         self.guess = widgets.RadioButtons(options=choices, value=None, layout={"width": "auto"})
-        self.reveal, self.verdict = button("Reveal", self.turn_over), widgets.HTML()
-        self.guess.observe(self.judge, names="value")
+        self.reveal, self.verdict = button("Reveal", self.show_answer), widgets.HTML()
+        self.guess.observe(self.check_guess, names="value")
         listing = widgets.HTML(f"<pre style='line-height:1.3'>{html.escape(code)}</pre>")
         question = widgets.HTML("<b>What is wrong?</b>")
         self.children = [listing, self.picture, question, self.guess, self.reveal, self.verdict]
 
-    def judge(self, change: object = None) -> None:
+    def check_guess(self, change: object = None) -> None:
         if self.guess.value == self.answer:
-            self.turn_over()
+            self.show_answer()
         elif self.guess.value is not None and not self.revealed:
-            self.verdict.value = f"Not that: <i>{html.escape(self.guess.value)}</i>. Look again, or reveal."
+            self.verdict.value = f"Not that: <i>{html.escape(self.guess.value)}</i>. Look again, or reveal the answer."
 
-    def turn_over(self) -> None:
+    def show_answer(self) -> None:
         self.revealed = True
         found = "Yes" if self.guess.value == self.answer else "It is"
         self.verdict.value = f"<b>{found}: {html.escape(self.answer)}.</b> {html.escape(self.why)}"
 
 
 def findings(diagnosis: Diagnosis, samples: Tensor | None = None) -> "Findings":
-    """The doctor's card: the diagnosis as a picture, and a menu that opens each finding.
+    """The doctor's card: the diagnosis as a picture, and a menu to read each finding.
 
     Args:
         diagnosis: what `doctor.examine` returns.
-        samples: images (N, C, H, W) in [-1, 1], of which up to 16 are shown.
-    Returns: the card to show; `.controls["finding"].value = 1` opens the second finding, `.details.value` is its text.
+        samples: images (N, C, H, W) in [-1, 1]; up to 16 are shown.
+    Returns: the card to display; `.controls["finding"].value = 1` opens the second finding, and `.details.value` is its
+        text.
     """
     return Findings(diagnosis, samples)
 
 
 class Findings(Panel):
-    """What `findings` returns: `.details` (HTML) beside what every panel has. Without a finding it has no menu."""
+    """What `findings` returns: a panel with `.details` (HTML). Without a finding it has no menu."""
 
     def __init__(self, diagnosis: Diagnosis, samples: Tensor | None):
         names = {f"{n}. {f.name} ({f.severity})": n - 1 for n, f in enumerate(diagnosis.findings, 1)}
@@ -78,19 +80,19 @@ class Findings(Panel):
         self.picture.value = show.png(show.card(diagnosis, samples))
         self.children = [self.picture, *self.controls.values(), self.details]
         for chosen in self.controls.values():
-            chosen.observe(self.unfold, names="value")
-        self.unfold()
+            chosen.observe(self.show_finding, names="value")
+        self.show_finding()
 
-    def unfold(self, change: object = None) -> None:
-        """Show what the menu says."""
+    def show_finding(self, change: object = None) -> None:
+        """Show the finding selected in the menu."""
         if self.diagnosis.healthy:
             self.details.value = "Healthy: nothing was found."
         else:
-            self.details.value = described(self.diagnosis.findings[self.controls["finding"].value])
+            self.details.value = finding_html(self.diagnosis.findings[self.controls["finding"].value])
 
 
-def described(finding: Finding) -> str:
-    """Meaning, evidence and everything to try, as HTML."""
+def finding_html(finding: Finding) -> str:
+    """The meaning, the evidence and the remedies of a finding, as HTML."""
 
     def items(entries: Sequence[object]) -> str:
         return "".join(f"<li>{html.escape(str(entry))}</li>" for entry in entries)

@@ -1,13 +1,13 @@
-"""Explorers of the theory: the Dirac-GAN, and two densities with their best discriminator."""
+"""Explorers of the theory: the Dirac-GAN, and two densities with their optimal discriminator."""
 
 import torch
 
 from gantutor import show, theory
-from gantutor.live.parts import Explorer, explore
+from gantutor.live.panels import Explorer, explore
 
 
 def dirac(steps: int = 300) -> Explorer:
-    """The Dirac-GAN: one number against one number, its vector field and the path that training takes from (1, 1)."""
+    """The Dirac-GAN, in which each player has one parameter: its vector field and the path of training from (1, 1)."""
     return explore(
         lambda **setting: dirac_portrait(steps=steps, **setting),
         loss=["gan", "nsgan", "wgan"],
@@ -20,7 +20,7 @@ def dirac(steps: int = 300) -> Explorer:
 
 def dirac_portrait(loss: str = "gan", updates: str = "simultaneous", lr: float = 0.2, r1_gamma: float = 0.0,
                    momentum: float = 0.0, steps: int = 300) -> show.Figure:  # fmt: skip
-    """One picture of `dirac`: the field of `theory.dirac_field` and the path of `theory.dirac_trajectory`."""
+    """A picture of `dirac`: the field of `theory.dirac_field` and the path of `theory.dirac_trajectory`."""
     penalty = {"penalty": "r1", "gamma": r1_gamma} if r1_gamma > 0 else {}
     path = theory.dirac_trajectory(loss, lr, steps, updates=updates, momentum=round(momentum, 6), **penalty)
     radius = float((path[-1] ** 2).sum() ** 0.5)
@@ -32,12 +32,12 @@ def dirac_portrait(loss: str = "gan", updates: str = "simultaneous", lr: float =
 
 
 def density() -> Explorer:
-    """The data p = N(0, 1) and a generator q = N(mean, std²), with the best discriminator D* and V(D*, G)."""
+    """The data p = N(0, 1) and a generator q = N(mean, std²), with the optimal discriminator D* and V(D*, G)."""
     return explore(density_portrait, q_mean=(-4.0, 4.0, 0.1, 2.0), q_std=(0.3, 3.0, 0.1, 1.0))
 
 
 def density_portrait(q_mean: float = 2.0, q_std: float = 1.0) -> show.Figure:
-    """One picture of `density`."""
+    """A picture of `density`."""
     x = torch.linspace(-12, 12, 4801, dtype=torch.float64).numpy()
     p, q, dx = theory.gaussian(x), theory.gaussian(x, q_mean, q_std), x[1] - x[0]
     d = theory.optimal_discriminator(p, q)

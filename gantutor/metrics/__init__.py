@@ -1,19 +1,19 @@
-"""How good is it? Metrics on features (N, d), in the order in which questions come up.
+"""How good are the samples? Metrics on features (N, d), in the order in which the questions come up.
 
-1. Do the clouds of real and generated examples agree as wholes? `frechet`, `kernel_distance` (both near 0).
-2. Is it good (precision, density), is it all there (recall, coverage)? `precision_and_recall`,
+1. Do the distributions of real and generated examples agree? `frechet`, `kernel_distance` (both near 0).
+2. Are the samples good (precision, density), and is everything there (recall, coverage)? `precision_and_recall`,
    `density_and_coverage`, `diversity`.
-3. Which modes are missing or too rare? `mixture_coverage`, `label_coverage`, `strokes_coverage`, `different_bins`; and
-   the `inception_score`, which asks a classifier only.
-4. Is it new? `birthday` estimates how many different images there are, `memorisation` looks for copies of training
-   images.
-5. Conditional nets: does G make the class that it is asked for (`accuracy`), as well as it should (`frechet_by_class`),
-   in more than one way (`diversity_by_class`), and does D look at the label (`label_response`)?
+3. Which modes are missing or too rare? `mixture_coverage`, `label_coverage`, `strokes_coverage`, `different_bins`, and
+   `inception_score`, which asks nothing but a classifier.
+4. Are they new? `birthday` estimates how many different images there are, and `memorisation` looks for copies of
+   training images.
+5. Conditional nets: does G make the class that it is asked for (`accuracy`), as well as it should (`frechet_by_class`)
+   and in more than one way (`diversity_by_class`), and does D use the label (`label_response`)?
 6. What would a perfect generator get? `floor`, and `report` for all of them at once.
 
-Every metric is blind to something and has a floor; both stand in its docstring. All is computed in float64 on the CPU,
-in blocks: nothing of size N×N is ever held. One family a file; the features come from a small `classifier` per data
-set.
+Every metric is blind to something and has a floor; its docstring states both. Everything is computed in float64 on the
+CPU and in blocks, so that nothing of size N×N is ever held in memory. Each family has a file, and the features come
+from a small `classifier` per data set.
 """
 
 from typing import TYPE_CHECKING
@@ -82,4 +82,4 @@ __all__ = [
     "score",
     "strokes_coverage",
 ]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

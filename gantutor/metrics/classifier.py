@@ -1,7 +1,7 @@
-"""The judge: a small classifier per data set, whose features and labels the metrics use.
+"""A small classifier per data set, whose features and predicted labels the metrics use.
 
-The weights ship with the package, for `strokes`, `mnist` and `fashion-mnist`. Make them again, each in under a minute
-of CPU time, with ``python -m gantutor.metrics.classifier NAME``.
+The weights for `strokes`, `mnist` and `fashion-mnist` ship with the package. To train them again, each in under a
+minute of CPU time, run ``python -m gantutor.metrics.classifier NAME``.
 """
 
 import argparse
@@ -22,24 +22,24 @@ SHIPPED = {
     "fashion-mnist": (0.8989, "a1a25d18054c939a04f7a65a1d30d620858f52130d6c7b949705d5898ab2a8d6"),
     "strokes": (0.9997, "826333c7ad1596208097b99ef1aedf45f2664fedd8b74f68bd2a50e9441ce0f2"),
 }
-SMOOTHING = 0.05  # ε of the labels in training: 1 − ε + ε/K for the right class, ε/K for each other one
+SMOOTHING = 0.05  # label smoothing ε in training: the target is 1 − ε + ε/K for the right class, ε/K for any other
 
 
 class Classifier(nn.Module):
     """Images (B, *shape) in [-1, 1] -> 64 features -> logits (B, K) of the classes.
 
-    It looks at 28×28 pixels; images of another size are resized for it.
+    It works on 28×28 pixels; images of another size are resized first.
 
     Args:
-        name: of the data set it knows.
-        classes: the name of each class; ten when none are given.
+        name: of the data set it is trained on.
+        classes: the name of each class; without names there are ten.
         shape: (C, H, W) of the images.
     """
 
     def __init__(self, name: str = "", classes: Sequence[str] = (), shape: Sequence[int] = (1, 28, 28)):
         super().__init__()
         self.name, self.classes, self.shape = name, tuple(classes), tuple(shape)
-        self.register_buffer("mean", torch.zeros(64))  # of the features of the images it was trained on
+        self.register_buffer("mean", torch.zeros(64))  # of the features of its training images
         self.register_buffer("spread", torch.zeros(()))  # the sum of their variances
         self.body = nn.Sequential(
             nn.Conv2d(shape[0], 24, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(24), nn.ReLU(),  # 14×14
@@ -59,119 +59,119 @@ class Classifier(nn.Module):
 
 
 def load(name: str, device: str | torch.device = "cpu") -> Classifier:
-    """The shipped judge of a data set, in eval mode, its weights frozen.
+    """The shipped classifier of a data set, in eval mode, with its weights frozen.
 
     Raises:
         BadInput: the name is unknown, or the weights on disk are not the shipped ones.
     """
     if name not in SHIPPED:
-        raise unknown("judge", name, SHIPPED)
+        raise unknown("classifier", name, SHIPPED)
     state = shipped.load_half(shipped.intact("classifiers", name, SHIPPED[name][1]))
-    j = Classifier(name, state["classes"])
-    j.load_state_dict(state["weights"])
-    return j.to(device).eval().requires_grad_(False)
+    net = Classifier(name, state["classes"])
+    net.load_state_dict(state["weights"])
+    return net.to(device).eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def features_and_logits(j: Classifier, pixels: Tensor, batch_size: int = 1000) -> tuple[Tensor, Tensor]:
-    """Features (N, 64) and logits (N, K) of images (N, *shape) in [-1, 1], on the judge's device."""
+def features_and_logits(net: Classifier, pixels: Tensor, batch_size: int = 1000) -> tuple[Tensor, Tensor]:
+    """Features (N, 64) and logits (N, K) of images (N, *shape) in [-1, 1], on the classifier's device."""
     if not isinstance(pixels, Tensor):
         raise BadInput(f"the images are a {type(pixels).__name__}: give a tensor (N, C, H, W), such as Images.pixels.")
-    if pixels.shape[1:] != j.shape:
-        raise BadInput(f"the judge of {j.name} looks at images of shape {j.shape}, not {tuple(pixels.shape[1:])}.")
-    device = next(j.parameters()).device
-    with evaluating(j):
-        features = torch.cat(
-            [j.features(part.to(device, torch.float32)) for part in pixels.split(batch_size)]
-        )  # (N, 64)
-        return features, j.head(features)
+    if pixels.shape[1:] != net.shape:
+        given = tuple(pixels.shape[1:])
+        raise BadInput(f"the classifier of {net.name} takes images of shape {net.shape}, not {given}: convert them.")
+    device = next(net.parameters()).device
+    batches = (batch.to(device, torch.float32) for batch in pixels.split(batch_size))
+    with evaluating(net):
+        features = torch.cat([net.features(batch) for batch in batches])  # (N, 64)
+        return features, net.head(features)
 
 
-def accuracy(j: Classifier, images: data.Images) -> float:
-    """Share of images whose label the judge names."""
-    return (features_and_logits(j, images.pixels)[1].argmax(1).cpu() == images.labels.cpu()).float().mean().item()
+def accuracy(net: Classifier, images: data.Images) -> float:
+    """Share of images that the classifier assigns their own label, from 0 to 1."""
+    return (features_and_logits(net, images.pixels)[1].argmax(1).cpu() == images.labels.cpu()).float().mean().item()
 
 
 def probabilities(logits: Tensor) -> Tensor:
-    """Class probabilities (N, K) of a judge's logits, its label smoothing taken back: where it is certain, 1.
+    """Class probabilities (N, K) from a classifier's logits, with its label smoothing undone: 1 where it is certain.
 
-    A judge is trained to say 1 − ε + ε/K at most, so on its raw softmax the inception score of real MNIST is 7.1 where
-    it could be 10.
+    Its training targets never exceed 1 − ε + ε/K, so on the plain softmax the inception score of real MNIST is 7.1
+    where it could be 10.
     """
     K = logits.shape[1]
     p = ((logits.softmax(1) - SMOOTHING / K) / (1 - SMOOTHING)).clamp(min=0)
     return p / p.sum(1, keepdim=True)
 
 
-def stacked_modes(j: Classifier, pictures: Tensor) -> Tensor:
-    """The modes (N,) of stacked pictures (N, 3, H, W), numbered as `data.stacked` does; each channel is read alone."""
-    K = len(j.classes)
-    digits = features_and_logits(j, pictures.flatten(0, 1).unsqueeze(1))[1].argmax(1).reshape(-1, 3).cpu()  # (N, 3)
+def stacked_modes(net: Classifier, pictures: Tensor) -> Tensor:
+    """The modes (N,) of stacked pictures (N, 3, H, W), each channel classified alone; numbered as in `data.stacked`."""
+    K = len(net.classes)
+    digits = features_and_logits(net, pictures.flatten(0, 1).unsqueeze(1))[1].argmax(1).reshape(-1, 3).cpu()  # (N, 3)
     return digits @ torch.tensor([K * K, K, 1])
 
 
 def recognise(pixels: Tensor) -> Classifier | None:
-    """The shipped judge whose data set these images (N, C, H, W) come from, if their features tell so; else None.
+    """The shipped classifier whose data set these images (N, C, H, W) come from, or None if there is none.
 
-    Its features of the images must have the mean and the spread that they have on the set it was trained on. Give a
-    fair sample: a set with some classes left out is not recognised.
+    Its features must have the same mean and spread on these images as on those it was trained on. Give a fair sample,
+    because a set with some classes left out is not recognised.
     """
     if pixels.shape[1:] != (1, 28, 28) or len(pixels) < 100:
         return None
-    for j in map(load, SHIPPED):
-        features = features_and_logits(j, pixels)[0]  # (N, 64)
-        spread = features.var(0).sum() / j.spread
-        shift = (features.mean(0) - j.mean).square().sum() / j.spread - spread / len(pixels)  # less that of chance
+    for net in map(load, SHIPPED):
+        features = features_and_logits(net, pixels)[0]  # (N, 64)
+        spread = features.var(0).sum() / net.spread
+        shift = (features.mean(0) - net.mean).square().sum() / net.spread - spread / len(pixels)  # minus that of chance
         if shift < 0.008 and 0.93 < spread < 1.07:
-            return j
+            return net
     return None
 
 
 def fit(images: data.Images, *, epochs: int = 4, seed: int = 0) -> Classifier:
-    """Train a judge: AdamW, one cycle of the learning rate, pictures shifted by up to two pixels.
+    """Train a classifier with AdamW, one cycle of the learning rate, and images shifted by up to two pixels.
 
     Raises `BadInput` for fewer than 50 images.
     """
     if len(images) < 50:
-        raise BadInput(f"a judge cannot learn from {len(images)} images: give at least 50, better thousands.")
+        raise BadInput(f"a classifier cannot learn from {len(images)} images: give at least 50, better thousands.")
     whole_number("epochs", epochs, least=1)
     with seeded(seed):
-        j = Classifier(images.name, images.classes, images.stored.shape[1:]).to(images.stored.device)
+        net = Classifier(images.name, images.classes, images.stored.shape[1:]).to(images.stored.device)
         batch_size = min(250, len(images) // 8)
         steps = epochs * (len(images) // batch_size)
-        optimizer = torch.optim.AdamW(j.parameters(), fused=True, weight_decay=0.01)
+        optimizer = torch.optim.AdamW(net.parameters(), fused=True, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=steps)
         for _ in range(epochs):
             for index in torch.randperm(len(images))[: steps // epochs * batch_size].split(batch_size):
                 dy, dx = torch.randint(-2, 3, (2,)).tolist()
                 x = images[index].roll((dy, dx), (2, 3))  # (B, 1, 28, 28)
-                loss = nn.functional.cross_entropy(j(x), images.labels[index], label_smoothing=SMOOTHING)
+                loss = nn.functional.cross_entropy(net(x), images.labels[index], label_smoothing=SMOOTHING)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-    return keep_statistics(j.eval().requires_grad_(False), images)
+    return store_statistics(net.eval().requires_grad_(False), images)
 
 
-def keep_statistics(j: Classifier, images: data.Images) -> Classifier:
-    """Let the judge keep what its features are like on these images, for `recognise`."""
-    features = features_and_logits(j, images.pixels)[0]
-    j.mean, j.spread = features.mean(0), features.var(0).sum()
-    return j
+def store_statistics(net: Classifier, images: data.Images) -> Classifier:
+    """Store the mean and the spread of its features on these images in the classifier, for `recognise`."""
+    features = features_and_logits(net, images.pixels)[0]
+    net.mean, net.spread = features.mean(0), features.var(0).sum()
+    return net
 
 
 def main() -> None:
-    """Train the judge of a data set and write it where `load` looks for it."""
+    """Train the classifier of a data set and write it to where `load` looks for it."""
     parser = argparse.ArgumentParser(prog="python -m gantutor.metrics.classifier", description=main.__doc__)
     parser.add_argument("name", choices=data.NAMES)
     parser.add_argument("--epochs", type=int, default=4)
     name, epochs = vars(parser.parse_args()).values()
     images, path = data.load(name), shipped.folder("classifiers") / f"{name}.pt"
     began = time.perf_counter()
-    j = fit(images, epochs=epochs)
-    shipped.save_half(j, path, classes=list(j.classes))
+    net = fit(images, epochs=epochs)
+    shipped.save_half(net, path, classes=list(net.classes))
     seconds = time.perf_counter() - began
-    share = accuracy(j, data.load(name, "test"))
+    share = accuracy(net, data.load(name, "test"))
     print(
         f'"{name}": ({share:.4f}, "{shipped.digest(path)}"),  # trained in {seconds:.0f} s; put this line into SHIPPED'
     )

@@ -1,4 +1,4 @@
-"""Conditional nets: does G make the class that it is asked for, and does D look at the label?"""
+"""Conditional nets: does G make the class that it is asked for, and does D use the label?"""
 
 from typing import NamedTuple
 
@@ -12,17 +12,15 @@ from gantutor.metrics.neighbours import checked
 from gantutor.models import check_labels, classes_of
 from gantutor.state import evaluating
 
-# --- conditional nets ------------------------------------------------------------------------------------------------
-
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Share of images, from 0 to 1, that the judge takes for the class that was asked for.
+    """Share of images, from 0 to 1, that a classifier assigns to the class that G was asked for.
 
-    Read it beside the judge's own accuracy on real images. It does not see a class that is always the same image: see
-    `diversity_by_class`.
+    Read it beside the classifier's own accuracy on real images. It does not notice that all images of a class are the
+    same: see `diversity_by_class`.
 
     Args:
-        logits: the judge's, (N, K).
+        logits: the classifier's, (N, K).
         labels: the classes that G was asked for, int64 (N,), from 0 to K − 1.
 
     Raises:
@@ -32,7 +30,7 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
         given = f"of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         raise BadInput(f"the logits are {given}: give (N, classes) with at least one image.")
     if logits.isnan().any():
-        raise BadInput("the logits hold NaN: look at the images they were computed from.")
+        raise BadInput("the logits hold NaN: check the images that they were computed from.")
     labels = labels_on_cpu(labels)
     check_labels(labels, *logits.shape)
     return (logits.argmax(1).cpu() == labels).double().mean().item()
@@ -41,8 +39,8 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
 def frechet_by_class(a: Tensor, a_labels: Tensor, b: Tensor, b_labels: Tensor) -> Tensor:
     """Fréchet distance within each class that occurs, in the order of the classes: float64 (K,), on the CPU.
 
-    It sees what `frechet` over all classes together cannot: a class that is made badly, or made under another's label.
-    Its floor is higher, for a class has fewer examples: compare at equal counts per class only.
+    It shows what `frechet` over all classes together cannot: a class that is made badly, or under another's label. Its
+    floor is higher, because a class has fewer examples, so compare only at equal counts per class.
 
     Args:
         a: features (N, d); b: features (M, d).
@@ -57,12 +55,12 @@ def frechet_by_class(a: Tensor, a_labels: Tensor, b: Tensor, b_labels: Tensor) -
 def diversity_by_class(features: Tensor, labels: Tensor) -> Tensor:
     """How far apart two different examples of one class are, in the order of the classes: float64 (K,), on the CPU.
 
-    The root of the mean squared distance over all pairs, which is √(2 · trace of the covariance). Only the comparison
-    with the same number on *real* images of the class says something: near it, G varies as much as the data; near 0,
-    G makes one image per class, whatever z. Above it, look at the images: noise is diverse as well.
+    This is the root of the mean squared distance over all pairs, √(2 · trace of the covariance). Compare it
+    with the same number on *real* images of the class: near that, G varies as much as the data; near 0, G makes one
+    image per class, whatever z is. If it is larger, look at the images, because noise is diverse as well.
 
     Args:
-        features: (N, d), from a judge, or pixels flattened.
+        features: (N, d), from a classifier, or flattened pixels.
         labels: their classes, whole numbers (N,), counted from 0.
 
     Raises:
@@ -72,7 +70,7 @@ def diversity_by_class(features: Tensor, labels: Tensor) -> Tensor:
 
 
 class LabelResponse(NamedTuple):
-    """What D says to the right label and to a wrong one."""
+    """D's response to the right label and to a wrong one."""
 
     own: float  # mean logit of the examples with their own label
     other: float  # mean logit of the same examples with a wrong label
@@ -80,11 +78,11 @@ class LabelResponse(NamedTuple):
 
 
 def label_response(D: nn.Module, x: Tensor, y: Tensor, seed: int = 0) -> LabelResponse:
-    """Does D look at the label? Each example is shown with its own label and with one drawn from the others.
+    """Does D use the label? It sees each example with its own label and with one drawn from the others.
 
-    On real images `preferred` near 1/2 means that D ignores the label, and then nothing tells G to obey it; near 1, D
-    knows which label belongs to which image. An untrained D has opinions too, but no reason for them: its own and other
-    logits lie close together. D is asked in eval mode, and gets its mode back.
+    On real images, a `preferred` near 1/2 means that D ignores the label, and then nothing makes G obey it; near 1, D
+    knows which label belongs to which image. An untrained D may prefer one label as well, but then the two mean logits,
+    `own` and `other`, lie close together. D is called in eval mode, and its mode is restored afterwards.
 
     Args:
         D: a conditional discriminator, `.classes` of 2 or more; D(x, y) gives one logit each.
@@ -96,16 +94,16 @@ def label_response(D: nn.Module, x: Tensor, y: Tensor, seed: int = 0) -> LabelRe
     """
     classes = classes_of(D)
     if classes < 2:
-        raise BadInput("this D tells no labels apart: give a conditional one, made with classes=2 or more.")
+        raise BadInput("this D does not distinguish labels: give a conditional one, made with classes=2 or more.")
     y = on_cpu(y)
     check_labels(y, len(x), classes)
     if not len(x):
-        raise BadInput("there are no examples to show to D: give at least one.")
+        raise BadInput("there are no examples to show D: give at least one.")
     draw = torch.Generator().manual_seed(whole_number("seed", seed))
     wrong = (y + torch.randint(1, classes, y.shape, generator=draw)) % classes  # (N,), never y
     own, other = _logits(D, x, y), _logits(D, x, wrong)  # (N,)
     if not torch.stack([own, other]).isfinite().all():
-        raise BadInput("D gives NaN or infinite logits: look at the run that it comes from.")
+        raise BadInput("D returns NaN or infinite logits: check the run that it comes from.")
     preferred = (own > other).double() + 0.5 * (own == other)
     return LabelResponse(own.mean().item(), other.mean().item(), preferred.mean().item())
 
@@ -114,25 +112,25 @@ def _logits(D: nn.Module, x: Tensor, y: Tensor, batch_size: int = 1000) -> Tenso
     """D(x, y), float64 (N,) on the CPU, in eval mode and without gradients."""
     weight = next(D.parameters(), x)
     with evaluating(D), torch.no_grad():
-        parts = zip(x.split(batch_size), y.to(weight.device).split(batch_size), strict=True)
-        logits = [D(part.to(weight), y) for part, y in parts]
-    if any(part.numel() != len(part) for part in logits):
-        raise BadInput(f"D gives numbers of shape {tuple(logits[0].shape)}: it must give one logit for each example.")
-    return torch.cat([part.flatten() for part in logits]).to("cpu", torch.float64)
+        batches = zip(x.split(batch_size), y.to(weight.device).split(batch_size), strict=True)
+        logits = [D(x.to(weight), y) for x, y in batches]
+    if any(batch.numel() != len(batch) for batch in logits):
+        raise BadInput(f"D returns shape {tuple(logits[0].shape)}: it must return one logit for each example.")
+    return torch.cat([batch.flatten() for batch in logits]).to("cpu", torch.float64)
 
 
-def _by_class(*sides: tuple[Tensor, Tensor]) -> list[tuple[Tensor, ...]]:
-    """For each class that occurs in the (features, labels) of any side: its features, at least two, of every side."""
-    sides = [(checked(x), on_cpu(labels)) for x, labels in sides]
-    for x, labels in sides:
+def _by_class(*sets: tuple[Tensor, Tensor]) -> list[tuple[Tensor, ...]]:
+    """For each class that occurs in any set (features, labels), its features in every set, at least two in each."""
+    sets = [(checked(x), on_cpu(labels)) for x, labels in sets]
+    for x, labels in sets:
         if not isinstance(labels, Tensor) or labels.dtype not in INTEGERS or labels.shape != x.shape[:1]:
             given = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else repr(labels)
             raise BadInput(f"the labels are {given}: give one whole number for each example, ({len(x)},).")
         if (low := labels.min().item()) < 0:
-            raise BadInput(f"a label is {low}: leave such examples out, for classes count from 0.")
+            raise BadInput(f"a label is {low}, but classes are counted from 0: leave such examples out.")
     groups = []
-    for c in torch.cat([labels.long() for _, labels in sides]).unique():
-        groups.append(tuple(x[labels == c] for x, labels in sides))
+    for c in torch.cat([labels.long() for _, labels in sets]).unique():
+        groups.append(tuple(x[labels == c] for x, labels in sets))
         counts = [len(x) for x in groups[-1]]
         if min(counts) < 2:
             counts = " and ".join(map(str, counts))

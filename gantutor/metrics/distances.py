@@ -1,4 +1,4 @@
-"""Do the clouds of real and generated examples agree as wholes?"""
+"""Do the distributions of real and generated examples agree?"""
 
 from collections.abc import Callable
 
@@ -6,22 +6,16 @@ import torch
 from torch import Tensor
 
 from gantutor.errors import BadInput, whole_number
-from gantutor.metrics import classifier
-from gantutor.metrics.neighbours import (
-    checked,
-    checked_pair,
-    in_blocks,
-)
-
-# --- two clouds as wholes --------------------------------------------------------------------------------------------
+from gantutor.metrics.classifier import Classifier, features_and_logits
+from gantutor.metrics.neighbours import checked, checked_pair, in_blocks
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
     """Fréchet distance between two Gaussians fitted to features: ‖μ_a − μ_b‖² + tr(A + B − 2(AB)^½) ≥ 0.
 
     On Inception features this is the FID of Heusel et al. 2017 (eq. 6). It is biased upwards: two samples of one
-    distribution do not give 0 but a floor that grows with d and shrinks with the sample count, so compare
-    distances at equal counts only.
+    distribution do not give 0 but a floor that grows with d and shrinks with the sample count, so compare distances
+    only at equal counts.
 
     Args:
         a: features (N, d), N ≥ 2; b: features (M, d), M ≥ 2. Computed in float64.
@@ -40,12 +34,12 @@ def frechet(a: Tensor, b: Tensor) -> float:
 
 
 def kernel_distance(a: Tensor, b: Tensor) -> float:
-    """Squared maximum mean discrepancy with the kernel (x·y/d + 1)³, without bias: around 0 for equal distributions.
+    """Squared maximum mean discrepancy with the kernel (x·y/d + 1)³, unbiased: around 0 for equal distributions.
 
     On Inception features this is the KID of Bińkowski et al. 2018 (section 4; the estimator is eq. 3 of Gretton et al.
-    2012: an example is never compared with itself). Here over all examples at once, not over subsets.
-    Its floor is 0 on average at every count, so it can be slightly negative, and it may be used with few examples.
-    It compares the first three moments: blind to whatever leaves these alone, and to memorisation.
+    2012: an example is never compared with itself), here over all examples at once instead of subsets. Its floor is 0
+    on average at every count, so it can be slightly negative and may be used with few examples. Because it compares the
+    first three moments only, it is blind to everything that leaves them unchanged, and to memorisation.
 
     Args:
         a: features (N, d), N ≥ 2; b: features (M, d), M ≥ 2.
@@ -71,27 +65,30 @@ def _kernel_sum(a: Tensor, b: Tensor) -> float:
     return total
 
 
-def score(sampler: Callable[[int], Tensor], j: classifier.Classifier, reference: Tensor, n: int = 10_000) -> float:
-    """Fréchet distance, in the judge's features, between `n` samples and reference features (M, d).
+def score(sampler: Callable[[int], Tensor], net: Classifier, reference: Tensor, n: int = 10_000) -> float:
+    """Fréchet distance, in the features of the classifier `net`, between `n` samples and reference features (M, d).
 
-    `sampler(n)` gives (n, C, H, W) in [-1, 1]: ``metrics.score(run.sample, j, judge.look(j, test.pixels)[0])``.
+    `sampler(n)` returns (n, C, H, W) in [-1, 1], for example `run.sample`; the reference features of real images are
+    ``features_and_logits(net, images.pixels)[0]``.
     """
     x = sampler(whole_number("n", n, least=2))
     if not isinstance(x, Tensor) or len(x) != n:
         given = f"{len(x)} images" if isinstance(x, Tensor) else f"a {type(x).__name__}"
         raise BadInput(
-            f"the sampler gave {given}, when {n} images were asked for: scores compare at equal counts only."
+            f"the sampler returned {given} when {n} images were asked for: return {n}, because scores "
+            "can be compared only at equal counts."
         )
-    return frechet(classifier.features_and_logits(j, x)[0], reference)
+    return frechet(features_and_logits(net, x)[0], reference)
 
 
 def diversity(features: Tensor) -> float:
     """Root of the mean squared distance over all pairs of different examples, √(2 · trace of the covariance) ≥ 0.
 
-    Read it beside the same number on real examples, its floor: near 0, G makes one image, whatever z; above it, look at
-    the images, for noise is diverse as well. It sees total collapse, and hardly a missing mode: two images suffice.
+    Read it beside the same number on real examples: near 0, G makes one image, whatever z is; above that number, look
+    at the images, because noise is diverse as well. It shows a total collapse but hardly a missing mode, since two
+    different images are enough for a large value.
 
     Args:
-        features: (N, d), N ≥ 2, from a judge, or pixels flattened. Raises `BadInput` as `frechet`.
+        features: (N, d), N ≥ 2, from a classifier, or flattened pixels. Raises `BadInput` as `frechet`.
     """
     return (2 * checked(features).var(0).sum()).sqrt().item()

@@ -1,6 +1,6 @@
-"""Which examples are near which? Nearest neighbours and k-means among features, in float64 and in blocks.
+"""Nearest neighbours and k-means among features, in float64 and in blocks.
 
-Nothing of size N×N is ever held.
+Nothing of size N×N is ever held in memory.
 """
 
 import math
@@ -11,18 +11,19 @@ from torch import Tensor
 
 from gantutor.errors import BadInput, whole_number
 
-SPARE = 4  # candidates beyond k whose distance is computed exactly
+SPARE = 4  # candidates beyond k whose distances are computed exactly
+BLOCK = 2**20  # numbers of a matrix that are held at once, 8 MB: what does not fit the processor's cache is slow
 
 
 def nearest_neighbours(queries: Tensor, base: Tensor, k: int = 1, exclude_self: bool = False) -> tuple[Tensor, Tensor]:
     """The k nearest examples of `base` to each query, nearest first: distances float64 (N, k), indices int64 (N, k).
 
     The search uses x² + y² − 2xy, which is off by about 10⁻¹³ of the squares; the distances of what it finds are then
-    computed directly, so an exact copy is at exactly 0. Which of equally near examples are found is open.
+    computed directly, so that an exact copy is at exactly 0. Ties are broken arbitrarily.
 
     Args:
         queries: features (N, d); base: features (M, d), M ≥ k. Computed in float64.
-        exclude_self: `base` is `queries`, and an example is no neighbour of itself (its copies are); M > k.
+        exclude_self: `base` equals `queries`, and no example counts as its own neighbour (but its copies do); M > k.
 
     Raises:
         BadInput: the shapes do not fit, `base` has too few examples, or a feature is NaN or infinite.
@@ -30,48 +31,51 @@ def nearest_neighbours(queries: Tensor, base: Tensor, k: int = 1, exclude_self: 
     k = whole_number("k", k, least=1)
     queries, base = checked_pair(queries, base, least=1)
     if exclude_self and not torch.equal(queries, base):
-        raise BadInput("exclude_self is for a set against itself: give the same features twice.")
+        raise BadInput("exclude_self compares a set with itself: give the same features as queries and as base.")
     if (others := len(base) - bool(exclude_self)) < k:
-        raise BadInput(f"{k} neighbours of each were asked for, and there are {others}: give more, or a smaller k.")
+        raise BadInput(
+            f"{k} neighbours of each were asked for, but there are {others}: give more examples, or a smaller k."
+        )
     distances, index = queries.new_empty(len(queries), k), torch.empty(len(queries), k, dtype=torch.int64)
     for rows, squares in squared_distances(queries, base):  # (n, M)
-        me = torch.arange(len(queries))[rows, None] if exclude_self else None  # (n, 1)
         if exclude_self:
-            squares.scatter_(1, me, math.inf)
+            squares.scatter_(1, torch.arange(len(queries))[rows, None], math.inf)
         near = squares.topk(min(k + SPARE, others), largest=False).indices.sort(1).values  # (n, k + SPARE)
         exact = exact_distances(queries[rows], base, near)
-        distances[rows], order = (part[:, :k] for part in exact.sort(dim=1, stable=True))
+        nearest, order = exact.sort(dim=1, stable=True)
+        distances[rows], order = nearest[:, :k], order[:, :k]
         index[rows] = near.gather(1, order)
     return distances, index
 
 
 def exact_distances(queries: Tensor, base: Tensor, index: Tensor) -> Tensor:
-    """Distances (n, k) of the queries (n, d) to the examples `index` (n, k) of the base, without cancellation."""
+    """Distances (n, k) of the queries (n, d) to the examples `index` (n, k) of the base, free of cancellation."""
     return torch.stack([(queries - base[i]).square().sum(1) for i in index.T], 1).sqrt()
 
 
 def squared_distances(queries: Tensor, base: Tensor, error: int = 0) -> Iterator[tuple[slice, Tensor]]:
-    """Squared distances in blocks of queries: (rows, (n, M)). `error` −1 or 1: a bound below or above the true ones."""
-    middle = base.mean(0)  # less is lost to rounding around the middle
-    queries, base = queries - middle, base - middle
+    """Squared distances in blocks of queries, (rows, (n, M)); with `error` −1 or 1 a lower or upper bound of them."""
+    centre = base.mean(0)  # around it less is lost to rounding
+    queries, base = queries - centre, base - centre
     bound = 1 + error * (queries.shape[1] + 8) * torch.finfo(queries.dtype).eps
-    own, theirs = bound * queries.square().sum(1, keepdim=True), bound * base.square().sum(1)  # (N, 1), (M,)
+    query_squares = bound * queries.square().sum(1, keepdim=True)  # (N, 1)
+    base_squares = bound * base.square().sum(1)  # (M,)
     for rows in in_blocks(len(queries), len(base)):
-        yield rows, torch.addmm(theirs, queries[rows], base.T, alpha=-2).add_(own[rows])
+        yield rows, torch.addmm(base_squares, queries[rows], base.T, alpha=-2).add_(query_squares[rows])
 
 
 def clusters(x: Tensor, count: int, seed: int = 0, steps: int = 30) -> Tensor:
     """k-means: centres float64 (K, d), by Lloyd's steps from a k-means++ start (Arthur & Vassilvitskii 2007).
 
-    K is `count`, or less if x (N, d), N ≥ 1, has fewer different examples.
+    K is `count`, or less if there are fewer different examples in x (N, d), N ≥ 1.
     """
     x, count = checked(x, least=1), whole_number("count", count, least=1)
     draw = torch.Generator().manual_seed(whole_number("seed", seed))
     chosen = [torch.randint(len(x), (), generator=draw).item()]
-    rest = (x - x[chosen[-1]]).square().sum(1)  # squared distance to the nearest centre, (N,)
-    while len(chosen) < count and rest.max() > 0:
-        chosen.append(torch.multinomial(rest / rest.max(), 1, generator=draw).item())
-        rest = torch.minimum(rest, (x - x[chosen[-1]]).square().sum(1))
+    squares = (x - x[chosen[-1]]).square().sum(1)  # squared distance to the nearest centre, (N,)
+    while len(chosen) < count and squares.max() > 0:
+        chosen.append(torch.multinomial(squares / squares.max(), 1, generator=draw).item())
+        squares = torch.minimum(squares, (x - x[chosen[-1]]).square().sum(1))
     centres, before = x[chosen], None  # (K, d)
     for _ in range(steps):
         nearest = nearest_neighbours(x, centres)[1][:, 0]  # (N,)
@@ -79,13 +83,11 @@ def clusters(x: Tensor, count: int, seed: int = 0, steps: int = 30) -> Tensor:
             break
         before, counts = nearest, nearest.bincount(minlength=len(centres))[:, None]
         sums = torch.zeros_like(centres).index_add_(0, nearest, x)
-        centres = torch.where(counts > 0, sums / counts.clamp(min=1), centres)  # an empty bin stays where it is
+        centres = torch.where(counts > 0, sums / counts.clamp(min=1), centres)  # an empty cluster stays where it is
     return centres
 
 
-# --- tools -----------------------------------------------------------------------------------------------------------
-
-BLOCK = 2**20  # numbers of a matrix that are held at once, 8 MB: what does not fit the processor's cache is slow
+# --- blocks, and checks of features ----------------------------------------------------------------------------------
 
 
 def in_blocks(rows: int, columns: int) -> Iterator[slice]:
@@ -95,7 +97,10 @@ def in_blocks(rows: int, columns: int) -> Iterator[slice]:
 
 
 def checked(x: Tensor, least: int = 2, why: str = "") -> Tensor:
-    """The features as float64 on the CPU, checked: (N, d), N ≥ least, d ≥ 1, finite. `why` says why so many."""
+    """The features (N, d) as float64 on the CPU. Raises `BadInput` unless N ≥ least, d ≥ 1 and all are finite.
+
+    `why` adds to the message why `least` are needed.
+    """
     if not isinstance(x, Tensor):
         raise BadInput(f"the features are a {type(x).__name__}: give a tensor (N, d).")
     if x.ndim != 2 or len(x) < least or not x.shape[1]:
@@ -103,17 +108,17 @@ def checked(x: Tensor, least: int = 2, why: str = "") -> Tensor:
         given = f" ({why})" if why else ""
         raise BadInput(f"features of shape {tuple(x.shape)}: give (N, d) with at least {few} examples{given}.")
     if not x.isfinite().all():
-        raise BadInput("the features hold NaN or infinite values: look at the images they were computed from.")
+        raise BadInput("the features hold NaN or infinite values: check the images that they were computed from.")
     return x.detach().to("cpu", torch.float64)
 
 
 def checked_pair(a: Tensor, b: Tensor, least: int = 2, why: str = "") -> tuple[Tensor, Tensor]:
-    """Two sets of features of one judge, checked."""
+    """Two sets of features, each as `checked` returns it. Raises `BadInput` if their lengths d differ."""
     a, b = checked(a, least, why), checked(b, least, why)
-    same_width(a, b)
+    check_same_width(a, b)
     return a, b
 
 
-def same_width(a: Tensor, b: Tensor) -> None:
+def check_same_width(a: Tensor, b: Tensor) -> None:
     if a.shape[1] != b.shape[1]:
-        raise BadInput(f"the features have {a.shape[1]} and {b.shape[1]} columns: use one judge for both.")
+        raise BadInput(f"the features have {a.shape[1]} and {b.shape[1]} columns: use the same classifier for both.")

@@ -1,12 +1,12 @@
-"""Generators and discriminators, from dense layers to DCGAN, unconditional or told the class.
+"""Generators and discriminators, from dense layers to DCGAN, unconditional or conditional on the class.
 
-Every G maps latents (B, latent_dim) to (B, *shape); every D maps (B, *shape) to logits (B,), or (B / pack,) where it
+Every G maps latents (B, latent_dim) to (B, *shape); every D maps (B, *shape) to logits (B,), or to (B / pack,) if it
 judges `pack` examples at a time. A conditional pair (classes > 0) takes labels, int64 (B,), as a second argument:
-G(z, y) and D(x, y). Sizes are arguments; `seed` fixes the initial weights. Each net keeps the arguments it was made
-with in `.config`, so that a checkpoint can make it again. All work under `torch.func.functional_call` and `torch.vmap`
-over stacked weights and buffers, in train mode too.
+G(z, y) and D(x, y). Sizes are arguments, and `seed` fixes the initial weights. Each net keeps the arguments it was made
+with in `.config`, so that a checkpoint can make it again. All nets work under `torch.func.functional_call` and
+`torch.vmap` over stacked weights and buffers, in train mode too.
 
-`dense` and `convolutional` are the nets; `layers` and `conditioning` are what they are made of; `summary` prints them;
+`dense` and `convolutional` hold the nets, `layers` and `conditioning` what they are made of; `summary` prints them, and
 `vae` is the variational autoencoder that lesson 08 compares them with.
 """
 
@@ -48,4 +48,4 @@ __all__ = [
     "table",
     "with_labels",
 ]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

@@ -1,4 +1,4 @@
-"""Checks of the arguments that nets are made with."""
+"""Checks of the arguments from which nets are made."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,6 +17,7 @@ def check_sizes(**sizes: Sequence[int]) -> None:
 
 
 def check_conditioning(classes: int, label: str, choices: Sequence[str]) -> None:
+    """Raise `BadInput` unless `classes` is a whole number, 0 or more, and `label` one of the choices."""
     whole_number("classes", classes)
     check_choices(label=(label, choices))
 
@@ -24,10 +25,14 @@ def check_conditioning(classes: int, label: str, choices: Sequence[str]) -> None
 def check_groups(pack: int, classes: int, **groups: int) -> None:
     """Raise `BadInput` unless `pack` is 1 or more (1 for a conditional D) and each group is 0 or has at least two."""
     if whole_number("pack", pack, least=1) > 1 and classes:
-        raise BadInput(f"pack is {pack} and classes is {classes}: a conditional D cannot be packed; leave one out.")
+        raise BadInput(
+            f"pack is {pack} and classes is {classes}: a conditional D cannot be packed, so leave one of them out."
+        )
     for name, size in groups.items():
         if whole_number(name, size) == 1:
-            raise BadInput(f"{name} is 1, and there is nothing to compare one with: give 0 for none, or 2 or more.")
+            raise BadInput(
+                f"{name} is 1, but a single one has nothing to be compared with: give 0 for none, or 2 or more."
+            )
 
 
 def check_choices(**given: tuple[str, Iterable[str]]) -> None:
@@ -38,11 +43,11 @@ def check_choices(**given: tuple[str, Iterable[str]]) -> None:
 
 
 def plain_values(**arguments: object) -> dict[str, object]:
-    """The arguments with Python's own numbers and lists in the place of NumPy's: a checkpoint holds nothing else."""
+    """The arguments as Python's own numbers and lists instead of NumPy's, because a checkpoint holds nothing else."""
 
-    def own(value: object) -> object:
+    def plain(value: object) -> object:
         if isinstance(value, (list, tuple)):
-            return [own(part) for part in value]
+            return [plain(element) for element in value]
         return value.item() if isinstance(value, np.generic) else value
 
-    return {name: own(value) for name, value in arguments.items()}
+    return {name: plain(value) for name, value in arguments.items()}

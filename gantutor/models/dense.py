@@ -11,7 +11,13 @@ from gantutor.models.conditioning import D_LABELS, G_LABELS, Join, g_label, proj
 from gantutor.models.layers import ACTIVATIONS, Maxout, MinibatchStd, add_spectral_norm, fold, init_weights
 from gantutor.state import seeded
 
-# --- fully connected -------------------------------------------------------------------------------------------------
+
+def hidden_layer(width: int, size: int, batch_norm: bool, activation: str, maxout: int = 0) -> list[nn.Module]:
+    """A hidden layer (B, width) -> (B, size): linear, batch norm if asked for, then activation or maxout."""
+    wide = size * max(maxout, 1)
+    norm = [nn.BatchNorm1d(wide)] if batch_norm else []
+    nonlinearity = Maxout(maxout) if maxout else ACTIVATIONS[activation]()
+    return [nn.Linear(width, wide, bias=not batch_norm), *norm, nonlinearity]
 
 
 class MLPGenerator(nn.Module):
@@ -25,7 +31,7 @@ class MLPGenerator(nn.Module):
         output: "tanh" (images in [-1, 1]) or "linear" (any real value).
         seed: fixes the initial weights.
         classes: 0, or the number of classes of a conditional G.
-        label: how it is told the class, "concat" or "embed"; see `Join`.
+        label: how it is given the class, "concat" or "embed"; see `Join`.
         init_std: weights from N(0, init_std²), as in `init_weights`; None leaves PyTorch's own.
         activation: of the hidden layers: "relu", "leaky" (slope 0.2), "tanh" or "sigmoid".
     """
@@ -64,13 +70,13 @@ class MLPDiscriminator(nn.Module):
         shape: shape of one example.
         seed: fixes the initial weights.
         classes: 0, or the number of classes of a conditional D.
-        label: how it is told the class, "concat", "embed" or "projection".
+        label: how it is given the class, "concat", "embed" or "projection".
         spectral: divide the weights of each layer by their largest singular value (Miyato et al. 2018).
         init_std: weights from N(0, init_std²), as in `init_weights`; None leaves PyTorch's own.
         activation: of the hidden layers, as in `MLPGenerator`.
-        maxout: 0, or the pieces of each hidden unit: the largest of so many takes the place of the activation.
+        maxout: 0, or the number of linear pieces of each hidden unit; their maximum replaces the activation.
         batch_norm: normalise each hidden layer over the batch (Ioffe & Szegedy 2015).
-        pack: examples that are judged together, as one: x (B, *shape) -> (B / pack,) (Lin et al. 2018).
+        pack: number of examples that are judged together, as one: x (B, *shape) -> (B / pack,) (Lin et al. 2018).
         minibatch_std: 0, or the group size of a `MinibatchStd` before the last hidden layer.
     """
 
@@ -82,7 +88,7 @@ class MLPDiscriminator(nn.Module):
         check_conditioning(classes, label, D_LABELS)
         check_groups(pack, classes, maxout=maxout, minibatch_std=minibatch_std)
         if minibatch_std and not hidden:
-            raise BadInput(f"minibatch_std is {minibatch_std}, but D has no hidden layer to look at it: give it one.")
+            raise BadInput(f"minibatch_std is {minibatch_std}, but D has no hidden layer to use it: give it one.")
         self.config = plain_values(hidden=list(hidden), shape=list(shape), seed=seed, classes=classes, label=label,
                                    spectral=spectral, init_std=init_std, activation=activation, maxout=maxout,
                                    batch_norm=batch_norm, pack=pack, minibatch_std=minibatch_std)  # fmt: skip
@@ -108,17 +114,6 @@ class MLPDiscriminator(nn.Module):
         return projected(self.net, self.table, self.join(x, y), y)  # (B / pack,)
 
 
-def hidden_layer(width: int, size: int, batch_norm: bool, activation: str, maxout: int = 0) -> list[nn.Module]:
-    """A hidden layer (B, width) -> (B, size): linear, batch norm where asked for, then activation or maxout."""
-    wide = size * max(maxout, 1)
-    norm = [nn.BatchNorm1d(wide)] if batch_norm else []
-    bend = Maxout(maxout) if maxout else ACTIVATIONS[activation]()
-    return [nn.Linear(width, wide, bias=not batch_norm), *norm, bend]
-
-
-# --- pairs -----------------------------------------------------------------------------------------------------------
-
-
 def mlp(
     shape: Sequence[int] = (1, 28, 28),
     latent_dim: int = 64,
@@ -133,9 +128,9 @@ def mlp(
     pack: int = 1,
     minibatch_std: int = 0,
 ) -> tuple[MLPGenerator, MLPDiscriminator]:
-    """The MLP pair (G, D). G's first weights come from `seed`, D's from `seed + 1`.
+    """The MLP pair (G, D). G's initial weights come from `seed`, D's from `seed + 1`.
 
-    `label` is D's; G has the same, but "concat" where D has "projection". What follows it is for D.
+    `label` is for D; G has the same, except "concat" if D has "projection". The arguments after it are for D alone.
     """
     G = MLPGenerator(latent_dim, g_hidden, shape, batch_norm, output, seed, classes, g_label(label))
     return G, MLPDiscriminator(
@@ -144,7 +139,7 @@ def mlp(
 
 
 def plane(seed: int = 0, pack: int = 1, minibatch_std: int = 0) -> tuple[MLPGenerator, MLPDiscriminator]:
-    """The pair (G, D) for points in the plane: three layers of 64, no normalisation; `train.PLANE` suits it.
+    """The pair (G, D) for points in the plane, to be trained by `train.PLANE`: three layers of 64, no normalisation.
 
     The points should have a standard deviation of about 1: divide them by `toy.Mixture.spread`.
     """

@@ -1,4 +1,4 @@
-"""What nets are made of: layers that PyTorch lacks, packing, and the first weights."""
+"""What nets are made of: layers that PyTorch lacks, packing, and the initial weights."""
 
 import operator
 
@@ -9,13 +9,11 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from gantutor.errors import BadInput, real_number
 
-# --- small parts -----------------------------------------------------------------------------------------------------
-
 
 def fold(x: Tensor, pack: int) -> Tensor:
     """Join `pack` consecutive examples (PacGAN, Lin et al. 2018): (B, C, …) -> (B / pack, pack · C, …).
 
-    Raises `BadInput` where `pack` does not divide B.
+    Raises `BadInput` if `pack` does not divide B.
     """
     if pack == 1:
         return x
@@ -25,7 +23,7 @@ def fold(x: Tensor, pack: int) -> Tensor:
 
 
 def pack_of(net: object) -> int:
-    """How many examples D judges at a time: its attribute `pack` where that is a whole number above 0, else 1."""
+    """How many examples D judges at a time: its attribute `pack` if that is a whole number above 0, else 1."""
     try:
         return max(operator.index(getattr(net, "pack", 1)), 1)
     except TypeError:
@@ -33,16 +31,16 @@ def pack_of(net: object) -> int:
 
 
 class MinibatchStd(nn.Module):
-    """One feature more, the same for a whole group: how much its examples differ (Karras et al. 2018, section 3).
+    """Adds one feature, the same for a whole group: how much its examples differ (Karras et al. 2018, section 3).
 
     s = mean over the features f of √(varᵢ h[i, f] + ε), i over the group. (B, C, …) -> (B, C + 1, …).
 
     Args:
-        group: consecutive examples that are compared. It must divide B; a smaller batch is one group. After a packed
-            first layer the examples are packs.
+        group: number of consecutive examples that are compared. It must divide B; a smaller batch is one group. In a D
+            that is packed, the examples here are packs.
 
     Raises:
-        BadInput: the batch cannot be cut into groups.
+        BadInput: the batch cannot be divided into groups.
     """
 
     def __init__(self, group: int):
@@ -50,16 +48,18 @@ class MinibatchStd(nn.Module):
         self.group = group
 
     def size(self, n: int) -> int:
-        """How many of n examples make up a group."""
+        """The number of examples in a group, if there are n in all."""
         if n > self.group and n % self.group:
-            raise BadInput(f"minibatch_std is {self.group}, which does not divide the {n} that D judges at a time: "
-                           f"choose a multiple of {self.group}.")  # fmt: skip
+            raise BadInput(f"minibatch_std is {self.group}, which does not divide the {n} examples (or packs) in the "
+                           f"batch: choose a multiple of {self.group}.")  # fmt: skip
         return max(min(n, self.group), 1)
 
     def forward(self, h: Tensor) -> Tensor:
         size = self.size(len(h))
         groups = h.unflatten(0, (-1, size))  # (B / size, size, C, …)
-        spread = (groups.var(1, correction=0) + 1e-8).sqrt()  # (B / size, C, …); ε: √ has no slope at 0
+        spread = (
+            groups.var(1, correction=0) + 1e-8
+        ).sqrt()  # (B / size, C, …); ε, because the gradient of √ at 0 is infinite
         s = spread.flatten(1).mean(1).repeat_interleave(size)  # (B,)
         return torch.cat([h, s.view(-1, *[1] * (h.ndim - 1)).expand(-1, 1, *h.shape[2:])], 1)
 
@@ -68,7 +68,7 @@ class MinibatchStd(nn.Module):
 
 
 class Maxout(nn.Module):
-    """The largest of `pieces` linear units each: h[k], h[K + k], h[2K + k], … (Goodfellow et al. 2013, section 3).
+    """Of `pieces` linear units each the largest: h[k], h[K + k], h[2K + k], … (Goodfellow et al. 2013, section 3).
 
     (B, pieces · K) -> (B, K).
     """
@@ -87,11 +87,12 @@ class Maxout(nn.Module):
 class SpectralNorm(nn.Module):
     """W / σ(W), with σ ≈ uᵀWv from one step of power iteration per pass in train mode (Miyato et al. 2018, appendix A).
 
-    The numbers and the names of the buffers are those of `torch.nn.utils.parametrizations.spectral_norm`, which cannot
-    be used under `torch.vmap`.
+    Values and buffer names are those of `torch.nn.utils.parametrizations.spectral_norm`, which cannot be used under
+    `torch.vmap`.
 
     Args:
-        weight: (out, in, …), or an Embedding's (classes, features); taken as a matrix, its first dimension the rows.
+        weight: (out, in, …), or an Embedding's (classes, features); taken as a matrix whose rows are its first
+            dimension.
     """
 
     def __init__(self, weight: Tensor):
@@ -101,17 +102,17 @@ class SpectralNorm(nn.Module):
         self.register_buffer("_u", normalize(u, dim=0))
         self.register_buffer("_v", normalize(v, dim=0))
         for _ in range(15):
-            self.iterate(weight.flatten(1))
+            self.power_iteration(weight.flatten(1))
 
     @torch.no_grad()
-    def iterate(self, matrix: Tensor) -> None:
+    def power_iteration(self, matrix: Tensor) -> None:
         self._u.copy_(normalize(matrix.mv(self._v), dim=0))
         self._v.copy_(normalize(matrix.t().mv(self._u), dim=0))
 
     def forward(self, weight: Tensor) -> Tensor:
         matrix = weight.flatten(1)  # (out, in · …)
         if self.training:
-            self.iterate(matrix)
+            self.power_iteration(matrix)
         u, v = self._u.clone(), self._v.clone()  # the next pass changes them before this one's gradients are computed
         return weight / u.dot(matrix.mv(v))
 
@@ -123,23 +124,23 @@ ACTIVATIONS = {"relu": nn.ReLU, "leaky": lambda: nn.LeakyReLU(0.2), "tanh": nn.T
 
 @torch.no_grad()
 def init_weights(net: nn.Module, std: float | None = 0.02) -> None:
-    """Weights from N(0, std²), those of batch norm from N(1, std²), biases 0 (Radford et al. 2016, section 4).
+    """Draw weights from N(0, std²), those of batch norm from N(1, std²), and set biases to 0; None changes nothing.
 
-    None leaves the net as it is.
+    Source: Radford et al. 2016, section 4.
     """
     if std is None:
         return
-    std = real_number("the standard deviation of the first weights", std, least=0)
+    std = real_number("the standard deviation of the initial weights", std, least=0)
     for layer in net.modules():
         if isinstance(layer, (*WEIGHTED, *NORMALISING)):
-            bounded = hasattr(layer, "parametrizations")  # then `layer.weight` is a copy, divided
-            weight = layer.parametrizations.weight.original if bounded else layer.weight
+            spectral = hasattr(layer, "parametrizations")  # then `layer.weight` is a normalised copy
+            weight = layer.parametrizations.weight.original if spectral else layer.weight
             weight.normal_(1.0 if isinstance(layer, NORMALISING) else 0.0, std)
             if getattr(layer, "bias", None) is not None:
                 layer.bias.zero_()
 
 
 def add_spectral_norm(net: nn.Module) -> None:
-    """Divide the weights of every layer by their largest singular value, from now on (Miyato et al. 2018)."""
+    """From now on, divide the weights of every layer by their largest singular value (Miyato et al. 2018)."""
     for layer in [m for m in net.modules() if isinstance(m, WEIGHTED)]:
         register_parametrization(layer, "weight", SpectralNorm(layer.weight))

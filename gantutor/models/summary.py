@@ -1,4 +1,4 @@
-"""A net as a table: what each layer gives, and how much it learns."""
+"""A net as a table: the output shape and the number of parameters of each layer."""
 
 from typing import NamedTuple
 
@@ -8,34 +8,31 @@ from torch import Tensor, nn
 from gantutor.models.conditioning import Join
 from gantutor.state import evaluating
 
-# --- tools -----------------------------------------------------------------------------------------------------------
-
 
 class LayerRow(NamedTuple):
     """One line of `table`."""
 
     layer: str
-    shape: tuple[int, ...]  # of what the layer gives for one example
+    shape: tuple[int, ...]  # of the output for one example
     parameters: int
 
 
 def rows(net: nn.Module, *inputs: Tensor) -> list[LayerRow]:
-    """What each layer of a net gives, and its parameters, as `inputs` (B, …) pass through it in eval mode.
+    """The output shape and the parameters of each layer, recorded as `inputs` (B, …) pass through the net in eval mode.
 
-    Layers that keep their own layers (`nn.Sequential`) or are never called are left out.
+    Layers that contain other layers (`nn.Sequential`) or are never called are left out.
     """
     found, handles = [], []
 
-    def look(layer: nn.Module, arguments: tuple, result: Tensor) -> None:
-        found.append(
-            LayerRow(type(layer).__name__.removeprefix("Parametrized"), tuple(result.shape[1:]), parameters(layer))
-        )
+    def record(layer: nn.Module, arguments: tuple, output: Tensor) -> None:
+        name = type(layer).__name__.removeprefix("Parametrized")
+        found.append(LayerRow(name, tuple(output.shape[1:]), parameters(layer)))
 
     for name, layer in net.named_modules():
         inner = {child for child, _ in layer.named_children()} - {"parametrizations"}
         idle = isinstance(layer, Join) and layer.width == layer.shape[0]
         if not (inner or idle or "parametrizations" in name):
-            handles.append(layer.register_forward_hook(look))
+            handles.append(layer.register_forward_hook(record))
     try:
         with evaluating(net), torch.no_grad():
             net(*inputs)
@@ -49,10 +46,10 @@ def table(net: nn.Module, *inputs: Tensor) -> str:
     """`rows` as text to print, with the sum of all parameters: ``print(models.table(G, torch.zeros(1, 64)))``."""
     lines = [f"{row.layer:16} {' × '.join(map(str, row.shape)) or '1':>14} {row.parameters:11,}"
              for row in rows(net, *inputs)]  # fmt: skip
-    title = f"{'layer':16} {'gives':>14} {'parameters':>11}"
-    return "\n".join([title, *lines, f"{'together':31} {parameters(net):11,}"])
+    title = f"{'layer':16} {'output':>14} {'parameters':>11}"
+    return "\n".join([title, *lines, f"{'total':31} {parameters(net):11,}"])
 
 
 def parameters(net: nn.Module) -> int:
-    """How many numbers of a net are learned."""
+    """The number of learned parameters of a net."""
     return sum(p.numel() for p in net.parameters())

@@ -1,11 +1,11 @@
-"""Variational autoencoders: a guess at each image's latent, and the bound that it gives (Kingma & Welling 2014).
+"""Variational autoencoders: an encoder guesses each image's latent, which bounds log p(x) (Kingma & Welling 2014).
 
 The generator of a VAE is that of a GAN, read as a density: z ~ N(0, I), and x given z ~ N(G(z), s²I). An encoder E
-guesses which latents an image may have come from, q(z|x) = N(mean, diag exp(log_var)). Then for every image
+guesses which latents an image may have come from, q(z|x) = N(mean, diag exp(log_var)). Then, for every image,
 
     log p(x) ≥ E_q log p(x|z) − KL(q(z|x) ‖ N(0, I)),
 
-and both nets climb the right side, the evidence lower bound::
+and both nets maximise the right-hand side, the evidence lower bound::
 
     E, G = vae.pair()
     optimizer = torch.optim.Adam([*E.parameters(), *G.parameters()], 1e-3)
@@ -68,7 +68,7 @@ def pair(
     output: str = "tanh",
     seed: int = 0,
 ) -> tuple[MLPEncoder, MLPGenerator]:
-    """The pair (E, G). G is that of `models.mlp` with the same arguments, its first weights too; E's are `seed + 1`."""
+    """The pair (E, G). G is that of `models.mlp` with the same arguments and weights; E's come from `seed + 1`."""
     G = MLPGenerator(latent_dim, g_hidden, shape, batch_norm, output, seed)
     return MLPEncoder(latent_dim, e_hidden, shape, seed + 1), G
 
@@ -81,7 +81,7 @@ class Bound(NamedTuple):
 
     @property
     def total(self) -> Tensor:
-        """(B,), on average over draws at most log p(x)."""
+        """(B,): averaged over draws of z, at most log p(x)."""
         return self.likelihood - self.kl
 
 
@@ -92,25 +92,29 @@ def elbo(E: nn.Module, G: nn.Module, x: Tensor, noise: float) -> Bound:
         E: images (B, *shape) -> mean and log variance, (B, latent_dim) each.
         G: latents (B, latent_dim) -> images (B, *shape).
         x: images (B, *shape).
-        noise: s > 0, the standard deviation of a pixel around G(z). The smaller it is, the more a pixel counts.
+        noise: s > 0, the standard deviation of a pixel around G(z). The smaller it is, the more a pixel error counts.
 
     Raises:
-        BadInput: the noise is not above 0, or x, E and G do not fit together.
+        BadInput: the noise is not above 0, or x, E and G have shapes that do not fit together.
     """
     shape = tuple(getattr(E, "config", {}).get("shape", x.shape[1:]))
     if x.shape[1:] != shape:
-        raise BadInput(f"x holds images of shape {tuple(x.shape[1:])}, E takes {shape}: give it such images.")
+        raise BadInput(f"x holds images of shape {tuple(x.shape[1:])}, but E takes {shape}: give E such images.")
     mean, log_var = E(x)  # (B, latent_dim) each
     if getattr(G, "latent_dim", mean.shape[1]) != mean.shape[1]:
-        raise BadInput(f"E gives latents of length {mean.shape[1]}, G takes {G.latent_dim}: make both with one length.")
+        raise BadInput(
+            f"E returns latents of length {mean.shape[1]}, but G takes {G.latent_dim}: give both one latent_dim."
+        )
     made = G(draw(mean, log_var))  # (B, *shape)
     if made.shape != x.shape:
-        raise BadInput(f"G makes images of shape {tuple(made.shape[1:])}, x holds {shape}: take the G of this E.")
+        raise BadInput(
+            f"G makes images of shape {tuple(made.shape[1:])}, but x holds {shape}: use the G made with this E."
+        )
     return Bound(log_likelihood(x, made, noise), kl(mean, log_var))
 
 
 def draw(mean: Tensor, log_var: Tensor) -> Tensor:
-    """z = mean + exp(½ log_var)·ε with ε ~ N(0, I): a draw from q(z|x) that has slopes in mean and log_var (eq. 4)."""
+    """z = mean + exp(½ log_var)·ε with ε ~ N(0, I): a draw from q(z|x) with gradients in mean and log_var (eq. 4)."""
     return mean + (log_var / 2).exp() * torch.randn_like(mean)
 
 

@@ -1,4 +1,4 @@
-"""The museum of GAN bugs: classic mistakes, each runnable, measured beside its sound twin, and caught by a check.
+"""The museum of GAN bugs: classic mistakes, each runnable, measured beside its sound version, and caught by a check.
 
 ::
 
@@ -8,8 +8,9 @@
 
 On the command line: ``gantutor museum`` lists the exhibits, and ``gantutor museum double-sigmoid`` runs one.
 
-The exhibits stand in six rooms, a file each, and in the `catalogue`. `exhibits` says what an exhibit is, `settings` has
-the ordinary parts from which its run is put together, `measures` the symptoms, and `probes` what the checks share.
+The exhibits are in six rooms, a file each, and are listed in the `catalogue`. `exhibits` defines what an exhibit is,
+`settings` has the ordinary parts from which its run is put together, `measures` the symptoms, and `probes` what the
+checks share.
 """
 
 from typing import TYPE_CHECKING
@@ -21,4 +22,4 @@ if TYPE_CHECKING:
     from gantutor.museum.exhibits import Exhibit, Outcome, stops
 
 __all__ = ["CATALOGUE", "ROOMS", "Exhibit", "Grade", "Outcome", "exhibit", "grade", "stops"]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

@@ -1,4 +1,4 @@
-"""The catalogue: every exhibit by its room and by its id, and the grade of a check of one's own."""
+"""The catalogue: every exhibit by its room and by its id, and the grade of a check that a learner wrote."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -40,7 +40,7 @@ def exhibit(id: str) -> Exhibit:
 
 
 class Grade(NamedTuple):
-    """What a check of your own did: whether it is good, and a sentence for each version."""
+    """How well a learner's check did: whether it is good, and a sentence about each version."""
 
     good: bool
     words: str
@@ -50,22 +50,22 @@ class Grade(NamedTuple):
 
 
 def grade(id: str, check: Callable[[object], None]) -> Grade:
-    """Run a check on both versions of an exhibit's piece. A good one stops the broken version and lets the sound pass.
+    """Run a check on both versions of an exhibit. A good one stops the broken version and lets the sound one pass.
 
     Args:
         check: piece -> None, with an assert that does not hold for the broken piece.
 
-    Raises `BadInput` for a harmless exhibit: there a check has nothing to stop.
+    Raises `BadInput` for a harmless exhibit, because a check has nothing to stop there.
     """
     e, stopped, words = exhibit(id), {}, []
     if e.harmless:
-        raise BadInput(f"{e.id} is harmless, so there is nothing to stop: choose another exhibit.")
+        raise BadInput(f"{e.id} is harmless, so a check has nothing to stop: choose another exhibit.")
     for name in VERSIONS:
         try:
             stopped[name] = stops(check, getattr(e, name))
             words.append(f"It {'stops' if stopped[name] else 'lets pass'} the {name} version.")
-        except Exception as error:  # the learner's own code: anything may happen
-            words.append(f"On the {name} version it ended with {type(error).__name__}: {reason(error)}.")
+        except Exception as error:  # the learner's code may raise anything
+            words.append(f"On the {name} version it raised {type(error).__name__}: {reason(error)}.")
     good = stopped == {"broken": True, "sound": False}
-    advice = "A good check." if good else "Not yet: a check stops with an assert that does not hold."
+    advice = "A good check." if good else "Not yet: a check stops a piece with an assert that does not hold."
     return Grade(good, " ".join([*words, advice]))

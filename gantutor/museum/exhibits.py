@@ -1,7 +1,8 @@
-"""What an exhibit is: a broken piece, its sound twin, the parts that both plug into, the symptom, and the check.
+"""What an exhibit is: a broken piece, its sound version, the parts that both plug into, the symptom, and the check.
 
-A piece is whatever the mistake is made in: a `losses.Loss`, a penalty, a subclass of `train.Run` with one method of its
-own, a function that makes the nets, a way to draw samples, a data set, a metric. Everything else is the package's.
+A piece is the one thing that contains the mistake: a `losses.Loss`, a penalty, a subclass of `train.Run` with one
+method of its own, a function that makes the nets, a way to draw samples, a data set, or a metric. Everything else is
+the package's.
 """
 
 import ast
@@ -19,11 +20,11 @@ from gantutor.errors import BadInput, unknown, whole_number
 from gantutor.metrics import classifier
 from gantutor.models import classes_of
 from gantutor.museum.measures import Symptom
-from gantutor.museum.settings import Parts, Piece, Side, plain, play
+from gantutor.museum.settings import Parts, Piece, Side, plain, train_side
 
 VERSIONS = ("broken", "sound")
 SHAPE = (1, 28, 28)
-ALIKE = 2.5  # times the distance, at most: a harmless mistake. From seed to seed the sound one varies by 1.5
+HARMLESS_FACTOR = 2.5  # a harmless mistake at most multiplies the distance by this; seeds alone change it by up to 1.5
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,21 @@ class Exhibit:
 
     Attributes:
         number: in the catalogue, with a letter where a mistake has several forms: "16b".
-        id, title: how it is called.
-        broken, sound: the piece with the mistake, and the piece that belongs there.
+        id, title: its name, and what is wrong in a few words.
+        broken, sound: the piece with the mistake, and the correct piece.
         plug: (parts, piece) -> parts with that piece.
         met: where the mistake is found.
-        cause: why it does what it does, in two sentences.
-        symptom: what is measured after a run. Of a harmless mistake it has no bounds, and less is better.
-        check: piece -> None; raises AssertionError for a piece that is not in order. It is the test that would have
-            caught the mistake; what it needs of chance it takes from torch's global stream. The harmless pass it.
-        findings: what `doctor.examine` says of the broken version and not of the sound one, any one of these names.
-            Empty where there is nothing to be seen in curves and images.
+        cause: why it has this effect, in two sentences.
+        symptom: what is measured after a run. For a harmless mistake it has no bounds, and lower is better.
+        check: piece -> None; raises AssertionError for a broken piece. It is the test that would have caught the
+            mistake; its randomness comes from torch's global generator. Harmless mistakes pass it.
+        findings: at least one of these names is found by `doctor.examine` in the broken version but not in the sound
+            one. Empty where curves and images show nothing.
         setting: images -> the parts before the piece is plugged in.
-        steps: that show the symptom.
-        examined: steps after which the doctor sees it, where that takes longer.
-        harmless: whether the mistake does no harm to speak of: the symptom is at most `ALIKE` times the sound one's.
+        steps: how many steps show the symptom.
+        examined: how many steps the doctor needs to find it, where that is more.
+        harmless: whether the mistake does no real harm, so that the symptom is at most `HARMLESS_FACTOR` times the
+            sound one's.
     """
 
     number: str
@@ -65,34 +67,35 @@ class Exhibit:
     harmless: bool = False
 
     def parts(self, piece: Piece, images: Images) -> Parts:
-        """What a run with this piece is put together from."""
+        """The parts of a run with this piece plugged in."""
         return self.plug(self.setting(images), piece)
 
     def run(self, steps: int | None = None, *, images: Images | None = None, seed: int = 0) -> "Outcome":
-        """Train both versions, alike but for the piece, and return what came of them.
+        """Train both versions, which differ only in the piece, and return the outcome.
 
         Args:
-            steps: how many; by default as many as show the symptom.
-            images: those of `data.load`; by default MNIST, or strokes where it cannot be had.
-            seed: of everything random in both.
+            steps: how many; by default as many as the symptom needs.
+            images: from `data.load`; by default MNIST, or strokes where that is unavailable.
+            seed: the seed of everything random, the same for both.
 
-        Raises `BadInput` for other images (the measures want the shipped judges), and for numbers that are none.
+        Raises `BadInput` for other images, because the measures need the shipped judges, and for steps or seeds that
+        are not whole numbers.
         """
         steps = self.steps if steps is None else whole_number("steps", steps, least=1)
-        images, held_out = set_apart(data.load_or_strokes("mnist") if images is None else images)
+        images, held_out = hold_out(data.load_or_strokes("mnist") if images is None else images)
         seed = whole_number("seed", seed)
-        sides = [play(self.parts(piece, images), steps, seed, piece) for piece in (self.broken, self.sound)]
+        sides = [train_side(self.parts(piece, images), steps, seed, piece) for piece in (self.broken, self.sound)]
         return Outcome(self, *sides, images, held_out, seed)
 
     def caught(self, seed: int = 0) -> dict[str, bool]:
-        """Whether the check stops each version: {"broken": True, "sound": False} where it does its work."""
+        """Whether the check stops each version: {"broken": True, "sound": False} if it works."""
         return {name: stops(self.check, getattr(self, name), seed) for name in VERSIONS}
 
     def code(self, version: str = "broken") -> str:
-        """The piece as Python, without what would tell its mistake: docstrings, comments, and names of its own.
+        """The piece as Python code without what would reveal its mistake: docstrings, comments, and its own names.
 
         Args:
-            version: "broken" or "sound". Of a sound class only the methods are printed that the broken one replaces.
+            version: "broken" or "sound". For a sound class only the methods that the broken one replaces are printed.
         """
         piece, broken = getattr(self, check_version(version)), self.broken
         if version == "sound" and inspect.isclass(broken) and inspect.isclass(piece) and issubclass(broken, piece):
@@ -108,7 +111,7 @@ def check_version(version: str) -> str:
 
 
 def stops(check: Callable[[Piece], None], piece: Piece, seed: int = 0) -> bool:
-    """Does a check stop a piece, by an AssertionError? Any other error passes through: such a check says nothing."""
+    """Whether a check stops a piece with an AssertionError. Any other error is passed on, because it proves nothing."""
     with state.seeded(seed):
         try:
             check(piece)
@@ -118,10 +121,10 @@ def stops(check: Callable[[Piece], None], piece: Piece, seed: int = 0) -> bool:
 
 
 def anonymous(piece: Piece, only: frozenset[str] = frozenset()) -> str:
-    """The source of a piece, and before it that of what it uses of its room, under names that tell nothing.
+    """The source of a piece, preceded by what it uses from its room, under neutral names.
 
     Args:
-        only: of a class that is printed, these methods alone; empty for all.
+        only: print only these methods of a class; empty for all.
     """
     tops = {piece.d: "d_loss", piece.g: "g_loss"} if isinstance(piece, losses.Loss) else {piece: "piece"}
     parts = {part: f"part_{n}" for n, part in enumerate(_used(tops), 1)}
@@ -133,20 +136,20 @@ def anonymous(piece: Piece, only: frozenset[str] = frozenset()) -> str:
 
 
 def _used(tops: Iterable[Piece]) -> list[Piece]:
-    """The functions and classes of the museum's rooms that these refer to, and so on; what is used comes first."""
+    """The functions and classes of the rooms that these refer to, directly or indirectly, each after what it uses."""
     found: list[Piece] = []
 
-    def look(thing: Piece) -> None:
+    def collect(thing: Piece) -> None:
         names = [node.id for node in ast.walk(_parsed(thing)) if isinstance(node, ast.Name)]
         for other in (vars(sys.modules[thing.__module__]).get(name) for name in names):
             ours = getattr(other, "__module__", "").startswith("gantutor.museum.room_")
             if ours and callable(other) and other not in found and other not in tops:
-                look(other)
+                collect(other)
                 found.append(other)
 
     for top in tops:
         if top.__module__.startswith("gantutor.museum.room_"):
-            look(top)
+            collect(top)
     return found
 
 
@@ -169,16 +172,18 @@ def _renamed(thing: Piece, known: Mapping[str, str], only: frozenset[str]) -> st
     return ast.unparse(tree)
 
 
-def set_apart(images: Images, held: int = 1000) -> tuple[Images, Images]:
-    """The images to train on, and the last ones, which no version sees, both on the CPU."""
+def hold_out(images: Images, held: int = 1000) -> tuple[Images, Images]:
+    """Training images, and the last `held` images, which no version sees; both on the CPU."""
     if not isinstance(images, Images):
-        raise BadInput(f"images is a {type(images).__name__}: give what data.load returns.")
+        raise BadInput(f"images is a {type(images).__name__}: give the `Images` that data.load returns.")
     if tuple(images.pixels.shape[1:]) != SHAPE or images.name not in classifier.SHIPPED:
         size = "×".join(map(str, images.pixels.shape[1:]))
         known = ", ".join(classifier.SHIPPED)
-        raise BadInput(f"{images.name} are {size} images: the exhibits are measured on {known}, of 1×28×28.")
+        raise BadInput(
+            f"{images.name} are {size} images: give {known}, 1×28×28, on which the exhibits can be measured."
+        )
     if len(images) < 2 * held:
-        raise BadInput(f"there are {len(images)} images: an exhibit needs at least {2 * held}.")
+        raise BadInput(f"there are only {len(images)} images: give at least {2 * held}.")
     images, parts = images.to("cpu"), (slice(None, -held), slice(-held, None))
     return tuple(Images(images.name, images.pixels[p], images.labels[p], images.classes) for p in parts)
 
@@ -191,8 +196,8 @@ class Outcome:
         exhibit: what was run.
         broken, sound: the two sides.
         images: what they were trained on.
-        held_out: real images that they were not.
-        seed: of both runs.
+        held_out: real images that neither version was trained on.
+        seed: the seed of both runs.
     """
 
     exhibit: Exhibit = field(repr=False)
@@ -203,7 +208,7 @@ class Outcome:
     seed: int = 0
 
     def measured(self) -> dict[str, float]:
-        """The symptom in both versions."""
+        """The value of the symptom in each version."""
         return dict(self._measured)
 
     @cached_property
@@ -215,49 +220,49 @@ class Outcome:
         return self.exhibit.caught(self.seed)
 
     def diagnosis(self, version: str = "broken") -> Diagnosis:
-        """What the doctor says of a version: of its samples, its nets and its curves."""
+        """The doctor's diagnosis of a version, from its samples, its nets and its curves."""
         side = getattr(self, check_version(version))
         if side.samples.ndim != 4:
-            raise BadInput(f"{self.exhibit.id} makes points, and the doctor looks at images: read the symptom instead.")
+            raise BadInput(f"{self.exhibit.id} makes points, but the doctor examines images: read the symptom instead.")
         shown = slice(6000)
-        told, G = classes_of(side.run.G), side.run.G_ema
+        conditional, G = classes_of(side.run.G) > 0, side.run.G_ema
         return doctor.examine(
             side.samples,
             Images(self.images.name, self.images.pixels[shown], self.images.labels[shown], self.images.classes),
-            labels=train.wanted_labels(side.run.G, len(side.samples)) if told else None,
+            labels=train.wanted_labels(side.run.G, len(side.samples)) if conditional else None,
             held_out=self.held_out,
-            generator=None if told else lambda n: G(train.latents(G, n, self.seed)),
-            discriminator=None if told else side.run.D,
+            generator=None if conditional else lambda n: G(train.latents(G, n, self.seed)),
+            discriminator=None if conditional else side.run.D,
             history=side.history,
             seed=self.seed,
         )
 
     def shows(self) -> bool:
-        """Is the broken version ill and the sound one well? (Of a harmless one: is it nearly as well as the sound?)"""
+        """Whether only the broken version has the symptom; for a harmless mistake, whether both versions are alike."""
         broken, sound = self.measured().values()
         symptom = self.exhibit.symptom
         if self.exhibit.harmless:
-            return broken <= ALIKE * sound
-        return symptom.well(sound) and not symptom.well(broken)
+            return broken <= HARMLESS_FACTOR * sound
+        return symptom.is_healthy(sound) and not symptom.is_healthy(broken)
 
     def as_expected(self) -> bool:
-        """Does it show, and does the check stop the broken version and no other?"""
+        """Whether the symptom shows, and the check stops the broken version only, or none if that is harmless."""
         return self.shows() and self._caught == {"broken": not self.exhibit.harmless, "sound": False}
 
     def verdict(self) -> str:
-        """All of it in words."""
+        """The whole outcome in words."""
         e, measured, caught = self.exhibit, self.measured(), self._caught
         numbers = ", ".join(f"{value:.3g} {name}" for name, value in measured.items())
         checked = ", ".join(f"{'fails' if stopped else 'passes'} on the {name} one" for name, stopped in caught.items())
-        well = f"harmless: at most {ALIKE:g} times" if e.harmless else f"well: {e.symptom.bounds}"
+        healthy = f"harmless: at most {HARMLESS_FACTOR:g} times" if e.harmless else f"healthy: {e.symptom.bounds}"
         if self.as_expected():
-            ends = "harmless, as measured here" if e.harmless else "it shows, and the check catches it"
+            ends = "harmless, as measured here" if e.harmless else "the symptom shows, and the check catches the bug"
         else:
-            ends = "not as it should be: see symptom and check"
+            ends = "not as expected: see symptom and check"
         return "\n".join([
             f"{e.number} {e.id}: {e.title}",
-            f"met:     {e.met}",
-            f"symptom: {e.symptom.name}: {numbers} ({well})",
+            f"found:   {e.met}",
+            f"symptom: {e.symptom.name}: {numbers} ({healthy})",
             f"cause:   {e.cause}",
             f"check:   {checked}",
             f"verdict: {ends}",

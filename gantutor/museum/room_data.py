@@ -1,4 +1,4 @@
-"""Room 2, data and ranges: what the players get to see, and on which scale."""
+"""Room 2, data and ranges: what the players are shown, and on which scale."""
 
 import math
 from dataclasses import replace
@@ -49,7 +49,7 @@ class FrozenBatch(Run):
 
 
 def one_step_an_epoch(images: int, batch_size: int) -> int:
-    """for epoch in range(epochs): one batch, one step."""
+    """An epoch that is a single batch: for epoch in range(epochs), one step."""
     return 1
 
 
@@ -62,14 +62,14 @@ def one_pass_an_epoch(images: int, batch_size: int) -> int:
 
 
 def sigmoid_output(seed: int) -> tuple[nn.Module, nn.Module]:
-    """G ends in a sigmoid, so its pixels lie in [0, 1]; those of the data lie in [-1, 1]."""
+    """G ends in a sigmoid, so its pixels lie in [0, 1], but those of the data lie in [-1, 1]."""
     G, D = models.mlp(output="linear", seed=seed)
     G.net.append(nn.Sigmoid())
     return G, D
 
 
 def linear_output(seed: int) -> tuple[nn.Module, nn.Module]:
-    """G ends in its last linear layer."""
+    """G ends in a linear layer, without an activation."""
     return models.mlp(output="linear", seed=seed)
 
 
@@ -90,11 +90,12 @@ class Standardised(Run):
         return self.examples.mean(), self.examples.std()
 
 
-# --- 27. seven of eight -----------------------------------------------------------------------------------------------
+# --- 27. seven modes of eight
+# -----------------------------------------------------------------------------------------------
 
 
 def closed_ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> toy.Mixture:
-    """linspace(0, 2π, modes) counts angle 0 twice."""
+    """A ring from linspace(0, 2π, modes), which contains angle 0 twice."""
     angles = torch.linspace(0, 2 * math.pi, modes)
     return toy.Mixture("ring", radius * torch.stack([angles.cos(), angles.sin()], 1), std)
 
@@ -118,12 +119,12 @@ def draws_anew(kind: type[Run]) -> None:
 
 
 def shows_every_image(steps_of_an_epoch) -> None:
-    """An epoch shows each image once; a last batch that is not full may be left out."""
+    """An epoch shows each image once; an incomplete last batch may be left out."""
     assert 60_000 - 64 < steps_of_an_epoch(60_000, 64) * 64 < 60_000 + 64
 
 
 def reaches_black_and_white(nets) -> None:
-    """Pushed to the extremes, G's pixels reach -1 and 1, and go no further."""
+    """For extreme latents G's pixels reach -1 and 1 but go no further."""
     G = nets(any_seed())[0].eval()
     with torch.no_grad():
         pixels = G(1e4 * torch.randn(64, G.latent_dim))
@@ -138,7 +139,7 @@ def within_reach(kind: type[Run]) -> None:
 
 
 def has_distinct_modes(ring) -> None:
-    """Eight modes are eight places."""
+    """Eight modes have eight different means."""
     means = ring(8).means  # (8, 2)
     assert len(means) == 8
     assert torch.pdist(means).min() > 0.1
@@ -148,13 +149,13 @@ def has_distinct_modes(ring) -> None:
 
 
 def as_pace(parts: Parts, piece) -> Parts:
-    """Epochs are planned; the piece says how many steps each has."""
+    """The training is planned in epochs, and the piece says how many steps each has."""
     numbers = len(parts.data), parts.recipe.batch_size
     return replace(parts, pace=piece(*numbers) / one_pass_an_epoch(*numbers))
 
 
 def on_a_ring(images: Images) -> Parts:
-    """Points in the plane, for which the images are not needed."""
+    """Points in the plane instead of the images."""
     return Parts(images, models.plane, train.PLANE)
 
 
@@ -164,24 +165,24 @@ def as_mixture(parts: Parts, piece) -> Parts:
 
 
 def modes_of_eight(side: Side, real: Images) -> float:
-    """How many places get at least 2% of the samples, within ten standard deviations of a mode."""
+    """How many different modes have at least 2% of the samples within ten standard deviations."""
     ring = side.piece(8)
-    ring = replace(ring, means=ring.means.round(decimals=3).unique(dim=0))  # a mode that is there twice counts once
+    ring = replace(ring, means=ring.means.round(decimals=3).unique(dim=0))  # a mode that occurs twice counts once
     counts = metrics.mixture_coverage(side.samples * ring.spread, ring, within=10.0).counts  # (8,)
     return (counts >= 0.02 * len(side.samples)).sum().item()
 
 
-def knows(side: Side, real: Images) -> float:
-    """Share of pairs in which D rates an image of a batch that it is shown above a real image out of all."""
-    order, D = side.run.order.get_state(), side.run.D
+def prefers_its_batch(side: Side, real: Images) -> float:
+    """The share of pairs in which D rates an image of its current batch above a real image of the whole data."""
+    order, D = side.run.source.order.get_state(), side.run.D
     batch = side.run.batch()[0]
-    side.run.order.set_state(order)  # as if nobody had looked
+    side.run.source.order.set_state(order)  # restored, so that measuring does not change the run
     with state.evaluating(D), torch.no_grad():
-        return measures.separation(*(D(x) for x in (batch, real.pixels[:1000])))
+        return measures.roc_auc(*(D(x) for x in (batch, real.pixels[:1000])))
 
 
-def darkest(side: Side, real: Images) -> float:
-    """The darkest percent of the samples' pixels begins here."""
+def darkest_percentile(side: Side, real: Images) -> float:
+    """The pixel value below which the darkest percent of the samples' pixels lies."""
     return side.samples.flatten().kthvalue(max(1, side.samples.numel() // 100)).values.item()
 
 
@@ -191,68 +192,70 @@ ROOM = (
     Exhibit(
         "8", "noise-for-data", "\"real\" batches drawn as uniform noise",
         broken=NoiseForData, sound=Run, plug=as_kind,
-        met="Posts that want to be short and draw a random array where data should be loaded.",
-        cause="D learns what noise looks like, and G learns to make that. The loop is right, the curves look like "
-        "those of a training, and no image was ever read.",
+        met="Blog posts that, to stay short, draw a random array where data should be loaded.",
+        cause="D learns what noise looks like, and G learns to make it. The loop is right and the curves look like "
+        "those of a training, but no image was ever read.",
         symptom=VARIETY, check=shows_the_data, findings=("total_collapse", "noisy"), steps=900,
     ),
     Exhibit(
         "14a", "frozen-noise", "the noise is drawn once, before the loop",
         broken=FrozenNoise, sound=Run, plug=as_kind,
         met="Loops that draw z beside the constants at the top of the file, \"for reproducibility\".",
-        cause="G is trained at 64 points of its latent space and nowhere between. What it makes of any other z is left "
-        "to chance.",
+        cause="G is trained at 64 points of its latent space and nowhere else. What it makes of any other z is left to "
+        "chance.",
         symptom=Symptom(VARIETY.name, variety, low=0.5), check=draws_anew, findings=("train_eval_gap",), examined=900,
     ),
     Exhibit(
         "14b", "frozen-batch", "one batch of real images, again and again",
         broken=FrozenBatch, sound=Run, plug=as_kind,
-        met="next(iter(loader)) inside the loop without shuffling, or before it.",
-        cause="For D there are 64 real images in the world, and it learns them by heart. G is asked for these and no "
+        met="next(iter(loader)) before the loop, or inside it without shuffling.",
+        cause="D only ever sees 64 real images, so it memorises them. G is then pushed towards these images and no "
         "others.",
-        symptom=Symptom("share of pairs in which D rates an image that it is shown above others", knows, high=0.8),
+        symptom=Symptom("share of pairs in which D rates its batch above other images", prefers_its_batch, high=0.8),
         check=draws_anew, findings=("oscillation",),
     ),
     Exhibit(
         "14c", "epoch-of-one-step", "an \"epoch\" that is one step",
         broken=one_step_an_epoch, sound=one_pass_an_epoch, plug=as_pace,
-        met="for epoch in range(epochs), with the line that reads one batch right below.",
-        cause="An epoch is a pass through all images, 922 steps of 64 on MNIST's 59,000. Where it comes out as a "
-        "single step, as good as nothing is trained.",
+        met="for epoch in range(epochs), followed directly by the line that reads one batch.",
+        cause="An epoch is a pass through all images, 922 steps of 64 on MNIST's 59,000. If it is only a single step, "
+        "the nets are hardly trained at all.",
         symptom=VARIETY, check=shows_every_image, findings=("total_collapse",),
     ),
     Exhibit(
-        "16a", "range-0-1", "a generator of [0, 1] against data in [-1, 1]",
+        "16a", "range-0-1", "a generator with outputs in [0, 1] for data in [-1, 1]",
         broken=sigmoid_output, sound=plain_pair, plug=as_nets,
         met="A sigmoid at G's end, and a data loader that subtracts 0.5 and divides by 0.5.",
-        cause="Most pixels of a digit are black, -1, and G cannot go below 0. D has only to look at the background.",
-        symptom=Symptom("where the darkest percent of the pixels begins", darkest, high=-0.9),
+        cause="Most pixels of a digit are black, -1, but G cannot go below 0. So D only needs to look at the "
+        "background.",
+        symptom=Symptom("where the darkest percent of the pixels begins", darkest_percentile, high=-0.9),
         check=reaches_black_and_white, findings=("discriminator_saturated", "range_mismatch"),
     ),
     Exhibit(
         "16b", "standardised-data", "data of mean 0 and variance 1 against tanh",
         broken=Standardised, sound=Run, plug=as_kind,
-        met="The normalisation of a classifier's tutorial, mean 0.1307 and deviation 0.3081, taken over for a GAN.",
-        cause="On that scale MNIST's white is 2.8 and its black -0.42, and tanh goes from -1 to 1: G cannot make "
-        "white, and below black there is room that the data never uses. D has only to look for something bright, "
-        "and G's black spills over.",
+        met="The normalisation of a classifier tutorial, mean 0.1307 and standard deviation 0.3081, copied to a GAN.",
+        cause="On that scale MNIST's white is 2.8 and its black -0.42, while tanh goes from -1 to 1: G cannot make "
+        "white, and it can make values below black that the data never has. So D only needs to look for bright pixels, "
+        "and G's black becomes too dark.",
         symptom=OUTSIDE, check=within_reach, findings=("range_mismatch",),
     ),
     Exhibit(
         "16c", "linear-output", "no activation at G's output",
         broken=linear_output, sound=plain_pair, plug=as_nets,
-        met="MLPs of early posts whose last layer is a plain matrix product.",
-        cause="Nothing keeps the pixels in the range of the data. Black, an end of tanh that G reaches without effort, "
-        "becomes a number that it must hit exactly.",
+        met="MLPs in early blog posts whose last layer is a plain matrix product.",
+        cause="Nothing keeps the pixels in the range of the data. With tanh black is an end of the range and easy to "
+        "reach, but here it is a number that G must hit exactly.",
         symptom=OUTSIDE, check=reaches_black_and_white, findings=("range_mismatch",),
     ),
     Exhibit(
         "27", "seven-of-eight", "a \"ring of 8\" that has 7 modes",
         broken=closed_ring, sound=toy.ring, plug=as_mixture,
-        met="Public code for the ring benchmark: linspace(0, 2π, 8) counts angle 0 twice.",
-        cause="The last of the eight angles is the first one again, so there are seven places, one of them twice as "
-        "likely. Of its own eight modes even a perfect GAN then reaches seven, and the eighth looks collapsed.",
-        symptom=Symptom("places that the samples reach, of 8 modes", modes_of_eight, low=8.0),
+        met="Public code for the ring benchmark: linspace(0, 2π, 8) contains angle 0 twice.",
+        cause="The last of the eight angles equals the first, so there are only seven different modes, one of them "
+        "twice as likely. Even a perfect GAN then covers seven of the eight modes, and the missing one looks like mode "
+        "collapse.",
+        symptom=Symptom("different modes that the samples reach, of 8", modes_of_eight, low=8.0),
         check=has_distinct_modes, setting=on_a_ring, steps=1500,
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Room 3, plumbing: what reaches whom. Most of the pieces are a `train.Run` with one method of its own."""
+"""Room 3, plumbing: what reaches which net. Most pieces are a `train.Run` with one method of its own."""
 
 import itertools
 from dataclasses import replace
@@ -9,9 +9,9 @@ from torch.nn.functional import mse_loss, softplus
 
 from gantutor import models, state
 from gantutor.museum.exhibits import Exhibit
-from gantutor.museum.measures import DISTANCE, VARIETY, Symptom, brightness, distance, gap
+from gantutor.museum.measures import DISTANCE, VARIETY, Symptom, brightness, distance, logit_gap
 from gantutor.museum.probes import any_seed, small_pair, small_run, some_digits, weights
-from gantutor.museum.settings import Parts, as_kind, as_nets, bare, even, plain, plain_pair
+from gantutor.museum.settings import Parts, as_kind, as_nets, equal_rates, plain, plain_pair, without_penalty
 from gantutor.train import Run
 
 # --- 9. D never consulted ---------------------------------------------------------------------------------------------
@@ -49,7 +49,7 @@ class PixelComparison(Unasked):
 
 
 class Separate(nn.Module):
-    """Two D's: one for real images, one for generated ones."""
+    """Two separate D's, one for real images and one for generated ones."""
 
     def __init__(self, D: nn.Module, other: nn.Module):
         super().__init__()
@@ -62,16 +62,23 @@ class Separate(nn.Module):
 class NoReuse(Run):
     """D(real) and D(fake) are built by two calls, and each call makes weights of its own."""
 
-    def settle(self, G: nn.Module, D: nn.Module) -> tuple[nn.Module, nn.Module]:
+    def __init__(self, G: nn.Module, D: nn.Module, *arguments, **options):
         other = type(D)(**{**D.config, "seed": D.config["seed"] + 1})
-        return super().settle(G, Separate(D, other))
+        super().__init__(G, Separate(D, other), *arguments, **options)
 
-    def both_logits(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self.logits(real, y, self.D.other), self.logits(fake, y)
+    def d_step(
+        self, real: Tensor, fake: Tensor, y: Tensor | None = None, penalise: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        real_logits, fake_logits = self.D.other(real), self.D.D(fake)
+        loss = self.loss.d(real_logits, fake_logits)
+        self.opt_d.zero_grad()
+        loss.backward()
+        self.opt_d.step()
+        return loss.detach(), real_logits.detach(), fake_logits.detach()
 
 
 class MadeAnew(nn.Module):
-    """A D whose hidden layer is made in `forward`, so it is another one at each call."""
+    """A D whose hidden layer is made in `forward`, so that it is a new one at each call."""
 
     def __init__(self, hidden: int = 256):
         super().__init__()
@@ -83,7 +90,7 @@ class MadeAnew(nn.Module):
 
 
 class MadeOnce(MadeAnew):
-    """The same D, with a hidden layer that is made once."""
+    """The same D with a hidden layer that is made once."""
 
     def __init__(self, hidden: int = 256):
         super().__init__(hidden)
@@ -106,7 +113,7 @@ class NothingToTrain(Run):
 
 
 class Keeping(Run):
-    """The fakes are kept with their graph; what D's turn is given is detached."""
+    """The fakes are kept with their graph; what D's step is given is detached."""
 
     def generate(self, y: Tensor | None) -> Tensor:
         self.made = super().generate(y)
@@ -114,10 +121,12 @@ class Keeping(Run):
 
 
 class Undetached(Keeping):
-    """D's loss is differentiated in G's weights too: the fakes of D's turn keep their graph."""
+    """D's loss is differentiated in G's weights too: the fakes of D's step keep their graph."""
 
-    def both_logits(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        return super().both_logits(real, self.made, y)
+    def d_step(
+        self, real: Tensor, fake: Tensor, y: Tensor | None = None, penalise: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return super().d_step(real, self.made, y, penalise)
 
     def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
         return super().g_step(real, self.generate(y), y)  # the graph of the first ones is used up
@@ -139,7 +148,7 @@ class OneOptimizer(Undetached):
         self.opt_g = self.opt_d = torch.optim.Adam(both, self.recipe.lr_g, self.recipe.betas)
 
     def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
-        loss = self.loss.g(self.logits(real, y), self.logits(self.generate(y), y))
+        loss = self.loss.g(None, self.D(self.generate(y)))
         self.opt_g.zero_grad()
         loss.backward()
         self.opt_g.step()
@@ -166,7 +175,7 @@ class GFirst(Keeping):
 
 
 class RowJudge(nn.Module):
-    """Linear layers on (B, 1, 28, 28) without flatten: they see 28 rows of 28 pixels, and each row gets a logit."""
+    """Linear layers on (B, 1, 28, 28) without flatten: they see 28 rows of 28 pixels and give each row a logit."""
 
     def __init__(self, width: int = 28, hidden: int = 256):
         super().__init__()
@@ -177,7 +186,7 @@ class RowJudge(nn.Module):
 
 
 class ImageJudge(nn.Module):
-    """The same layers on images made flat: one logit each."""
+    """The same layers on flattened images: one logit for each image."""
 
     def __init__(self, hidden: int = 256):
         super().__init__()
@@ -188,7 +197,7 @@ class ImageJudge(nn.Module):
 
 
 class Tied(nn.Module):
-    """W σ(Wᵀv + b): what comes out is as long as what goes in."""
+    """W σ(Wᵀv + b), whose output has as many numbers as its input."""
 
     def __init__(self, size: int = 784, hidden: int = 128):
         super().__init__()
@@ -207,8 +216,7 @@ class TiedImage(Tied):
 class Unchecked(Run):
     """A run that does not ask whether the nets fit the data, as nearly every public loop."""
 
-    def settle(self, G: nn.Module, D: nn.Module) -> tuple[nn.Module, nn.Module]:
-        return G.to(self.device), D.to(self.device)
+    checks_nets = False
 
 
 # Nets, as seed -> (G, D).
@@ -260,12 +268,13 @@ def g_asks_d(kind: type[Run]) -> None:
 def one_verdict(kind: type[Run]) -> None:
     """The same images get the same logits as real ones and as generated ones."""
     run, x = small_run(kind), some_digits(16)
-    run.made = x  # where a run keeps its fakes for D's turn, these are they
-    assert torch.allclose(*run.both_logits(x, x, None), atol=1e-5)
+    run.made = x  # where a run keeps its fakes for D's step, these are they
+    _, real_logits, fake_logits = run.d_step(x, x)
+    assert torch.allclose(real_logits, fake_logits, atol=1e-5)
 
 
 def answers_alike(nets) -> None:
-    """D, asked twice, says the same."""
+    """D gives the same answer twice for the same images."""
     D, x = nets(any_seed())[1].eval(), some_digits(16)
     assert torch.equal(D(x), D(x))
 
@@ -304,29 +313,30 @@ def same_as_detached(kind: type[Run]) -> None:
 def d_sees_the_latest(kind: type[Run]) -> None:
     """When D learns, the fakes that it learns from are what G makes of that noise now."""
     run = small_run(kind)
-    noise, both_logits, kept = run.noise, run.both_logits, []
+    noise, latents, seen = run.noise, [], []
 
     def remember() -> Tensor:
-        kept.append(noise())
-        return kept[-1]
+        latents.append(noise())
+        return latents[-1]
 
-    def compare(real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+    def compare(*_) -> None:
         with torch.no_grad():
-            assert torch.allclose(run.G(kept[-1]), fake, atol=1e-5)
-        return both_logits(real, fake, y)
+            assert torch.allclose(run.G(latents[-1]), seen[-1], atol=1e-5)
 
-    run.noise, run.both_logits = remember, compare
+    run.noise = remember
+    run.D.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    run.opt_d.register_step_pre_hook(compare)
     list(run.steps(3))
 
 
 def one_logit_each(nets) -> None:
-    """D gives one number for each image."""
+    """D returns one number for each image."""
     D = nets(any_seed())[1]
     assert D(some_digits(16)).numel() == 16
 
 
 def sees_whole_images(nets) -> None:
-    """And it is another one when the image is turned upside down: no row is judged by itself."""
+    """It does, and the number changes when the image is turned upside down, so rows are not judged separately."""
     one_logit_each(nets)
     D, x = nets(any_seed())[1].eval(), some_digits(16)
     assert not torch.allclose(D(x), D(x.flip(2)), atol=1e-6)
@@ -338,86 +348,88 @@ ROOM = (
     Exhibit(
         "9", "images-as-logits", "G's loss computed on its images as if they were logits",
         broken=ImagesAsLogits, sound=Run, plug=as_kind,
-        met="Early TensorFlow-1 posts with swapped names: the tensor of images goes into the loss meant for D's "
-        "output.",
-        cause="The loss asks every pixel to be as negative as it can, and black is -1. D is never consulted, so "
-        "nothing in the world tells G what a digit is.",
+        met="Early TensorFlow-1 posts with swapped names, in which the tensor of images goes into the loss meant for "
+        "D's output.",
+        cause="The loss makes every pixel as negative as possible, and black is -1. D is never consulted, so nothing "
+        "tells G what a digit looks like.",
         symptom=Symptom("mean pixel, from -1, black, to 1", brightness, low=-0.9),
         check=g_asks_d, findings=("total_collapse",),
     ),
     Exhibit(
         "10a", "no-reuse", "separate weights for D(real) and D(fake)",
         broken=NoReuse, sound=Run, plug=as_kind,
-        met="TensorFlow-1 code that builds D twice and forgets to reuse the variables.",
-        cause="One D sees real images only and says real, the other sees generated ones only and says generated. "
-        "Neither compares anything, and G hears from the one that never saw a real image.",
-        symptom=VARIETY, check=one_verdict, findings=("discriminator_blind",), setting=bare,
+        met="TensorFlow-1 code that builds D twice without reusing the variables.",
+        cause="One D sees only real images and learns to call everything real, the other sees only generated ones and "
+        "learns to call everything fake. Neither compares anything, and G gets its gradient from the one that never "
+        "saw a real image.",
+        symptom=VARIETY, check=one_verdict, findings=("discriminator_blind",), setting=without_penalty,
     ),
     Exhibit(
-        "10b", "layers-made-anew", "layers created anew at every call",
+        "10b", "layers-made-anew", "layers created again at every call",
         broken=layers_made_anew, sound=layers_made_once, plug=as_nets,
-        met="Layers written inside forward, as functional code in other libraries looks.",
-        cause="The optimizer knows the layers that existed when it was made, and these are others at each call. D's "
-        "hidden layer is random for ever.",
+        met="Layers created inside forward, as functional code in other libraries does.",
+        cause="The optimizer knows only the layers that existed when it was made, but each call makes new ones. So D's "
+        "hidden layer stays random.",
         symptom=VARIETY, check=answers_alike, findings=("discriminator_blind",),
     ),
     Exhibit(
         "11", "nothing-to-train", "an optimizer over an empty list of parameters",
         broken=NothingToTrain, sound=Run, plug=as_kind,
-        met="Weights chosen by a prefix of their names, where no name begins so.",
-        cause="Each step moves every weight of the list, and there is none: D stays as it was drawn, and G has only "
-        "to find what pleases it. PyTorch refuses an empty list, but not an empty group.",
+        met="Weights selected by a prefix that none of their names has.",
+        cause="Each step updates every weight of the list, but the list is empty, so D keeps its random weights and G "
+        "only has to find images that they accept. PyTorch refuses an empty list of parameters, but not an empty "
+        "group.",
         symptom=VARIETY, check=both_learn, findings=("discriminator_blind",),
     ),
     Exhibit(
         "13a", "one-optimizer", "no detach, and one optimizer over all parameters",
         broken=OneOptimizer, sound=DrawnTwice, plug=as_kind,
-        met="Loops with a single Adam for everything.",
-        cause="In D's turn G is moved too, so as to make D's task easy, and in G's turn D is moved to believe. Each "
-        "player is half of the time on the other side.",
-        symptom=VARIETY, check=each_moves_alone, findings=("partial_collapse", "total_collapse"), setting=even,
+        met="Loops with a single Adam optimizer for everything.",
+        cause="D's turn also updates G, to make D's task easier, and G's turn also updates D, to accept the fakes. So "
+        "each player works for its opponent half of the time.",
+        symptom=VARIETY, check=each_moves_alone, findings=("partial_collapse", "total_collapse"), setting=equal_rates,
         examined=2000,
     ),
     Exhibit(
         "13b", "no-detach", "a missing detach alone",
         broken=Undetached, sound=DrawnTwice, plug=as_kind,
-        met="Forgotten often.",
-        cause="D's turn also computes gradients for G, and G's turn begins with zero_grad, which throws them away. "
-        "Waste, and nothing else: the weights are the same, bit for bit.",
+        met="Many public loops, because it is easy to forget.",
+        cause="D's turn also computes gradients for G, but G's turn begins with zero_grad, which discards them. So it "
+        "only wastes time: the weights are the same, bit for bit.",
         symptom=DISTANCE, check=same_as_detached, harmless=True,
     ),
     Exhibit(
         "17", "rows-for-images", "linear layers on (B, 1, 28, 28) without flatten: D judges rows",
         broken=judge_of_rows, sound=judge_of_images, plug=as_nets,
-        met="Ports from libraries in which a dense layer flattens by itself.",
-        cause="A linear layer works on the last dimension, so each row of 28 pixels gets a logit of its own. No layer "
-        "ever sees two rows together, and the loss takes the mean without a word.",
+        met="Ports from libraries whose dense layers flatten their input.",
+        cause="A linear layer works on the last dimension, so each row of 28 pixels gets its own logit. No layer ever "
+        "sees two rows together, and the loss averages over all of them without an error.",
         symptom=VARIETY, check=sees_whole_images, findings=("total_collapse", "discriminator_blind"), setting=unchecked,
     ),
     Exhibit(
-        "25", "g-first", "G moves first, and D learns from the fakes of before",
+        "25", "g-first", "G moves first, and D learns from fakes made before that move",
         broken=GFirst, sound=Run, plug=as_kind,
-        met="Loops that make the fakes once, step G, and then use the same fakes for D.",
-        cause="D learns from a G that is gone, and G answers a D that has not seen it: both move at once, as in the "
-        "circles of lesson 01. It trains all the same, but D stays further ahead, and after 900 steps the "
-        "images are noisier.",
-        symptom=Symptom("D's mean logit of real images less that of generated ones, last quarter", gap, high=0.17),
+        met="Loops that generate fakes once, update G, and then use the same fakes for D.",
+        cause="D learns from an outdated G, and G answers a D that has not seen it, so both move simultaneously, as in "
+        "the circles of lesson 01. Training still works, but D stays further ahead, and after 900 steps the images are "
+        "noisier.",
+        symptom=Symptom("D's mean logit of real images minus that of fakes, last quarter", logit_gap, high=0.17),
         check=d_sees_the_latest, findings=("noisy",), examined=900,
     ),
     Exhibit(
         "29", "pixel-comparison", "G fitted by pixel comparison with a random real image",
         broken=PixelComparison, sound=Run, plug=as_kind,
-        met="First attempts at a generator: z in, any real image as the target, squared error.",
-        cause="z says nothing about which image it will be compared with. The best answer to \"any of them\" is their "
-        "mean.",
+        met="First attempts at a generator, with any real image as the target for any z and a squared error.",
+        cause="z says nothing about the image it will be compared with. The output with the least expected squared "
+        "error is then the mean of all images.",
         symptom=VARIETY, check=g_asks_d, findings=("total_collapse",),
     ),
     Exhibit(
         "30", "tied-weights", "W σ(Wᵀz + b) as generator and as D",
         broken=tied_pair, sound=plain_pair, plug=as_nets,
-        met="Posts that put an autoencoder with tied weights where the two nets should be (lesson 01, section 10).",
-        cause="What comes out is as long as what goes in: 784 numbers of noise for an image, and 784 numbers for a "
-        "verdict. Nothing bounds the pixels, and what the 784 verdicts mean nobody has said.",
+        met="Blog posts that use an autoencoder with tied weights in place of the two nets (lesson 01, section 10).",
+        cause="The output has as many numbers as the input, so an image needs 784 numbers of noise, and D's verdict "
+        "consists of 784 numbers. Nothing bounds the pixels, and nothing defines what the 784 verdicts mean.",
         symptom=Symptom(DISTANCE.name, distance, high=400.0), check=one_logit_each,
         findings=("range_mismatch",), setting=unchecked,
     ),

@@ -1,4 +1,4 @@
-"""The ordinary parts of the package from which an exhibit puts a run together, and what a run leaves behind."""
+"""The ordinary parts from which the run of an exhibit is put together, and what remains of it after the run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,15 +26,15 @@ USUAL = train.Recipe()
 
 @dataclass(frozen=True)
 class Parts:
-    """The package's ordinary parts, from which a run is put together. A piece takes the place of one of them.
+    """The ordinary parts from which a run is put together. The piece of an exhibit takes the place of one of them.
 
     Attributes:
-        data: what there is to learn, `Images` or points (N, 2).
+        data: what is learned, `Images` or points (N, 2).
         nets: seed -> (G, D).
-        recipe: how to train.
+        recipe: how the nets are trained.
         kind: `train.Run` or a subclass.
         draw: (run, n) -> samples (n, *shape).
-        pace: share of the planned steps that are taken.
+        pace: the share of the planned steps that are taken.
     """
 
     data: Images | Tensor
@@ -54,7 +54,7 @@ def plain_pair(seed: int) -> tuple[nn.Module, nn.Module]:
     return models.mlp(seed=seed)
 
 
-# Settings, images -> Parts: the parts as they are before a piece is plugged in.
+# Settings, images -> Parts: the parts before a piece is plugged in.
 
 
 def plain(images: Images) -> Parts:
@@ -62,35 +62,35 @@ def plain(images: Images) -> Parts:
     return Parts(images, plain_pair)
 
 
-def bare(images: Images) -> Parts:
-    """The dense pair without a penalty, as early posts train it."""
+def without_penalty(images: Images) -> Parts:
+    """The dense pair without a penalty, as early blog posts train it."""
     return vary(plain(images), penalty=None)
 
 
-def eager(images: Images) -> Parts:
-    """A D that learns fast and with momentum, without a penalty: it is soon sure."""
-    return vary(bare(images), lr_d=1e-2, betas=(0.5, 0.999))
+def fast_d(images: Images) -> Parts:
+    """A D that learns fast, with momentum and without a penalty, and so becomes confident early."""
+    return vary(without_penalty(images), lr_d=1e-2, betas=(0.5, 0.999))
 
 
-def ahead(images: Images) -> Parts:
-    """The same against a slower G: D is far ahead from the start."""
-    return vary(eager(images), lr_g=2e-4)
+def fast_d_slow_g(images: Images) -> Parts:
+    """The same D against a slow G, so that D is far ahead from the start."""
+    return vary(fast_d(images), lr_g=2e-4)
 
 
-def sleepy(images: Images) -> Parts:
-    """A G that hardly moves, against a D without a penalty, which has time to find its best answer."""
-    return vary(bare(images), lr_g=1e-5)
+def slow_g(images: Images) -> Parts:
+    """A G that hardly changes, against a D without a penalty, which therefore comes close to the optimal D."""
+    return vary(without_penalty(images), lr_g=1e-5)
 
 
-def critic(images: Images) -> Parts:
-    """WGAN-GP (Gulrajani et al. 2017) with as many steps of G as of the critic."""
+def wgan_gp(images: Images) -> Parts:
+    """WGAN-GP (Gulrajani et al. 2017), but with as many steps of G as of the critic."""
     return vary(plain(images), loss=losses.WASSERSTEIN, penalty=penalties.wgan_gp, gamma=10.0, penalty_every=1,
                 lr_g=1e-3, betas=(0.0, 0.9))  # fmt: skip
 
 
-def flat_critic(images: Images) -> Parts:
-    """The same, with a critic whose last layer begins at 0."""
-    parts = critic(images)
+def wgan_gp_from_zero(images: Images) -> Parts:
+    """WGAN-GP with a critic whose last layer is initialised to 0."""
+    parts = wgan_gp(images)
 
     def nets(seed: int) -> tuple[nn.Module, nn.Module]:
         G, D = parts.nets(seed)
@@ -100,16 +100,16 @@ def flat_critic(images: Images) -> Parts:
     return replace(parts, nets=nets)
 
 
-def even(images: Images) -> Parts:
-    """Both players with D's learning rate."""
+def equal_rates(images: Images) -> Parts:
+    """The dense pair with the same learning rate for both players."""
     return vary(plain(images), lr_g=1e-3, lr_d=1e-3)
 
 
-# Plugs, (parts, piece) -> parts: how a piece gets into the parts.
+# Plugs, (parts, piece) -> parts: how a piece replaces one of the parts.
 
 
 def vary(parts: Parts, **changes: object) -> Parts:
-    """The parts with another recipe."""
+    """The parts with these fields of the recipe changed."""
     return replace(parts, recipe=replace(parts.recipe, **changes))
 
 
@@ -135,19 +135,19 @@ def as_draw(parts: Parts, piece: Piece) -> Parts:
 
 # --- one version of an exhibit, after its run -------------------------------------------------------------------------
 
-SEEN = ("d_loss", "g_loss", "d_real", "d_fake", "g_grad_norm")
+CURVES = ("d_loss", "g_loss", "d_real", "d_fake", "g_grad_norm")
 
 
 @dataclass(frozen=True)
 class Side:
-    """The broken version, or the sound one, after its run.
+    """The broken or the sound version after its run.
 
     Attributes:
-        run: as it is after the last step.
+        run: the run after its last step.
         parts: what it was put together from.
-        piece: what of it is on show.
+        piece: the piece on show.
         history: one number for each step, by name: d_loss, g_loss, d_real and d_fake (mean logits), g_grad_norm.
-        samples: (n, *shape), as they came, NaN and all.
+        samples: (n, *shape) as generated, which may contain NaN.
     """
 
     run: train.Run
@@ -157,12 +157,12 @@ class Side:
     samples: Tensor
 
 
-def play(parts: Parts, steps: int, seed: int, piece: Piece = None, n: int = 1000) -> Side:
-    """Train for so many steps, and draw n samples."""
-    run, history = parts.run(seed), {name: [] for name in SEEN}
+def train_side(parts: Parts, steps: int, seed: int, piece: Piece = None, n: int = 1000) -> Side:
+    """Train for `steps` steps times the parts' pace, record the curves, and draw n samples."""
+    run, history = parts.run(seed), {name: [] for name in CURVES}
     for step in run.steps(max(1, round(steps * parts.pace))):
-        slopes = [p.grad.norm() for p in run.G.parameters() if p.grad is not None]
-        norm = torch.stack(slopes).norm() if slopes else torch.zeros(())
+        norms = [p.grad.norm() for p in run.G.parameters() if p.grad is not None]
+        norm = torch.stack(norms).norm() if norms else torch.zeros(())
         numbers = step.d_loss, step.g_loss, step.real_logits.mean(), step.fake_logits.mean(), norm
         for values, number in zip(history.values(), torch.stack(numbers).tolist(), strict=True):
             values.append(number)

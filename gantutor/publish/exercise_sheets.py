@@ -1,7 +1,7 @@
-"""From a notebook with solutions to the sheet that learners get, and to a source of nbgrader.
+"""Exercise sheets and nbgrader sources, made from the notebooks with solutions.
 
-What stands between ``### BEGIN SOLUTION`` and ``### END SOLUTION`` becomes a stub. The stub does nothing, so that an
-untouched sheet runs through and every check says "not attempted".
+Everything between ``### BEGIN SOLUTION`` and ``### END SOLUTION`` is replaced by a stub that does nothing, so that an
+untouched sheet runs without errors and every check says "not attempted".
 """
 
 import copy
@@ -14,20 +14,22 @@ from gantutor.errors import BadInput, reason
 from gantutor.files import replacing
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-MARK = re.compile(r"\b(begin|end)\s+solution\b", re.IGNORECASE)  # also where it is not quite written as above
+NEARLY_MARK = re.compile(
+    r"\b(begin|end)\s+solution\b", re.IGNORECASE
+)  # also matches marks that are not written exactly as above
 STUB = "...  # your answer"
 CHECK = re.compile(r'^checks\.check\("([\d.]+)"', re.MULTILINE)
 LESSON = re.compile(r"\d\d_\w+\.ipynb")
-NBGRADER_CONFIG = f"""c = get_config()  # read by nbgrader in this folder
-c.ClearSolutions.code_stub = {{"python": {STUB!r}}}  # what raises an error would be a traceback, not "not attempted"
+NBGRADER_CONFIG = f"""c = get_config()  # nbgrader reads this file
+c.ClearSolutions.code_stub = {{"python": {STUB!r}}}  # a stub that raises an error would give a traceback
 c.CourseDirectory.course_id = "gantutor"
 """
 
 
 def sheet(notebook: dict) -> dict:
-    """The exercise notebook (nbformat 4, as JSON) of one with solutions. The latter stays as it is.
+    """The exercise notebook (nbformat 4, as JSON) made from one with solutions, which stays unchanged.
 
-    Raises `BadInput` where a solution is not closed, or begins inside another.
+    Raises `BadInput` if a solution is not closed or begins inside another one.
     """
     notebook = copy.deepcopy(notebook)
     for cell in notebook["cells"]:
@@ -37,30 +39,35 @@ def sheet(notebook: dict) -> dict:
             tags = [tag for tag in cell["metadata"].pop("tags", []) if not tag.startswith("nbval")]
             cell.update(source=text.splitlines(keepends=True), outputs=[], execution_count=None)
             cell["metadata"] |= {"tags": tags} if tags else {}
-        elif marks := [line for line in lines if MARK.search(line)]:
-            raise BadInput(f"the line {marks[0].strip()!r} stands in a text: a solution is in a cell of code.")
+        elif marks := [line for line in lines if NEARLY_MARK.search(line)]:
+            raise BadInput(f"the line {marks[0].strip()!r} is in a text cell: put solutions into a cell of code.")
     return notebook
 
 
 def without_solutions(lines: list[str]) -> Iterator[str]:
     inside = False
     for line in lines:
-        if MARK.search(line):
+        if NEARLY_MARK.search(line):
             if line.strip() not in (BEGIN, END):
-                raise BadInput(f"the line {line.strip()!r} is nearly a mark: write {BEGIN!r} or {END!r}.")
+                raise BadInput(
+                    f"the line {line.strip()!r} looks like a mark but is not one: write {BEGIN!r} or {END!r}."
+                )
             if (line.strip() == BEGIN) == inside:
-                raise BadInput(f"a line {line.strip()!r} stands where there can be none: solutions do not nest.")
+                raise BadInput(
+                    f"a line {line.strip()!r} is in the wrong place: close each solution before the next "
+                    "one, because they cannot be nested."
+                )
             inside = not inside
             if inside:
                 yield line[: line.index(BEGIN)] + STUB
         elif not inside:
             yield line
     if inside:
-        raise BadInput(f"a solution is not closed: {END!r} is missing.")
+        raise BadInput(f"a solution is not closed: add the missing {END!r}.")
 
 
-def graded(notebook: dict) -> dict:
-    """The same notebook with the metadata that nbgrader wants: answers to be written, checks of one point each."""
+def with_nbgrader_metadata(notebook: dict) -> dict:
+    """The notebook with nbgrader's metadata: cells for answers, and checks worth one point each."""
     notebook = copy.deepcopy(notebook)
     for number, cell in enumerate(notebook["cells"]):
         if cell["cell_type"] != "code":
@@ -76,14 +83,14 @@ def graded(notebook: dict) -> dict:
 
 
 def source(cell: dict) -> str:
-    return cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
+    return "".join(cell["source"])  # a text, or a list of lines
 
 
 # ---------------------------------------------------------------- files
 
 
-def solutions(notebooks: Path) -> dict[Path, dict]:
-    """The notebooks with solutions in `notebooks`/solutions."""
+def load_solutions(notebooks: Path) -> dict[Path, dict]:
+    """The notebooks of `notebooks`/solutions by path. Raises `BadInput` if there are none, or one cannot be read."""
     paths = sorted((notebooks / "solutions").glob("*.ipynb"))
     if not paths:
         raise BadInput(f"there are no solutions in {notebooks / 'solutions'}: run this in the course's repository.")
@@ -92,14 +99,14 @@ def solutions(notebooks: Path) -> dict[Path, dict]:
         try:
             found[path] = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise BadInput(f"{path.name} is no notebook ({reason(error)}): open it in an editor.") from error
+            raise BadInput(f"{path.name} is not a notebook ({reason(error)}): repair it in a text editor.") from error
     return found
 
 
-def sheets(notebooks: Path) -> dict[Path, str]:
-    """What each file in `notebooks`/exercises should hold, from those in `notebooks`/solutions."""
+def expected_sheets(notebooks: Path) -> dict[Path, str]:
+    """The text that each file in `notebooks`/exercises should have, made from `notebooks`/solutions."""
     found = {}
-    for path, notebook in solutions(notebooks).items():
+    for path, notebook in load_solutions(notebooks).items():
         try:
             made = sheet(notebook)
         except BadInput as error:
@@ -112,14 +119,17 @@ def as_text(notebook: dict) -> str:
     return json.dumps(notebook, ensure_ascii=False, indent=1) + "\n"
 
 
-def write(notebooks: Path) -> list[Path]:
-    """Write the exercises, and remove those that have no solutions. Returns the files that changed.
+def write_sheets(notebooks: Path) -> list[Path]:
+    """Write the exercise sheets, and remove those without a solution. Returns the files that changed.
 
-    Raises `BadInput`, and changes nothing, where one that would change was executed: somebody works in it.
+    Raises `BadInput`, and changes nothing, if a file that would change was executed, because somebody works in it.
     """
-    wanted, changed = sheets(notebooks), differing(notebooks)
+    wanted, changed = expected_sheets(notebooks), outdated_sheets(notebooks)
     if used := [path.name for path in changed if path.exists() and executed(path)]:
-        raise BadInput(f"somebody works in {', '.join(used)}: move it out of {notebooks / 'exercises'} first.")
+        raise BadInput(
+            f"somebody works in {', '.join(used)}, which would be overwritten: move it out of "
+            f"{notebooks / 'exercises'} first."
+        )
     for path in changed:
         if path not in wanted:
             path.unlink()
@@ -137,34 +147,34 @@ def executed(path: Path) -> bool:
         return False
 
 
-def differing(notebooks: Path) -> list[Path]:
-    """The files in `notebooks`/exercises that are not what the solutions give: changed, missing, or too many.
+def outdated_sheets(notebooks: Path) -> list[Path]:
+    """The files in `notebooks`/exercises that differ from what the solutions give: changed, missing or superfluous.
 
-    Only names like 01_minimax_game.ipynb count: copies that somebody made are theirs.
+    Only names such as 01_minimax_game.ipynb count; copies that somebody made are left alone.
     """
-    wanted = sheets(notebooks)
+    wanted = expected_sheets(notebooks)
     there = {path for path in (notebooks / "exercises").glob("*.ipynb") if LESSON.fullmatch(path.name)}
-    return sorted({path for path in there | set(wanted) if path not in there or read(path) != wanted.get(path)})
+    return sorted({path for path in there | set(wanted) if path not in there or read_text(path) != wanted.get(path)})
 
 
-def read(path: Path) -> str:
-    return path.read_bytes().decode("utf-8").replace("\r\n", "\n")  # git on Windows may have changed the line ends
+def read_text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8").replace("\r\n", "\n")  # git on Windows may change line ends
 
 
 def nbgrader_course(notebooks: Path, out: Path) -> list[str]:
-    """Write a course folder for nbgrader: its settings, and an assignment per lesson in ``source/lesson_NN``.
+    """Write a course folder for nbgrader: its settings, and an assignment for each lesson in ``source/lesson_NN``.
 
-    Returns the names of the assignments. ``nbgrader generate_assignment lesson_01 --create`` in that folder then makes
-    the sheets to give out, and ``nbgrader autograde lesson_01`` marks what comes back in.
+    Returns the names of the assignments. In that folder ``nbgrader generate_assignment lesson_01 --create`` then makes
+    the sheets to hand out, and ``nbgrader autograde lesson_01`` marks the submitted ones.
 
-    Raises `BadInput` where `out` exists and is not empty.
+    Raises `BadInput` if `out` exists and is not an empty folder.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInput(f"{out} is there already and not an empty folder: choose another name.")
+        raise BadInput(f"{out} exists and is not an empty folder: choose another name.")
     files, assignments = {out / "nbgrader_config.py": NBGRADER_CONFIG}, []
-    for path, notebook in solutions(notebooks).items():
+    for path, notebook in load_solutions(notebooks).items():
         assignments.append(f"lesson_{path.name[:2]}")
-        files[out / "source" / assignments[-1] / path.name] = as_text(graded(notebook))
+        files[out / "source" / assignments[-1] / path.name] = as_text(with_nbgrader_metadata(notebook))
     for path, text in files.items():
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")

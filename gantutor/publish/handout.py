@@ -1,7 +1,6 @@
-"""What a teacher gives out: a folder or a zip with lessons, exercises, data, and a program that starts the course.
+"""A handout for a class: a folder or a zip with lessons, exercises, data, and a program that starts the course.
 
-It runs where only Python is installed, and with `wheels` without a network. What stands in it and what is missing is
-listed in its README.
+It needs only Python, and with `wheels` no network either. Its README lists what it contains and what is missing.
 """
 
 import json
@@ -18,8 +17,9 @@ from pathlib import Path
 
 from gantutor.data import download
 from gantutor.errors import BadInput, DataUnavailable, reason, unknown
+from gantutor.publish import pages
 
-ASSETS = ("classifiers", "generators")  # folders of data/ that the package needs when it runs
+ASSETS = ("classifiers", "generators")  # folders of data/ that the package needs at run time
 LICENCES = {
     "mnist": "MNIST: Yann LeCun and Corinna Cortes, made from NIST's Special Databases 1 and 3. Widely stated to be "
     "under CC BY-SA 3.0 (https://creativecommons.org/licenses/by-sa/3.0/).",
@@ -96,12 +96,12 @@ class Options:
     """What goes into a handout.
 
     Args:
-        lessons: their numbers, such as "01"; all of them when there are none. Lesson 00, with which the course opens,
-            always comes along.
-        data: data sets to add, of "mnist" and "fashion-mnist".
-        html, slides: also the lessons as web pages, as slides.
-        teacher: also the teacher's page and the solutions.
-        wheels: also the required packages, for this operating system and this version of Python.
+        lessons: their numbers, such as "01"; all of them if empty. Lesson 00, which opens the course, is always
+            included.
+        data: data sets to include, of "mnist" and "fashion-mnist".
+        html, slides: whether to include the lessons as web pages, and as slides.
+        teacher: whether to include the teacher's page and the solutions.
+        wheels: whether to include the required packages, for this operating system and this version of Python.
     """
 
     lessons: Sequence[str] = ()
@@ -113,7 +113,7 @@ class Options:
 
 
 def make(course: Path, out: Path, options: Options) -> list[str]:
-    """Write the handout of a course, a checkout of the repository, and tell in sentences what it lacks.
+    """Write the handout of a course, which is a checkout of the repository. Returns sentences about what is missing.
 
     Args:
         out: a folder that does not exist yet, or a .zip.
@@ -123,7 +123,7 @@ def make(course: Path, out: Path, options: Options) -> list[str]:
     """
     if os.path.lexists(out):
         raise BadInput(f"{out} exists: choose another name, or remove it first.")
-    lessons = choose(course, options.lessons)
+    lessons = select_lessons(course, options.lessons)
     for name in options.data:
         if name not in LICENCES:
             raise unknown("data set", name, LICENCES)
@@ -131,7 +131,7 @@ def make(course: Path, out: Path, options: Options) -> list[str]:
     inside = folder / out.stem if out.suffix.lower() == ".zip" else folder
     try:
         inside.mkdir(parents=True)
-        missing = fill(course, inside, lessons, options)
+        missing = write_contents(course, inside, lessons, options)
         if inside is folder:
             os.replace(folder, out)
         else:
@@ -144,8 +144,8 @@ def make(course: Path, out: Path, options: Options) -> list[str]:
     return missing
 
 
-def choose(course: Path, numbers: Sequence[str]) -> list[Path]:
-    """The lessons with these numbers ("01" or "1") and lesson 00, in order; all for none."""
+def select_lessons(course: Path, numbers: Sequence[str]) -> list[Path]:
+    """The lessons with these numbers ("01" or "1") and lesson 00, in order; all lessons if there are no numbers."""
     there = {path.name[:2]: path for path in sorted((course / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
     for number in numbers:
         if number.zfill(2) not in there:
@@ -154,8 +154,8 @@ def choose(course: Path, numbers: Sequence[str]) -> list[Path]:
     return [path for number, path in there.items() if number in wanted]
 
 
-def fill(course: Path, to: Path, lessons: list[Path], options: Options) -> list[str]:
-    """Write everything into the folder `to`. Returns what is missing, in sentences."""
+def write_contents(course: Path, to: Path, lessons: list[Path], options: Options) -> list[str]:
+    """Write everything into the folder `to`. Returns sentences about what is missing."""
     copy_course(course, to, lessons, options.teacher)
     data, missing = copy_data(to, options.data)
     requirements = read_requirements(course)
@@ -164,13 +164,11 @@ def fill(course: Path, to: Path, lessons: list[Path], options: Options) -> list[
     if options.wheels:
         download_wheels(to)
     if options.html:
-        from gantutor.publish import pages
-
         pages.write_html(lessons, to / "html")
     if options.slides:
         from gantutor.publish import slides
 
-        slides.write(lessons, to / "slides")
+        slides.write_slides(lessons, to / "slides")
     (to / "README.md").write_text(readme(to, data, options.wheels), encoding="utf-8")
     return missing
 
@@ -184,7 +182,7 @@ def copy_course(course: Path, to: Path, lessons: list[Path], teacher: bool) -> N
     for name in ASSETS:
         if (course / "data" / name).is_dir():
             shutil.copytree(course / "data" / name, to / "data" / name)
-    for file in ("LICENSE", "pyproject.toml", "constraints.txt"):  # pyproject says: this is a course, with data/
+    for file in ("LICENSE", "pyproject.toml", "constraints.txt"):  # by pyproject.toml the package knows its course
         shutil.copy(course / file, to / file)
     chosen = {path.name[:2] for path in lessons}
     for folder in ("", "exercises", *["solutions"] * teacher):
@@ -197,9 +195,9 @@ def copy_course(course: Path, to: Path, lessons: list[Path], teacher: bool) -> N
 
 
 def copy_data(to: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Put the files of the data sets that are on this computer into `to`/data.
+    """Copy the data sets that are on this computer into `to`/data.
 
-    Returns what the README says of each, and sentences about those that are not here.
+    Returns the README's line about each, and sentences about those that are missing.
     """
     notes, missing = [], []
     for name in names:
@@ -207,7 +205,7 @@ def copy_data(to: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
             source = download.locate(name, download.SHA256[name], download=False)
         except DataUnavailable as error:
             missing.append(f"{name} is not in the handout: {reason(error)}.")
-            notes.append(f"- {name} is not included. Where there is a network: `python -m gantutor fetch {name}`.")
+            notes.append(f"- {name} is not included. To download it: `python -m gantutor fetch {name}`.")
             continue
         (to / "data" / name).mkdir(parents=True)
         for file in download.SHA256[name]:
@@ -236,7 +234,9 @@ def download_wheels(to: Path) -> None:
 
 
 def readme(to: Path, data: list[str], wheels: bool) -> str:
-    lessons = [f"- {title(path)}: `notebooks/{path.name}`" for path in sorted((to / "notebooks").glob("*.ipynb"))]
+    notebooks = sorted((to / "notebooks").glob("*.ipynb"))
+    titles = [pages.title(json.loads(path.read_text(encoding="utf-8"))) for path in notebooks]
+    lessons = [f"- {title}: `notebooks/{path.name}`" for title, path in zip(titles, notebooks, strict=True)]
     parts = {
         "notebooks/exercises": "exercises that check themselves: `notebooks/exercises/`",
         "notebooks/solutions": "the exercises with solutions: `notebooks/solutions/`",
@@ -246,18 +246,12 @@ def readme(to: Path, data: list[str], wheels: bool) -> str:
         "gantutor": "the package behind the course, meant to be read: `gantutor/`",
     }
     lessons += [f"- {words}" for part, words in parts.items() if (to / part).exists()]
-    strokes = "- `strokes`: digits that the program draws itself. They take the place of images that are not here."
+    strokes = "- `strokes`: digits that the program draws itself. They replace data sets that are not included."
     return README.format(
         network=" from the folder `wheels`, without a network" if wheels else " from the network",
         install="pip install " + "--no-index --find-links wheels " * wheels + "-r requirements.txt",
         contents="\n".join(lessons),
         data="\n".join([*data, strokes]),
-        platform=f"\n  `wheels` is for {sys.platform} and Python {sys.version_info[0]}.{sys.version_info[1]}; anywhere "
-        "else remove that folder and use the network." if wheels else "",
+        platform=f"\n  `wheels` is for {sys.platform} and Python {sys.version_info[0]}.{sys.version_info[1]}; on other "
+        "computers remove that folder and use the network." if wheels else "",
     )  # fmt: skip
-
-
-def title(path: Path) -> str:
-    """The heading of a notebook: "01 · The minimax game"."""
-    first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]
-    return re.sub(r"^#+\s*", "", "".join(first).strip().splitlines()[0])

@@ -1,7 +1,7 @@
-"""Formulas as MathML, which browsers draw without a script and without a network.
+"""Formulas as MathML, which browsers display without a script and without a network.
 
-latex2mathml does the translation. What it leaves out, or spaces unlike TeX, is put right here: `\\mathbb E` without
-braces, function names (`\\log 2`), signs (`= -1`), limits under `\\min`, and frames.
+latex2mathml translates them. What it does not support, or spaces differently from TeX, is corrected here: `\\mathbb E`
+without braces, function names (`\\log 2`), signs (`= -1`), limits under `\\min`, and frames.
 """
 
 import re
@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 
 from gantutor.errors import BadInput
 
-# TeX that latex2mathml does not know, in words that it knows.
+# TeX that latex2mathml does not know -> TeX that it knows
 KNOWN = (
     (re.compile(r"\\math(bb|cal)\s+([A-Za-z])"), r"\\math\1{\2}"),
     (re.compile(r"\\arg(?![A-Za-z])"), r"\\operatorname{arg}"),
@@ -20,13 +20,13 @@ KNOWN = (
     (re.compile(r"(\\[Bb]ig[gm]?)\\rangle"), r"\1⟩"),
     (re.compile(r"\\mathrel\{(\W)\}="), r"\1="),
 )
-UNDER = {"min", "max"}  # what their index stands under, in a formula of its own
+UNDER = {"min", "max"}  # operators with their index underneath in displayed formulas
 SIGNS = {"−", "+", "±", "∓"}
 OPENING, CLOSING = set("([{⌊⟨"), set(")]}⌋⟩!")
 BARS = {"|", "‖"}
 ACCENTS = {"˙", "¯", "^"}
 THIN, NONE = "0.1667em", "0"
-FRAME = "border: 1px solid; padding: 0.4em 0.6em"  # browsers do not know <menclose>
+FRAME = "border: 1px solid; padding: 0.4em 0.6em"  # browsers do not support <menclose>
 
 
 def mathml(tex: str, block: bool = False) -> str:
@@ -34,8 +34,8 @@ def mathml(tex: str, block: bool = False) -> str:
 
     Args:
         tex: LaTeX without its dollar signs.
-        block: whether it stands on a line of its own.
-    Raises `BadInput` for what cannot be translated, or where latex2mathml is not installed.
+        block: whether it is displayed on a line of its own. Raises `BadInput` if it cannot be translated, or
+    latex2mathml is not installed.
     """
     try:
         from latex2mathml.converter import convert
@@ -50,22 +50,24 @@ def mathml(tex: str, block: bool = False) -> str:
             raise ValueError("braces")
         made = convert(words, display="block" if block else "inline").replace("<mi>&</mi>", "<mi>&amp;</mi>")
         tree = ET.fromstring(made.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', ""))
-    except Exception as error:  # latex2mathml has a dozen errors of its own
-        raise BadInput(f"the formula {tex!r} is not understood ({type(error).__name__}): check its braces.") from error
+    except Exception as error:  # latex2mathml raises a dozen kinds of errors
+        raise BadInput(
+            f"the formula {tex!r} cannot be translated ({type(error).__name__}): check its braces."
+        ) from error
     if unknown := re.search(r"\\\w*", "".join(tree.itertext())):
-        raise BadInput(f"the formula {tex!r} holds {unknown[0]}, which is not known: write it in other words.")
+        raise BadInput(f"the formula {tex!r} contains the unknown command {unknown[0]}: write it with other commands.")
     mend(tree, block)
     return ET.tostring(tree, encoding="unicode")
 
 
 def plain(tex: str) -> str:
-    """A formula as a line of plain text, for alternative texts: `D^* = p` gives "D*=p"."""
+    """A formula as plain text for alternative texts: `D^* = p` gives "D*=p"."""
     return "".join(ET.fromstring(mathml(tex)).itertext()).strip()
 
 
 def mend(parent: ET.Element, block: bool) -> None:
-    """Change the children of an element, and theirs, in place."""
-    before = None  # the sibling before, spaces left out
+    """Correct spacing and tags of an element's descendants in place."""
+    before = None  # the previous sibling that is not a space
     children = list(parent)
     for number, child in enumerate(children):
         after = children[number + 1] if number + 1 < len(children) else None
@@ -94,7 +96,7 @@ def mend(parent: ET.Element, block: bool) -> None:
 
 
 def core(element: ET.Element) -> ET.Element:
-    """An element without its index and exponent."""
+    """The base of an element with an index or exponent."""
     while element.tag in ("msub", "msup", "msubsup", "munder") and len(element):
         element = element[0]
     return element
@@ -105,10 +107,10 @@ def text(element: ET.Element) -> str:
 
 
 def is_name(element: ET.Element) -> bool:
-    """Whether it is a function such as log, whose name has several letters."""
+    """Whether the element is a function name of several letters, such as log."""
     return element.tag in ("mi", "mo") and len(text(element)) > 1 and text(element).isalpha()
 
 
 def is_operator(element: ET.Element | None) -> bool:
-    """Whether a sign after this one has no left side: after nothing, "=", "(" or ","."""
+    """Whether a sign that follows this element has no left operand: after nothing, "=", "(" or ","."""
     return element is None or (element.tag == "mo" and text(element) not in CLOSING | BARS | {"∞"})

@@ -1,11 +1,11 @@
 """Executed lessons as web pages that need no server, no network and no script.
 
-nbconvert makes them. Its own templates load MathJax, require.js and more from the web; ours load nothing: formulas are
-MathML, the style is in the page, and every picture has an alternative text.
+nbconvert makes them. Its own templates load MathJax, require.js and more from the web, but ours load nothing: formulas
+are MathML, the style is part of the page, and every picture has an alternative text.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from gantutor.files import replacing
 from gantutor.publish import mathml
 
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
-LABEL = re.compile(r'\b(?:title|label|xlabel|ylabel)="([^"{]+)"')  # what the code writes into a picture
+LABEL = re.compile(r'\b(?:title|label|xlabel|ylabel)="([^"{]+)"')  # texts that the code writes into a picture
 LINK = re.compile(r'href="([^":]*?)\.ipynb(#[^"]*)?"')
 
 STYLE = """
@@ -61,11 +61,11 @@ PAGE = """<!DOCTYPE html>
 
 
 def write_html(lessons: Sequence[Path], folder: Path) -> list[Path]:
-    """Write each notebook as a page, as it was executed, and an `index.html` with links to them.
+    """Write each executed notebook as a page, and an `index.html` with links to them. Returns the files.
 
-    Raises `BadInput` where a formula is not understood, or a package is missing.
+    Raises `BadInput` if a formula cannot be translated or a package is missing.
     """
-    pages = {path: read(path) for path in lessons}
+    pages = {path: load_notebook(path) for path in lessons}
     titles = {path.stem: title(notebook) for path, notebook in pages.items()}
     written = []
     for number, (path, notebook) in enumerate(pages.items()):
@@ -75,32 +75,32 @@ def write_html(lessons: Sequence[Path], folder: Path) -> list[Path]:
         steps += f'<a href="{after}.html">{escape(names[after])} →</a></nav>'
         body = relink(body_of(notebook), titles)
         written.append(
-            write(folder / f"{path.stem}.html", titles[path.stem], f"{steps}\n<main>\n{body}\n</main>\n{steps}")
+            write_page(folder / f"{path.stem}.html", titles[path.stem], f"{steps}\n<main>\n{body}\n</main>\n{steps}")
         )
-    return [*written, write(folder / "index.html", "A course on GANs", contents(titles))]
+    return [*written, write_page(folder / "index.html", "A course on GANs", index_body(titles))]
 
 
-def contents(titles: dict[str, str]) -> str:
+def index_body(titles: dict[str, str]) -> str:
     links = "".join(f'<li><a href="{name}.html">{escape(text)}</a></li>' for name, text in titles.items())
     return f'<main><h1>A course on GANs</h1>\n<ul style="list-style: none; padding: 0">{links}</ul></main>'
 
 
-def write(path: Path, title: str, body: str, style: str = PAGE_STYLE, head: str = "") -> Path:
-    text = PAGE.format(title=escape(title), style=STYLE + style + highlighting(), body=body, head=head)
+def write_page(path: Path, heading: str, body: str, style: str = PAGE_STYLE, head: str = "") -> Path:
+    text = PAGE.format(title=escape(heading), style=STYLE + style + highlighting(), body=body, head=head)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 
 def highlighting() -> str:
-    """The colours of code."""
+    """The style sheet for the colours of code."""
     from pygments.formatters import HtmlFormatter
 
     return HtmlFormatter(style="default").get_style_defs(".highlight")
 
 
 def relink(html: str, there: dict[str, str]) -> str:
-    """Links to other notebooks lead to their pages; where there is none, they are no links."""
+    """The page with links to other notebooks turned into links to their pages, or removed where there is no page."""
     html = LINK.sub(lambda m: f'href="{m[1]}.html{m[2] or ""}"' if m[1] in there else "data-elsewhere", html)
     return re.sub(r"<a data-elsewhere>(.*?)</a>", r"\1", html, flags=re.DOTALL)
 
@@ -108,29 +108,30 @@ def relink(html: str, there: dict[str, str]) -> str:
 # --- one notebook ----------------------------------------------------------------------------------------------------
 
 
-def read(path: Path):
-    """A notebook with an alternative text at each of its pictures."""
+def load_notebook(path: Path):
+    """Load a notebook and give each of its pictures an alternative text."""
     try:
         import nbformat
     except ModuleNotFoundError:
         raise BadInput("pages need nbconvert: pip install jupyterlab.") from None
     notebook = nbformat.read(path, as_version=4)
-    describe(notebook)
+    add_alternative_texts(notebook)
     return notebook
 
 
-def title(notebook) -> str:
-    return notebook.cells[0].source.strip().splitlines()[0].lstrip("# ")
+def title(notebook: Mapping) -> str:
+    """The heading of a notebook, loaded by `load_notebook` or as plain JSON: "01 · The minimax game"."""
+    return "".join(notebook["cells"][0]["source"]).strip().splitlines()[0].lstrip("# ")
 
 
 def body_of(notebook) -> str:
-    """The cells of a notebook as HTML, without a page around them."""
+    """The cells of a notebook as HTML, without the page around them."""
     exporter = with_mathml("HTMLExporter")(template_name="basic")
     return exporter.from_notebook_node(notebook)[0]
 
 
 def with_mathml(name: str) -> type:
-    """One of nbconvert's exporters, "HTMLExporter" or "SlidesExporter", with formulas as MathML."""
+    """nbconvert's exporter of this name, "HTMLExporter" or "SlidesExporter", changed to set formulas as MathML."""
     try:
         from nbconvert import exporters
         from nbconvert.exporters.html import contextfilter
@@ -156,28 +157,28 @@ def with_mathml(name: str) -> type:
 # --- alternative texts -----------------------------------------------------------------------------------------------
 
 
-def describe(notebook) -> None:
-    """Give every picture of a notebook the alternative text that `alternative` finds, in its output's metadata."""
+def add_alternative_texts(notebook) -> None:
+    """Store the alternative text of every picture of a notebook in the metadata of its output."""
     for number, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):
             for kind in set(PICTURES) & set(output.get("data", {})):
-                output.metadata.setdefault(kind, {})["alt"] = alternative(notebook.cells, number)
+                output.metadata.setdefault(kind, {})["alt"] = alternative_text(notebook.cells, number)
 
 
-def alternative(cells: Sequence, number: int) -> str:
+def alternative_text(cells: Sequence, number: int) -> str:
     """What a picture in cell `number` shows: the heading above it, its labels, and a sentence about it.
 
-    The sentence is what the text below asks to notice; else the last one above that is no question.
+    The sentence is the first one after "Notice" in the text below, or else the last one above that is not a question.
     """
     above = [cell.source for cell in cells[:number] if cell.cell_type == "markdown"]
     heading = next((line for text in reversed(above) for line in reversed(headings(text))), "")
     below = next((cell.source for cell in cells[number + 1 :] if cell.cell_type == "markdown"), "")
     noticed = re.search(r"\*\*Notice[^*]*\*\*:?(.*)", below, re.DOTALL)
-    told = [text for text in sentences(noticed[1] if noticed else "".join(above[-1:])) if not text.endswith("?")]
+    statements = [text for text in sentences(noticed[1] if noticed else "".join(above[-1:])) if not text.endswith("?")]
     labels = dict.fromkeys(LABEL.findall(cells[number].source))  # each once, in order
     labelled = ", labelled " + ", ".join(f"“{label}”" for label in [*labels][:6]) if labels else ""
-    sentence = (told[:1] if noticed else told[-1:]) or [""]
-    return f"Picture in “{flat(heading)}”{labelled}. {sentence[0][:1].upper()}{sentence[0][1:]}".strip()
+    sentence = (statements[:1] if noticed else statements[-1:]) or [""]
+    return f"Picture in “{plain_text(heading)}”{labelled}. {sentence[0][:1].upper()}{sentence[0][1:]}".strip()
 
 
 def headings(text: str) -> list[str]:
@@ -185,16 +186,16 @@ def headings(text: str) -> list[str]:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text in Markdown, as plain text; headings, tables, code and folds left out."""
+    """The sentences of a Markdown text as plain text, without headings, tables, code and folds."""
     text = re.sub(r"<details>.*?</details>|```.*?```|\$\$.*?\$\$", " ", text, flags=re.DOTALL)
     lines = [re.sub(r"^\s*([-*]|\d+\.)\s+", "", line) for line in text.splitlines() if not re.match(r"\s*(#|\|)", line)]
-    found = re.split(r"(?<=[.?!])\s+", re.sub(r"\([^()]*[.?!]\)", "", flat(" ".join(lines))))
+    found = re.split(r"(?<=[.?!])\s+", re.sub(r"\([^()]*[.?!]\)", "", plain_text(" ".join(lines))))
     return [sentence for sentence in found if len(sentence) > 3]
 
 
-def flat(text: str) -> str:
-    """Markdown as plain text on one line."""
-    parts = re.split(r"(\$\$.+?\$\$|\$.+?\$)", text, flags=re.DOTALL)  # words, formula, words, …
+def plain_text(text: str) -> str:
+    """Markdown as plain text in one line."""
+    parts = re.split(r"(\$\$.+?\$\$|\$.+?\$)", text, flags=re.DOTALL)  # text, formula, text, …
     parts[1::2] = [mathml.plain(formula.strip("$")) for formula in parts[1::2]]
     parts[::2] = [re.sub(r"<[^>]+>|[*`\\]|!?\[(?=[^\]]*\]\()|\]\([^)]*\)", "", words) for words in parts[::2]]
     return " ".join("".join(parts).split())

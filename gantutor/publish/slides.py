@@ -1,6 +1,6 @@
-"""Slides of the lessons, cut from their cells by rule, that need no server and no network.
+"""Slides of the lessons, made from their cells by fixed rules, which need no server and no network.
 
-nbconvert makes them, and reveal.js, which the package sphinx-revealjs brings along, shows them.
+nbconvert makes them, and reveal.js, which comes with the package sphinx-revealjs, shows them.
 """
 
 import copy
@@ -41,34 +41,34 @@ INITIALIZE = """<script src="reveal.js/dist/reveal.js"></script>
 Reveal.initialize({width: 1100, height: 720, margin: 0.04, center: false, hash: true, slideNumber: "c/t",
                    transition: "none"});
 </script>"""
-FULL = 150  # words on a slide
-SMALL = 25  # words that get no slide of their own
-BESIDE = 60  # words under a picture
-TALL = 14  # lines of code on a slide
-ROWS = 9  # of a table on a slide
-SHOWN, HIDDEN = "slide", "skip-slide"  # tags of cells that decide for themselves
+FULL = 150  # most words on a slide
+SMALL = 25  # fewer words than this get no slide of their own
+BESIDE = 60  # most words under a picture
+TALL = 14  # most lines of code on a slide
+ROWS = 9  # most rows of a table on a slide
+SHOWN, HIDDEN = "slide", "skip-slide"  # tags of cells that override the rules
 
 
-def write(lessons: Sequence[Path], folder: Path) -> list[Path]:
-    """Write slides of each notebook, an `index.html`, and beside them the reveal.js that shows them.
+def write_slides(lessons: Sequence[Path], folder: Path) -> list[Path]:
+    """Write slides of each notebook, an `index.html`, and a copy of reveal.js, which shows them. Returns the pages.
 
-    Raises `BadInput` where a formula is not understood, or a package is missing.
+    Raises `BadInput` if a formula cannot be translated or a package is missing.
     """
     copy_reveal(folder / "reveal.js")
-    notebooks = {path.stem: pages.read(path) for path in lessons}
+    notebooks = {path.stem: pages.load_notebook(path) for path in lessons}
     titles = {name: pages.title(notebook) for name, notebook in notebooks.items()}
     exporter = pages.with_mathml("SlidesExporter")(raw_template=TEMPLATE)
     written = []
     for name, notebook in notebooks.items():
-        notebook.cells = list(on_slides(notebook.cells))
+        notebook.cells = list(slide_cells(notebook.cells))
         body = pages.relink(exporter.from_notebook_node(notebook)[0], titles)
         body = f'<div class="reveal"><div class="slides">{body}</div></div>\n{INITIALIZE}'
-        written.append(pages.write(folder / f"{name}.html", titles[name], body, STYLE, REVEAL))
-    return [*written, pages.write(folder / "index.html", "A course on GANs", pages.contents(titles))]
+        written.append(pages.write_page(folder / f"{name}.html", titles[name], body, STYLE, REVEAL))
+    return [*written, pages.write_page(folder / "index.html", "A course on GANs", pages.index_body(titles))]
 
 
 def copy_reveal(folder: Path) -> None:
-    """Put reveal.js, which sphinx-revealjs brings along, into a folder."""
+    """Copy reveal.js, which comes with sphinx-revealjs, into a folder."""
     spec = find_spec("sphinx_revealjs")
     if spec is None:
         raise BadInput("slides need reveal.js, which comes with sphinx-revealjs: pip install sphinx-revealjs.")
@@ -78,12 +78,13 @@ def copy_reveal(folder: Path) -> None:
         shutil.copyfile(source / file, folder / file)
 
 
-def on_slides(cells: Sequence) -> Iterator:
-    """The cells as they go on slides, each with nbconvert's mark of where it begins.
+def slide_cells(cells: Sequence) -> Iterator:
+    """The cells arranged on slides, each with nbconvert's mark of the slide that it begins.
 
-    A heading of the first or second level begins a new column of slides. Text is cut where a slide is full. A picture
-    stands under its code where that is short, else above what there is to notice. Imports, long code, and code that
-    only asserts are left out. A cell with the tag "slide" is shown as it is, one with "skip-slide" is not.
+    A heading of the first or second level begins a new column of slides, and text is split where a slide is full. A
+    picture stays below its code if that is short; otherwise it stands above the text that begins with "Notice".
+    Imports, long code, and code that only asserts are left out. A cell with the tag "slide" is shown as it is, one with
+    "skip-slide" is not.
     """
     picture_alone = False
     for cell in cells:
@@ -109,14 +110,14 @@ def has_picture(cell) -> bool:
 
 
 def too_tall(cell) -> bool:
-    """Whether the code and what it printed or drew do not fit on one slide."""
+    """Whether the code with its output does not fit on one slide."""
     printed = sum(len(o.get("text", "").splitlines()) for o in cell.outputs)
     pictures = sum("image/png" in o.get("data", {}) for o in cell.outputs)
     return len(cell.source.splitlines()) > TALL - 5 * pictures or len(cell.source.splitlines()) + printed > TALL + 8
 
 
 def worth_showing(cell) -> bool:
-    """Whether a code cell has a picture or a print to show, or is short and does more than assert; not the imports."""
+    """Whether a code cell has a picture or printed text, or is short and does more than import and assert."""
     lines = [line for line in cell.source.splitlines() if line.strip()]
     if re.match(r"(import|from) ", lines[0]) and not has_picture(cell):
         return False
@@ -127,9 +128,9 @@ def worth_showing(cell) -> bool:
 
 
 def chunks(text: str) -> list[str]:
-    """A text in Markdown, cut between its paragraphs into parts for a slide each; a heading begins a part."""
+    """A Markdown text split between paragraphs into one part for each slide; a heading begins a new part."""
     parts, filled = [], 0
-    for block in (part for whole in blocks(text) for part in cut_table(whole)):
+    for block in (part for whole in blocks(text) for part in split_table(whole)):
         size = weight(block)
         heading_alone = bool(parts) and parts[-1].startswith("#") and "\n" not in parts[-1]
         if not parts or block.startswith("#") or (filled + (size if size > SMALL else 0) > FULL and not heading_alone):
@@ -142,7 +143,7 @@ def chunks(text: str) -> list[str]:
 
 
 def blocks(text: str) -> Iterator[str]:
-    """The paragraphs of a text; formulas, code and folds stay whole, headings stand alone, long lists are cut."""
+    """The paragraphs of a text; formulas, code and folds stay together, headings are separate, long lists are split."""
     held: list[str] = []
     for line in text.splitlines():
         whole = "\n".join(held)
@@ -157,8 +158,8 @@ def blocks(text: str) -> Iterator[str]:
         yield "\n".join(held)
 
 
-def cut_table(block: str) -> list[str]:
-    """A long table as several, each with its head; anything else as it is."""
+def split_table(block: str) -> list[str]:
+    """A long table as several tables, each with its header; anything else unchanged."""
     lines = block.splitlines()
     if not all(line.startswith("|") for line in lines) or len(lines) <= ROWS + 2:
         return [block]
@@ -166,7 +167,7 @@ def cut_table(block: str) -> list[str]:
 
 
 def weight(block: str) -> float:
-    """How much of a slide a paragraph takes, in words: a formula, or a line of a table, counts as a dozen."""
+    """The size of a paragraph on a slide, in words; a formula or a row of a table counts as a dozen."""
     block = re.sub(r"<details>.*?</details>", "fold " * 5, block, flags=re.DOTALL)
     formulas, rows = block.count("$$") // 2, sum(line.startswith("|") for line in block.splitlines())
     words = len(re.sub(r"\$\$.*?\$\$|^\|.*$", "", block, flags=re.DOTALL | re.MULTILINE).split())

@@ -9,4 +9,4 @@ and says where it began, and `pretrained` has generators that are trained alread
 
 from gantutor import lazy
 
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

@@ -6,7 +6,7 @@ import io
 import os
 import pickle
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gantutor import files, losses, models, penalties
+from gantutor import files, models
 from gantutor.data import Images
 from gantutor.errors import BadInput, DamagedRun, whole_number
-from gantutor.scale import Ensemble
-from gantutor.scale.ensemble import Pair, Stacked
 from gantutor.train import Recipe, Run
 
 FILE = "run.pt"
 PREVIOUS = "run.previous.pt"
-FORMAT = 2  # 1 knew no ensembles and no flags, and had no checksum of the whole
-KEYS = {"nets", "recipe", "data", "step", "plan", "device", "G", "D", "G_ema", "opt_g", "opt_d"}
+FORMAT = 3
+KEYS = {"members", "nets", "recipe", "data", "flags", "step", "plan", "device", "G", "D", "G_ema", "opt_g", "opt_d"}
 KEYS |= {"order", "randomness"}
-LATER = {"ensemble": False, "flags": {}}  # keys that came with format 2, and what they are in 1
 
 
 def save(
@@ -35,7 +32,7 @@ def save(
     """Write everything that `load` needs to go on from here to `folder/run.pt`, whole or not at all.
 
     Args:
-        run: a `Run`, or an `Ensemble` of the package's own nets. Saving leaves no trace in it.
+        run: a `Run`, or an ensemble of the package's own nets. Saving leaves no trace in it.
         flags: plain values to be kept with it, such as the flags of the command line; `read` gives them back.
         keep_previous: the file that was there stays, as `folder/run.previous.pt`.
 
@@ -45,9 +42,9 @@ def save(
     """
     state = {
         "format": FORMAT,
-        "ensemble": isinstance(run, Ensemble),
+        "members": run.members,
         "nets": {"G": _describe(run.G), "D": _describe(run.D)},
-        "recipe": _plain(run.recipe),
+        "recipe": run.recipe.as_plain(),
         "data": run.data.name if isinstance(run.data, Images) else "",
         "flags": dict(flags or {}),
         "step": run.step,
@@ -58,7 +55,7 @@ def save(
         "G_ema": run.G_ema.state_dict(),
         "opt_g": _optimizer(run.opt_g),
         "opt_d": _optimizer(run.opt_d),
-        "order": [generator.get_state() for generator in run.generators()],
+        "order": [generator.get_state() for generator in run.source.generators()],
         "randomness": run.randomness.state,
     }
     buffer = io.BytesIO()
@@ -79,58 +76,60 @@ def load(
     precision: str = "fp32",
     compile: bool = False,
     capture: bool | None = None,
-    make: Callable[..., Run] = Run,
+    accumulate: int = 1,
 ) -> Run:
     """The run as it was saved, ready for more `steps`. Nets that are not the package's own are passed in as G and D.
 
     On the kind of device it was saved on, it goes on bit for bit; on another, with random numbers of its own. How the
-    steps are computed is not part of the file: `device`, `precision`, `compile` and `capture` are those of `Run`. What
-    was an `Ensemble` is one again, and takes `device` and `capture` only. Anything else is made by `make`, a function
-    with the arguments of `Run`, such as ``partial(distributed.Shared, ranks=ranks)``.
+    steps are computed is not part of the file: `device`, `precision`, `compile`, `capture` and `accumulate` are those
+    of `Run`. An ensemble is loaded by `scale.load_ensemble`.
 
     Raises:
         BadInput: there is no run, the file is damaged or holds code, or it belongs to other nets or other data.
     """
-    path, state = read_state(folder)
-    if isinstance(data, Images) and state["data"] not in ("", data.name):
-        raise BadInput(f"{path} was trained on {state['data']!r}, not on {data.name!r}: load that data set.")
-    with _blaming(path):
+    path, state = read_state(folder, data)
+    with blaming(path):
+        if state["members"]:
+            raise BadInput("it holds an ensemble: load it with scale.load_ensemble.")
+        G, D = _net(path, state, "G", G), _net(path, state, "D", D)
         seed = state["step"]  # where the saved streams do not fit the device
-        if state["ensemble"]:
-            if (G, D, precision, compile, make) != (None, None, "fp32", False, Run):
-                raise BadInput("it holds an ensemble: leave out G, D, precision, compile and make.")
-            run = Ensemble(_pairs(path, state), data, _recipe(state), seeds=seed, device=device, capture=capture)
-        else:
-            G, D = _net(path, state, "G", G), _net(path, state, "D", D)
-            run = make(G, D, data, _recipe(state), seed=seed, device=device, precision=precision, compile=compile,
-                       capture=capture)  # fmt: skip
-        for name, net in (("G", run.G), ("D", run.D), ("G_ema", run.G_ema)):
-            _fill(path, name, net, state[name])
-        for name, optimizer in (("opt_g", run.opt_g), ("opt_d", run.opt_d)):
-            own = optimizer.state_dict()["param_groups"]  # the options of the saved run may not fit this device
-            optimizer.load_state_dict({"state": state[name]["state"], "param_groups": own})
-            _lay_out(optimizer)
-        if state["device"] == run.device.type:
-            for generator, saved in zip(run.generators(), state["order"], strict=True):
-                generator.set_state(saved)
-            run.randomness.state = [torch.Generator(d).set_state(s).get_state() for d, s in _streams(run, state)]
-        run.plan, run.step = state["plan"], state["step"]
+        run = Run(G, D, data, Recipe.from_plain(state["recipe"]), seed=seed, device=device, precision=precision,
+                  compile=compile, capture=capture, accumulate=accumulate)  # fmt: skip
+        restore(run, path, state)
     return run
+
+
+def restore(run: Run, path: Path, state: dict[str, Any]) -> None:
+    """Put what `read_state` found into a run that was made alike."""
+    for name, net in (("G", run.G), ("D", run.D), ("G_ema", run.G_ema)):
+        _fill(path, name, net, state[name])
+    for name, optimizer in (("opt_g", run.opt_g), ("opt_d", run.opt_d)):
+        own = optimizer.state_dict()["param_groups"]  # the options of the saved run may not fit this device
+        optimizer.load_state_dict({"state": state[name]["state"], "param_groups": own})
+        _lay_out(optimizer)
+    if state["device"] == run.device.type:
+        for generator, saved in zip(run.source.generators(), state["order"], strict=True):
+            generator.set_state(saved)
+        run.randomness.state = [torch.Generator(d).set_state(s).get_state() for d, s in _streams(run, state)]
+    run.plan, run.step = state["plan"], state["step"]
 
 
 def load_generator(folder: str | PathLike, G: nn.Module | None = None) -> nn.Module:
     """The averaged generator of a saved run, in eval mode on the CPU. Pass in as G a net that is not the package's."""
     path, state = read_state(folder)
-    if state["ensemble"]:
-        raise BadInput(f"{path} holds an ensemble: load it with checkpoint.load, and take one of its members.")
-    with _blaming(path):
+    if state["members"]:
+        raise BadInput(f"{path} holds an ensemble: load it with scale.load_ensemble, and take one of its members.")
+    with blaming(path):
         net = _net(path, state, "G", G)
         _fill(path, "G", net, state["G_ema"])
         return net.eval().requires_grad_(False)
 
 
-def read_state(folder: str | PathLike) -> tuple[Path, dict[str, Any]]:
-    """The path of the run in `folder`, and what it holds; nothing in it is trusted but its shape."""
+def read_state(folder: str | PathLike, data: Images | Tensor | None = None) -> tuple[Path, dict[str, Any]]:
+    """The path of the run in `folder`, and what it holds; nothing in it is trusted but its shape.
+
+    Raises `BadInput` as `load` does; with `data` also where the run was trained on other images.
+    """
     path = run_file(folder)
     if path is None:
         raise BadInput(
@@ -140,17 +139,17 @@ def read_state(folder: str | PathLike) -> tuple[Path, dict[str, Any]]:
     state = _opened(path, content)
     if not isinstance(state, dict) or "format" not in state:
         raise BadInput(f"{path} is not a run of gantutor: it was made by another program. Choose another folder.")
-    if state["format"] not in (1, FORMAT):
+    if state["format"] != FORMAT:
         raise BadInput(
             f"{path} has format {state['format']!r}, this gantutor reads {FORMAT}: use the one that wrote it."
         )
-    if state["format"] == 1:
-        state = {**LATER, **state, "order": [state.get("order")]}
-    elif not is_sealed(content):
+    if not is_sealed(content):
         raise _damaged(path, "the checksum of the whole is missing")
-    if missing := (KEYS | LATER.keys()) - state.keys():
+    if missing := KEYS - state.keys():
         raise _damaged(path, f"it lacks {', '.join(sorted(missing))}")
-    with _blaming(path):
+    if isinstance(data, Images) and state["data"] not in ("", data.name):
+        raise BadInput(f"{path} was trained on {state['data']!r}, not on {data.name!r}: load that data set.")
+    with blaming(path):
         return path, {**state, "step": whole_number("step", state["step"]), "plan": _plan(state["plan"])}
 
 
@@ -235,12 +234,12 @@ def _opened(path: Path, content: bytes) -> Any:
 
 
 def _describe(net: nn.Module) -> dict[str, Any]:
-    """The class of a net and its config; in an ensemble, the list of its members' configs."""
-    if isinstance(net, Stacked):
-        if net.kind not in models.NETS.values():
-            raise BadInput(f"an ensemble of {net.kind.__name__}s cannot be saved: only the package's own nets can.")
-        return {"class": net.kind.__name__, "config": net.configs}
-    return {"class": type(net).__name__, "config": getattr(net, "config", None)}
+    """The class of a net and its config; of stacked nets, the list of the members' configs."""
+    if not hasattr(net, "member"):
+        return {"class": type(net).__name__, "config": getattr(net, "config", None)}
+    if net.kind not in models.NETS.values():
+        raise BadInput(f"an ensemble of {net.kind.__name__}s cannot be saved: only the package's own nets can.")
+    return {"class": net.kind.__name__, "config": net.configs}
 
 
 def _net(path: Path, state: dict, name: str, given: nn.Module | None) -> nn.Module:
@@ -248,19 +247,10 @@ def _net(path: Path, state: dict, name: str, given: nn.Module | None) -> nn.Modu
     saved = state["nets"][name]
     if given is None and saved["class"] not in models.NETS:
         raise BadInput(f"{path} was trained with a net of your own, {saved['class']}: pass it in, as {name}=….")
-    return given if given is not None else _made(path, name, saved["class"], saved["config"], state[name])
+    return given if given is not None else made_again(path, name, saved["class"], saved["config"], state[name])
 
 
-def _pairs(path: Path, state: dict) -> list[Pair]:
-    """The pairs of an ensemble, made again from their configs. They do not have the saved weights yet."""
-    made = []
-    for name in ("G", "D"):
-        saved, first = state["nets"][name], {key.removeprefix("net."): stack[0] for key, stack in state[name].items()}
-        made.append([_made(path, name, saved["class"], config, first) for config in saved["config"]])
-    return list(zip(*made, strict=True))
-
-
-def _made(path: Path, name: str, kind: str, config: dict, weights: dict[str, Tensor]) -> nn.Module:
+def made_again(path: Path, name: str, kind: str, config: dict, weights: dict[str, Tensor]) -> nn.Module:
     """A net of the package, once it is sure that the weights fit: a short file could ask for a net of any size."""
     with torch.device("meta"):  # shapes without memory
         shell = models.NETS[kind](**config)
@@ -297,23 +287,6 @@ def _plan(plan: list[int] | None) -> tuple[int, int] | None:
     return whole_number("plan", first), whole_number("plan", last)
 
 
-def _plain(recipe: Recipe) -> dict[str, Any]:
-    """The recipe with its functions replaced by their names."""
-    named = {function: name for name, function in penalties.PENALTIES.items()}
-    if losses.LOSSES.get(recipe.loss.name) is not recipe.loss:
-        raise BadInput(f"the loss {recipe.loss.name!r} is not one of the package's, and a checkpoint holds no code.")
-    if recipe.penalty is not None and recipe.penalty not in named:
-        raise BadInput(f"the penalty {recipe.penalty} is not one of the package's, and a checkpoint holds no code.")
-    plain = {field: getattr(recipe, field) for field in recipe.__dataclass_fields__}
-    return models.plain_values(**{**plain, "loss": recipe.loss.name, "penalty": named.get(recipe.penalty)})
-
-
-def _recipe(state: dict) -> Recipe:
-    plain = dict(state["recipe"])
-    loss, penalty = losses.LOSSES[plain["loss"]], plain["penalty"] and penalties.PENALTIES[plain["penalty"]]
-    return Recipe(**{**plain, "loss": loss, "penalty": penalty, "betas": tuple(plain["betas"])})
-
-
 def _streams(run: Run, state: dict) -> list[tuple[torch.device | str, Tensor]]:
     """The devices whose random streams the run has, each with its saved state."""
     devices = ["cpu"] if run.device.type == "cpu" else ["cpu", run.device]
@@ -321,7 +294,7 @@ def _streams(run: Run, state: dict) -> list[tuple[torch.device | str, Tensor]]:
 
 
 @contextlib.contextmanager
-def _blaming(path: Path) -> Iterator[None]:
+def blaming(path: Path) -> Iterator[None]:
     """Turn whatever the contents of a file set off into one sentence that names the file."""
     try:
         yield

@@ -15,8 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from gantutor.errors import Diverged, whole_number
-from gantutor.scale import Ensemble
-from gantutor.scale.ensemble import Stacked
 from gantutor.train import Run, Step, share
 
 PAUSE = 1.0  # seconds between two copies, at least
@@ -66,11 +64,11 @@ class Watch:
     def look(self) -> None:
         """Raise `Diverged` unless all is finite. This waits for the device."""
         losses = [loss.flatten() for _, *pair in self.losses for loss in pair]
-        if self.run.agreed(not finite([*tensors(self.run), *([torch.cat(losses)] if losses else [])])):
+        if self.run.agreed_max(not finite([*tensors(self.run), *([torch.cat(losses)] if losses else [])])):
             raise self.search()
         self.losses.clear()
         now = time.perf_counter()
-        if self.run.agreed(now > self.copied + self.pause):
+        if self.run.agreed_max(now > self.copied + self.pause):
             self.sound.take()
             self.copied = time.perf_counter()
             self.pause = max(PAUSE, (self.copied - now) / SHARE)
@@ -140,10 +138,11 @@ def finite(tensors: Iterable[Tensor]) -> bool:
 def outputs(run: Run) -> Iterator[list[str]]:
     """Inside the block, what layers give that is not finite is written into the list, in words.
 
-    Ensembles, compiled nets and CUDA graphs do not go through their layers one by one: there the list stays empty.
+    Ensembles, compiled nets and CUDA graphs do not go through their layers one by one, and ranks must not differ in
+    what they see: there the list stays empty.
     """
     found, handles = [], []
-    if type(run) is Run and not run.capture and run.pass_g is run.G:
+    if not (run.members or run.shared or run.compile or run.capture):
         for name, net in (("G", run.G), ("D", run.D)):
             for place, part in net.named_modules():
                 if not list(part.children()):
@@ -177,13 +176,13 @@ def faults(run: Run, d_loss: Tensor | None = None, g_loss: Tensor | None = None)
 
 def layer(net: nn.Module, name: str) -> str:
     """The name that a weight has in the net, or in each member of an ensemble."""
-    return name.removeprefix("net.") if isinstance(net, Stacked) else name
+    return name.removeprefix("net.") if hasattr(net, "member") else name
 
 
 def kind(run: Run, t: Tensor) -> str:
     """NaN or infinite; in an ensemble also of which member."""
     word = "NaN" if t.isnan().any() else "infinite"
-    if not isinstance(run, Ensemble):
+    if not run.members:
         return word
     sound = t.isfinite().flatten(1).all(1) if t.ndim > 1 else t.isfinite()  # (S,)
     return f"{word} in member {sound.tolist().index(False)}"
@@ -206,7 +205,7 @@ class Copy:
         else:
             for old, t in zip(self.kept, live, strict=True):
                 old.copy_(t)
-        self.streams = [generator.get_state() for generator in self.run.generators()]
+        self.streams = [generator.get_state() for generator in self.run.source.generators()]
         self.randomness, self.step = self.run.randomness.state, self.run.step
 
     @torch.no_grad()
@@ -218,7 +217,7 @@ class Copy:
                 p.grad.zero_()
         for t, old in zip([*self.weights(), *self.moments()], self.kept, strict=False):
             t.copy_(old)
-        for generator, state in zip(self.run.generators(), self.streams, strict=True):
+        for generator, state in zip(self.run.source.generators(), self.streams, strict=True):
             generator.set_state(state)
         self.run.randomness.state, self.run.step = self.randomness, self.step
 

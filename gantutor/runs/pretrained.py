@@ -1,4 +1,4 @@
-"""Generators that are trained already, for explorers and for a class that cannot wait.
+"""Generators that are already trained, for the explorers and for classes without time to train.
 
 ::
 
@@ -7,8 +7,8 @@
     G = pretrained.generator("digits")                   # or "clothes", or "strokes"
     show.grid(train.sample(G, 64, labels=7))             # sevens
 
-They ship with the package. Make them again, each in about five minutes of CPU time, with
-``python -m gantutor.runs.pretrained NAME``.
+They ship with the package. Train them again, each in about five minutes of CPU time, with ``python -m
+gantutor.runs.pretrained NAME``.
 """
 
 import argparse
@@ -26,14 +26,14 @@ from gantutor.models import shipped
 
 
 class Shipped(NamedTuple):
-    """What is known of a file of weights."""
+    """A shipped file of weights: where it comes from and how good it is."""
 
-    data: str  # the data set on which the generator was trained
+    data: str  # the name of the training data set
     score: float  # Fréchet distance of 10,000 samples to the test images, in the judge's features: `metrics.score`
     digest: str  # SHA-256 of the file
 
 
-# `python -m gantutor.runs.pretrained NAME` prints these lines.
+# These lines are printed by `python -m gantutor.runs.pretrained NAME`.
 SHIPPED = {
     "digits": Shipped("mnist", 0.29, "5d7aa51f6b6f8f152b106331525b9e07e73284759ffab62d6803d230f647e2ea"),
     "clothes": Shipped("fashion-mnist", 0.39, "d74025e5fbd0ea2042810b2c8e83695b072eeb34c471dec13c630c21de5ff3f3"),
@@ -43,13 +43,13 @@ STEPS = 8000
 
 
 def generator(name: str, device: str | torch.device = "cpu") -> nn.Module:
-    """A conditional DCGAN generator in eval mode, its weights frozen: G(z, y), z (B, 64), y (B,) -> (B, 1, 28, 28).
+    """A conditional DCGAN generator in eval mode with frozen weights: G(z, y), z (B, 64), y (B,) -> (B, 1, 28, 28).
 
     Args:
         name: "digits" (trained on MNIST), "clothes" (Fashion-MNIST) or "strokes".
 
     Raises:
-        BadInput: the name is unknown, or the weights on disk are not the shipped ones.
+        BadInput: the name is unknown, or the file of weights is missing or differs from the shipped one.
     """
     if name not in SHIPPED:
         raise unknown("generator", name, SHIPPED)
@@ -57,7 +57,7 @@ def generator(name: str, device: str | torch.device = "cpu") -> nn.Module:
 
 
 def from_file(path: Path) -> nn.Module:
-    """The generator in a file of shipped weights."""
+    """The generator in a file of shipped weights, in eval mode and frozen."""
     state = shipped.load_half(path)
     G = models.DCGANGenerator(**state["config"])
     G.load_state_dict(state["weights"])
@@ -65,7 +65,7 @@ def from_file(path: Path) -> nn.Module:
 
 
 def fit(images: data.Images, steps: int = STEPS, seed: int = 0) -> nn.Module:
-    """Train a conditional DCGAN; its averaged generator."""
+    """Train a conditional DCGAN and return its averaged generator."""
     G, D = models.dcgan(tuple(images.pixels.shape[1:]), seed=seed, classes=len(images.classes))
     run = train.Run(G, D, images, seed=seed)
     for _ in run.steps(steps):
@@ -74,14 +74,14 @@ def fit(images: data.Images, steps: int = STEPS, seed: int = 0) -> nn.Module:
 
 
 def score(G: nn.Module, name: str) -> float:
-    """The Fréchet distance of 10,000 samples to the test images of a data set, in its judge's features."""
+    """The Fréchet distance between 10,000 samples and the test images of a data set, in its judge's features."""
     j = classifier.load(name)
     reference = classifier.features_and_logits(j, data.load(name, "test").pixels)[0]
     return metrics.score(lambda n: train.sample(G, n), j, reference)
 
 
 def main() -> None:
-    """Train a generator and write it where `generator` looks for it."""
+    """Train a generator and write it to the file from which `generator` loads it."""
     parser = argparse.ArgumentParser(prog="python -m gantutor.runs.pretrained", description=main.__doc__)
     parser.add_argument("name", choices=SHIPPED)
     parser.add_argument("--steps", type=int, default=STEPS)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from gantutor import lazy
 
 if TYPE_CHECKING:
-    from gantutor.scale.distributed import Ranks, SharedError, SharedRun, joined
-    from gantutor.scale.ensemble import Ensemble
+    from gantutor.scale.distributed import Ranks, SharedError, joined, share
+    from gantutor.scale.ensemble import Ensemble, load_ensemble
 
-__all__ = ["Ensemble", "Ranks", "SharedError", "SharedRun", "joined"]
-__getattr__ = lazy.face(__name__)
+__all__ = ["Ensemble", "Ranks", "SharedError", "joined", "load_ensemble", "share"]
+__getattr__ = lazy.importer(__name__)

@@ -14,18 +14,25 @@ changes nothing.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from os import PathLike
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gantutor import losses, penalties
 from gantutor.data import Images
 from gantutor.errors import BadInput, reason, whole_number
 from gantutor.models import NETS, MinibatchStd, MLPDiscriminator, MLPGenerator, classes_of, pack_of
+from gantutor.penalties import Discriminator, Penalty
+from gantutor.runs import checkpoint
 from gantutor.state import evaluating
-from gantutor.train import Recipe, Run, latents, validate
+from gantutor.train import Recipe, Run, accelerate, latents
+from gantutor.train.accelerate import Pass
+from gantutor.train.sampling import Source
 
 Pair = tuple[nn.Module, nn.Module]
 
@@ -125,6 +132,8 @@ class Ensemble(Run):
         BadInput: the pairs, seeds, data and recipe do not fit together.
     """
 
+    can_be_captured = True
+
     def __init__(
         self,
         pairs: Sequence[Pair],
@@ -143,10 +152,16 @@ class Ensemble(Run):
         noise_seeds = seeds if noise_seeds is None else each_seed("noise_seeds", noise_seeds, len(pairs))
         G, D = (Stacked(nets) for nets in zip(*pairs, strict=True))
         super().__init__(G, D, data, recipe, seed=noise_seeds[0], device=device, capture=capture)
-        self.order = [torch.Generator(self.device).manual_seed(seed) for seed in order_seeds]
-        self.streams = [torch.Generator(self.device).manual_seed(seed) for seed in noise_seeds]
+        self.members = len(pairs)
+        self.source = MemberSources(self.source, order_seeds, noise_seeds)
+        self.D_pass = replace(self.D_pass, shape=(len(pairs), -1))  # logits (S, B)
+        self.loss = self.loss._replace(d=torch.vmap(self.loss.d), g=torch.vmap(self.loss.g))  # logits (S, B) -> (S,)
+        if self.penalty is not None:
+            self.penalty = partial(member_by_member, self.source.streams, self.penalty)
         talking = list(D.buffers()) or any(isinstance(layer, MinibatchStd) for layer in D.modules())
-        self.apart = D.kind in NETS.values() and not talking  # D looks at each example, or pack, by itself
+        if D.kind in NETS.values() and not talking:  # D looks at each example, or pack, by itself
+            self.d_in_its_step = in_one_pass
+        check_stacking(self)
 
     def __len__(self) -> int:
         """The number of members."""
@@ -166,61 +181,73 @@ class Ensemble(Run):
         with evaluating(G), torch.no_grad():
             return torch.cat([G.each(part.expand(len(self), -1, -1)) for part in z.split(max(1, 1000 // len(self)))], 1)
 
-    # --- where it differs from a run ---
+
+# --- what an ensemble puts in the place of a run's own ---------------------------------------------------------------
+
+
+class MemberSources:
+    """Each member's batches and noise from its own streams, one member after the other.
+
+    Args:
+        one: the source of a single run.
+        order_seeds, noise_seeds: one of each for each member.
+    """
+
+    def __init__(self, one: Source, order_seeds: Sequence[int], noise_seeds: Sequence[int]):
+        self.one, self.device = one, one.examples.device
+        self.orders = [torch.Generator(self.device).manual_seed(seed) for seed in order_seeds]
+        self.streams = [torch.Generator(self.device).manual_seed(seed) for seed in noise_seeds]
 
     def batch(self) -> tuple[Tensor, None]:
-        """The members' batches, one after the other: (S·B, *shape)."""
-        n, size = len(self.examples), (self.recipe.batch_size,)
-        index = [torch.randint(n, size, generator=generator, device=self.device) for generator in self.order]
-        return self.pick(torch.cat(index))
+        """Examples (S·B, *shape)."""
+        n, size = len(self.one.examples), self.one.shape[:1]
+        index = [torch.randint(n, size, generator=order, device=self.device) for order in self.orders]
+        return self.one.pick(torch.cat(index))
 
     def noise(self) -> Tensor:
-        """Each member's latents from its own stream: (S·B, latent_dim)."""
-        shape, kind = (self.recipe.batch_size, self.G.latent_dim), {"device": self.device, "dtype": self.dtype}
-        return torch.cat([torch.randn(shape, generator=stream, **kind) for stream in self.streams])
+        """Latents (S·B, latent_dim)."""
+        kind = {"device": self.device, "dtype": self.one.dtype}
+        return torch.cat([torch.randn(self.one.shape, generator=stream, **kind) for stream in self.streams])
 
-    def logits(self, x: Tensor, y: None = None, through: Callable[..., Tensor] | None = None) -> Tensor:
-        """The logits (S, B) of examples (S·B, *shape)."""
-        return super().logits(x, y, through).unflatten(0, (len(self), -1))
+    def generators(self) -> list[torch.Generator]:
+        return [*self.orders, *self.streams]
 
-    def both_logits(self, real: Tensor, fake: Tensor, y: None) -> tuple[Tensor, Tensor]:
-        """In one pass where D looks at each example by itself, for that is faster."""
-        if not self.apart:
-            return super().both_logits(real, fake, y)
-        stacks = [x.unflatten(0, (len(self), -1)) for x in (real, fake)]  # (S, B, *shape) each
-        return self.logits(torch.cat(stacks, 1).flatten(0, 1), y).chunk(2, 1)
 
-    @property
-    def loss(self) -> losses.Loss:
-        """The loss of each member by itself: logits (S, B) -> (S,)."""
-        loss = self.recipe.loss
-        return loss._replace(d=torch.vmap(loss.d), g=torch.vmap(loss.g))
+class OnePass:
+    """D on several batches (S·B, *shape) in one pass, which is faster; asked for any of them, it has its logits (S, B).
 
-    def penalty(self, D: penalties.Discriminator, real: Tensor, fake: Tensor) -> Tensor:
-        """The mean over all examples. Added to each of S losses, whose sum is descended, it is the members' sum."""
-        with OwnStreams(self.streams):
-            return self.recipe.penalty(D, real, fake)
+    Args:
+        D: examples -> logits (S, ·), each from its example alone.
+        batches: all that it will be asked for.
+    """
 
-    def generators(self) -> Iterable[torch.Generator]:
-        return [*self.order, *self.streams]
+    def __init__(self, D: Pass, *batches: Tensor):
+        self.D = D
+        members = D.shape[0]
+        stacks = [x.unflatten(0, (members, -1)) for x in batches]  # (S, B, *shape) each
+        logits = D(torch.cat(stacks, 1).flatten(0, 1)).chunk(len(batches), 1)
+        self.known = dict(zip(map(id, batches), logits, strict=True))
 
-    def settle(self, G: Stacked, D: Stacked) -> Pair:
-        G, D = G.to(self.device), D.to(self.device)
-        validate.check_nets(G.member(0), D.member(0), self.few(D), None, self.recipe.batch_size)
-        try:
-            with torch.no_grad():  # on copies, for batch norm counts
-                made = copy.deepcopy(G)(self.few(D).new_zeros(G.members * 2 * D.pack, G.latent_dim))
-                logits = copy.deepcopy(D)(made).unflatten(0, (G.members, -1))  # (S, 2)
-                self.loss.d(logits, logits), self.loss.g(logits, logits)
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, ValueError) as error:
-            why = f"these nets, or the loss {self.recipe.loss.name!r}, cannot be stacked ({reason(error)})"
-            raise BadInput(f"{why}: train each pair in a Run.") from error
-        return G, D
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.known[id(x)]
 
-    def ours(self, G: Stacked, D: Stacked) -> bool:
-        return type(self) is Ensemble and {G.kind, D.kind} <= set(NETS.values())
+    def parameters(self) -> Iterator[nn.Parameter]:
+        return self.D.parameters()
+
+
+def in_one_pass(run: Run, real: Tensor, fake: Tensor, y: None) -> OnePass:
+    return OnePass(run.D_pass, real, fake)
+
+
+def member_by_member(
+    streams: Sequence[torch.Generator], penalty: Penalty, D: Discriminator, real: Tensor, fake: Tensor
+) -> Tensor:
+    """The penalty's mean over all examples, its random numbers from the members' streams.
+
+    Added to each of S losses, whose sum is minimised, it is the sum of the members' penalties.
+    """
+    with OwnStreams(streams):
+        return penalty(D, real, fake)
 
 
 LIKE = {torch.rand_like: torch.rand, torch.randn_like: torch.randn}
@@ -269,6 +296,41 @@ class OwnStreams(TorchFunctionMode):
         )
 
 
+# --- an ensemble on disk ---------------------------------------------------------------------------------------------
+
+
+def load_ensemble(
+    folder: str | PathLike,
+    data: Images | Tensor,
+    *,
+    device: str | torch.device | None = None,
+    capture: bool | None = None,
+) -> Ensemble:
+    """The ensemble that `checkpoint.save` has written, ready for more `steps`; `device` and `capture` as for `Run`.
+
+    Raises:
+        BadInput: as `checkpoint.load`; or the file holds a single run.
+    """
+    path, state = checkpoint.read_state(folder, data)
+    with checkpoint.blaming(path):
+        if not state["members"]:
+            raise BadInput("it holds a single run: load it with checkpoint.load.")
+        recipe = Recipe.from_plain(state["recipe"])
+        ensemble = Ensemble(saved_pairs(path, state), data, recipe, seeds=state["step"], device=device, capture=capture)
+        checkpoint.restore(ensemble, path, state)
+    return ensemble
+
+
+def saved_pairs(path: Path, state: dict) -> list[Pair]:
+    """The pairs, made again from their configs. They do not have the saved weights yet."""
+    made = []
+    for name in ("G", "D"):
+        saved, first = state["nets"][name], {key.removeprefix("net."): stack[0] for key, stack in state[name].items()}
+        again = [checkpoint.made_again(path, name, saved["class"], config, first) for config in saved["config"]]
+        made.append(again)
+    return list(zip(*made, strict=True))
+
+
 # --- checks ----------------------------------------------------------------------------------------------------------
 
 
@@ -286,6 +348,22 @@ def check_pairs(pairs: Sequence[Pair]) -> list[Pair]:
             if difference := differs(net, first):
                 raise BadInput(f"{name} of pair {i} has {difference} than that of pair 0: use one architecture.")
     return pairs
+
+
+def check_stacking(ensemble: Ensemble) -> None:
+    """Raise `BadInput` unless nets and loss work on all members at once. On copies: batch norm counts what it sees."""
+    G, D = copy.deepcopy(ensemble.G), copy.deepcopy(ensemble.D)
+    with accelerate.telling_memory(ensemble.device, ensemble.recipe.batch_size):
+        try:
+            with torch.no_grad():
+                z = torch.zeros(G.members * 2 * D.pack, G.latent_dim, device=ensemble.device, dtype=ensemble.dtype)
+                logits = D(G(z)).unflatten(0, (G.members, -1))  # (S, 2)
+                ensemble.loss.d(logits, logits), ensemble.loss.g(logits, logits)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError) as error:
+            why = f"these nets, or the loss {ensemble.loss.name!r}, cannot be stacked ({reason(error)})"
+            raise BadInput(f"{why}: train each pair in a Run.") from error
 
 
 def differs(net: nn.Module, other: nn.Module) -> str:

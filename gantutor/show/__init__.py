@@ -1,12 +1,12 @@
-"""Pictures. The only room that imports matplotlib; it opens no window and prints nothing, it returns the picture.
+"""Pictures. The only room that imports matplotlib; its functions return a picture and neither print nor open a window.
 
-Pictures that are redrawn while a net trains are made with Pillow (`grid`, `dots`, `game`, `chart`: some milliseconds
+Pictures that are redrawn during training are made with Pillow (`grid`, `dots`, `game`, `chart`: a few milliseconds
 each); pictures to study are matplotlib figures (`losses`, `curves`, `densities`, `field`, `points`: about 0.1 s each).
-A notebook shows either by naming it in the last line of a cell, or with ``display(picture)``. The figures are not
-registered with pyplot: nothing is shown twice and nothing needs closing.
+A notebook shows either as the last line of a cell, or with ``display(picture)``. The figures are not registered with
+pyplot, so none is shown twice and none needs to be closed.
 
-Colours: real data and D are blue, generated data and G orange (Okabe & Ito's palette, told apart by colour-blind
-readers).
+Colours: real data and D are blue, generated data and G are orange (from the palette of Okabe and Ito, which
+colour-blind readers can distinguish).
 """
 
 from typing import TYPE_CHECKING
@@ -45,4 +45,4 @@ __all__ = [
     "strip",
     "surface",
 ]
-__getattr__ = lazy.face(__name__)
+__getattr__ = lazy.importer(__name__)

@@ -1,4 +1,4 @@
-"""Pictures that are redrawn while a net trains, by Pillow: some milliseconds each."""
+"""Pictures that are redrawn during training, with Pillow: a few milliseconds each."""
 
 import math
 from collections.abc import Sequence
@@ -19,26 +19,23 @@ from gantutor.show.style import (
     History,
     Picture,
     as_image,
+    as_numbers,
     check_images,
     check_points,
     font,
-    numbers,
 )
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
 
-# ---------------------------------------------------------------- images of tensors, by Pillow
-
-
 def grid(images: Tensor, columns: int | None = None, scale: int = 2, gap: int = 2) -> "Image.Image":
-    """Lay images out in rows, from left to right, with thin light lines between them.
+    """Images in rows, from left to right, with thin light lines between them.
 
     Args:
-        images: floating-point tensor (N, C, H, W) in [-1, 1], grey (C = 1) or RGB (C = 3), on any device.
+        images: a floating-point tensor (N, C, H, W) in [-1, 1], grey (C = 1) or RGB (C = 3), on any device.
         columns: images per row; by default as square as possible.
-        scale: pixels of the picture per pixel of an image, a whole number.
+        scale: pixels of the picture for each pixel of an image, a whole number.
         gap: width of the lines, in pixels of the picture.
     Raises `BadInput` for any other shape or type, and for values that are NaN or outside [-1, 1].
     """
@@ -56,25 +53,26 @@ def grid(images: Tensor, columns: int | None = None, scale: int = 2, gap: int = 
     h, w = h * scale + gap, w * scale + gap
     sheet = np.full((rows * columns, h, w, c), 200, np.uint8)
     sheet[:n, gap:, gap:] = pixels
-    sheet[n:] = 255  # places left empty
+    sheet[n:] = 255  # empty places are white
     sheet = sheet.reshape(rows, columns, h, w, c).transpose(0, 2, 1, 3, 4).reshape(rows * h, columns * w, c)
-    sheet = np.pad(sheet, ((0, gap), (0, gap), (0, 0)), constant_values=200)  # the lines on the right and below
+    sheet = np.pad(sheet, ((0, gap), (0, gap), (0, 0)), constant_values=200)  # the lines at the right and at the bottom
     return Image.fromarray(sheet[:, :, 0] if c == 1 else sheet)
 
 
 def dots(real: Tensor | None, fake: Tensor, limit: float | None = None, size: int = 320) -> "Image.Image":
-    """Points in the plane, data (blue) under generator (orange), drawn fast; `points` draws them with axes.
+    """Points in the plane, real (blue) under generated (orange), drawn fast; `points` draws them with axes.
 
     Args:
         real, fake: (N, 2) and (M, 2); `real` may be None.
-        limit: the picture shows [-limit, limit] on both axes; by default all of `real` (else of `fake`) with a margin.
+        limit: the picture shows [-limit, limit] on both axes; by default all of `real`, or else of `fake`, with a
+            margin.
         size: width and height in pixels.
     """
     from PIL import Image, ImageDraw
 
     clouds = [(check_points(cloud), colour) for cloud, colour in ((real, REAL), (fake, FAKE)) if cloud is not None]
     limit = limit or 1.35 * max(float(np.abs(clouds[0][0]).max(initial=0)), 1e-9)
-    image = Image.new("RGB", (2 * size, 2 * size), "white")  # drawn twice as large, then reduced: smooth edges
+    image = Image.new("RGB", (2 * size, 2 * size), "white")  # drawn at twice the size and reduced for smooth edges
     draw = ImageDraw.Draw(image)
     for cloud, colour in clouds:
         for x, y in ((cloud * (1, -1) / limit + 1) * size).clip(-9, 2 * size + 9).tolist():
@@ -86,21 +84,20 @@ def dots(real: Tensor | None, fake: Tensor, limit: float | None = None, size: in
 def game(real: Tensor | None, fake: Tensor | None, belief: np.ndarray | None = None,
          moves: tuple[Tensor, Tensor] | None = None, *, limit: float = 2.5,
          size: int = 400) -> "Image.Image":  # fmt: skip
-    """A two-dimensional game as it stands, drawn fast: what D believes, data (blue), generator (orange), G's moves.
+    """The state of a GAN in the plane, drawn fast: D's output, real (blue) and generated points (orange), G's moves.
 
     Args:
         real, fake: (N, 2) and (M, 2), or None.
-        belief: (side, side) probabilities "real" as `surface` returns them: 1 is blue, ½ white, 0 orange.
-        moves: where each arrow begins and where it ends, (A, 2) each. Those with a number that is not finite are left
-            out.
+        belief: D's probabilities (side, side) as `surface` returns them: 1 is blue, ½ white, 0 orange.
+        moves: where arrows begin and where they end, (A, 2) each. Arrows that are not finite are left out.
         limit: the picture shows [-limit, limit] on both axes.
-        size: width and height in pixels.
-    Raises `BadInput` for a limit of 0 or less, and where not as many arrows end as begin.
+        size: width and height in pixels. Raises `BadInput` for a limit of 0 or less, and for arrows whose starts and
+    ends differ in number.
     """
     from PIL import Image, ImageDraw
 
     limit = errors.real_number("limit", limit, above=0)
-    image = Image.new("RGB", (2 * size, 2 * size), "white")  # drawn twice as large, then reduced: smooth edges
+    image = Image.new("RGB", (2 * size, 2 * size), "white")  # drawn at twice the size and reduced for smooth edges
     if belief is not None:
         image = Image.fromarray(heat(belief)).resize(image.size, Image.Resampling.BILINEAR)
     draw = ImageDraw.Draw(image)
@@ -112,9 +109,11 @@ def game(real: Tensor | None, fake: Tensor | None, belief: np.ndarray | None = N
         for x, y in pixels(cloud) if cloud is not None else ():
             draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour, outline="white")
     if moves is not None:
-        begin, end = (numbers("the moves", part) for part in moves)
+        begin, end = (as_numbers("the moves", part) for part in moves)
         if begin.shape != end.shape:
-            raise BadInput(f"the moves begin at {begin.shape} and end at {end.shape}: give (A, 2) twice.")
+            raise BadInput(
+                f"the moves have starts of shape {begin.shape} and ends of shape {end.shape}: give both as (A, 2)."
+            )
         sound = np.isfinite(begin).all(1) & np.isfinite(end).all(1)
         arrows = zip(pixels(begin[sound]), pixels(end[sound]), strict=True) if sound.any() else ()
         for start, stop in arrows:
@@ -124,16 +123,16 @@ def game(real: Tensor | None, fake: Tensor | None, belief: np.ndarray | None = N
 
 
 def heat(belief: np.ndarray) -> np.ndarray:
-    """Probabilities (side, side), first row lowest, as colours (side, side, 3) uint8, first row on top. NaN is grey."""
+    """Probabilities (side, side), lowest row first, as colours (side, side, 3) uint8, top row first. NaN is grey."""
     p = np.nan_to_num(belief, nan=0.5)[::-1, :, None].clip(0, 1)
     blue, orange = np.array([120.0, 178, 214]), np.array([238.0, 168, 120])  # `REAL` and `FAKE`, paler
-    strength = np.abs(2 * p - 1) ** 0.6  # so that a slight doubt can be seen too
+    strength = np.abs(2 * p - 1) ** 0.6  # makes small deviations from ½ visible too
     colours = 255 + strength * (np.where(p > 0.5, blue, orange) - 255)
     return np.where(np.isnan(belief)[::-1, :, None], 200, colours).round().astype(np.uint8)
 
 
 def _arrow(draw: "ImageDraw.ImageDraw", start: Sequence[float], end: Sequence[float]) -> None:
-    """A black line with a head, which is small on a short one."""
+    """A black arrow, with a small head if it is short."""
     (x, y), (u, v) = start, end
     length = math.hypot(u - x, v - y)
     draw.line((x, y, u, v), fill="black", width=2)
@@ -145,7 +144,7 @@ def _arrow(draw: "ImageDraw.ImageDraw", start: Sequence[float], end: Sequence[fl
 
 
 def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image":
-    """The loss curves as a small picture drawn fast, for live displays; `losses` draws them to be studied."""
+    """The loss curves as a small picture, drawn fast for live displays; `losses` draws them to study."""
     from PIL import Image, ImageDraw
 
     image = Image.new("RGB", (2 * width, 2 * height), "white")
@@ -156,13 +155,13 @@ def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image
     high = max(2.0, float(np.quantile(values[:, 1:], 0.98)) * 1.15) if len(values) else 2.0
     low = min(0.0, float(np.quantile(values[:, 1:], 0.02)) * 1.15) if len(values) else 0.0
     last = max(float(values[-1, 0]) if len(values) else 1.0, 1.0)
-    values = values[:: max(1, len(values) // 2000)]  # more points than pixels would only cost time
+    values = values[:: max(1, len(values) // 2000)]  # more points than pixels only cost time
 
     def y_of(v):
         return bottom - (np.clip(v, low, high) - low) / (high - low) * (bottom - top)
 
     ends = {end: _short(end) for end, far in ((low, low < 0), (high, high > 4)) if far}
-    named = []  # heights at which there is a name: where two would touch, the first one stays
+    named = []  # heights of the labels; where two would overlap, the first one stays
     for level, name in {**ends, 0.0: "0", LOG_4: "log 4", LOG_2: "log 2"}.items():
         y = float(y_of(level))
         draw.line((left, y, right, y), fill="#c8c8c8", width=2)
@@ -179,23 +178,26 @@ def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image
 
 
 def _short(value: float) -> str:
-    """A number in few characters: -3.2, 57, -101k."""
+    """A number in a few characters: -3.2, 57, -101k."""
     size = abs(value)
     return f"{value / 1000:.0f}k" if size >= 1000 else f"{value:.0f}" if size >= 10 else f"{value:.1f}"
 
 
 def strip(frames: Sequence[Picture], titles: Sequence[str] | None = None, height: int | None = None) -> "Image.Image":
-    """Pictures side by side, each under its title: what a slider would show, for a page where sliders do not move.
+    """Pictures side by side, each under its title.
 
     Args:
         frames: Pillow images or figures.
-        titles: one line of text for each, or None.
-        height: make all pictures this high, in pixels; by default they keep their size.
+        titles: a line of text for each, or None.
+        height: the height of all pictures in pixels; by default they keep their size.
     """
     from PIL import Image, ImageDraw
 
     if not frames or (titles is not None and len(titles) != len(frames)):
-        raise BadInput(f"strip got {len(frames)} frames and {len(titles or [])} titles: give one title for each frame.")
+        raise BadInput(
+            f"strip got {len(frames)} frames and {len(titles or [])} titles: give at least one frame, and a "
+            "title for each or none."
+        )
     images = [as_image(frame) for frame in frames]
     if height:
         images = [im.resize((round(im.width * height / im.height), height), Image.Resampling.LANCZOS) for im in images]

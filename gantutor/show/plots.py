@@ -1,7 +1,6 @@
-"""Figures to study, by matplotlib: about 0.1 s each."""
+"""Figures to study, with matplotlib: about 0.1 s each."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,16 +17,10 @@ from gantutor.show.style import (
     STYLES,
     Figure,
     History,
+    as_numbers,
     check_points,
     new_axes,
-    numbers,
 )
-
-if TYPE_CHECKING:
-    pass
-
-
-# ---------------------------------------------------------------- figures to study, by matplotlib
 
 
 def losses(history: History, *, guides: bool = True, title: str = "", smooth: bool = True) -> Figure:
@@ -35,8 +28,8 @@ def losses(history: History, *, guides: bool = True, title: str = "", smooth: bo
 
     Args:
         history: (step, D's loss, G's loss) tuples, as `live.train` returns them.
-        guides: draw where the losses lie while D can only guess: log 4 for D, log 2 for a non-saturating G.
-        smooth: with over 100 entries, draw the entries pale and their running mean over them.
+        guides: mark the losses for a D that can only guess: log 4 for D, log 2 for a non-saturating G.
+        smooth: for more than 100 entries, draw them pale with their running mean on top.
     """
     values = np.asarray(history, dtype=float)
     if values.ndim != 2 or values.shape[1] != 3 or not len(values):
@@ -56,25 +49,27 @@ def losses(history: History, *, guides: bool = True, title: str = "", smooth: bo
         for level, name, colour in ((LOG_4, "log 4", REAL), (LOG_2, "log 2", FAKE)):
             axes.axhline(level, color=colour, lw=1, ls=":")
             axes.annotate(name, (1.005, level), xycoords=("axes fraction", "data"), color=colour, va="center")
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)  # above, where no curve can be
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False
+    )  # above the axes, where no curve can be
     return picture
 
 
 def curves(x, lines: Mapping[str, object], *, title: str = "", xlabel: str = "", ylabel: str = "", log: bool = False,
            ylim: tuple[float, float] | None = None, size: tuple[float, float] = (8, 3)) -> Figure:  # fmt: skip
-    """Curves over one x axis, with a legend.
+    """Curves over a common x axis, with a legend.
 
     Args:
-        x: (N,) values, array, tensor or list.
+        x: (N,) values, as an array, a tensor or a list.
         lines: {label: (N,) values}.
         log: logarithmic y axis.
         ylim: lowest and highest y.
-        size: width and height in inches, at 100 pixels each.
+        size: width and height in inches of 100 pixels.
     """
-    x = numbers("x", x)
+    x = as_numbers("x", x)
     picture, axes = new_axes(size, title=title, xlabel=xlabel, ylabel=ylabel)
     for i, (label, y) in enumerate(lines.items()):
-        y = numbers(label, y)
+        y = as_numbers(label, y)
         if x.shape != y.shape or x.ndim != 1:
             raise BadInput(f"the curve {label!r} has shape {y.shape} over x of shape {x.shape}: give both as (N,).")
         axes.plot(x, y, color=PALETTE[i % 7], ls=STYLES[i % 7], lw=2, label=label)
@@ -88,9 +83,9 @@ def curves(x, lines: Mapping[str, object], *, title: str = "", xlabel: str = "",
 
 
 def densities(x, lines: Mapping[str, object], *, title: str = "", ylim: tuple[float, float] | None = None) -> Figure:
-    """Densities on a line, the area under the first two shaded: data (blue) and generator (orange); D after them.
+    """Densities on a line, with the areas under the first two shaded: real (blue), generated (orange), and then D.
 
-    Args: as `curves`, of which this is a special case: ``densities(x, {"p": p, "q": q, "D*": d})``.
+    Args: as for `curves`; a typical call is ``densities(x, {"p": p, "q": q, "D*": d})``.
     """
     picture = curves(x, lines, title=title, xlabel="x", ylim=ylim)
     (axes,) = picture.axes
@@ -101,12 +96,12 @@ def densities(x, lines: Mapping[str, object], *, title: str = "", ylim: tuple[fl
 
 def field(direction: Callable, paths: Mapping[str, object] | None = None, *, limit: float = 2.0,
           xlabel: str = "θ (generator)", ylabel: str = "ψ (discriminator)", title: str = "") -> Figure:  # fmt: skip
-    """A vector field as arrows of equal length, and paths through it: hollow ring at the start, dot at the end.
+    """A vector field as arrows of equal length, with paths that begin at a hollow ring and end at a dot.
 
     Args:
-        direction: (x, y) -> (dx, dy), on arrays of equal shape, such as
-            ``lambda theta, psi: theory.dirac_field("gan", theta, psi)``.
-        paths: {label: (N, 2)} points in order. A path is drawn as far as it is finite.
+        direction: (x, y) -> (dx, dy) for arrays of equal shape, such as ``lambda theta, psi: theory.dirac_field("gan",
+            theta, psi)``.
+        paths: {label: (N, 2)} points in order. Points that are not finite are left out.
         limit: the picture shows [-limit, limit] on both axes.
     """
     picture, axes = new_axes((4.6, 4.6), title=title, xlabel=xlabel, ylabel=ylabel)
@@ -116,7 +111,7 @@ def field(direction: Callable, paths: Mapping[str, object] | None = None, *, lim
     length = np.maximum(np.hypot(dx, dy), 1e-12)
     axes.quiver(x, y, dx / length, dy / length, color="#9a9a9a", scale=26, width=0.004, pivot="mid")
     for i, (label, path) in enumerate((paths or {}).items()):
-        path = numbers(label, path)
+        path = as_numbers(label, path)
         if path.ndim != 2 or path.shape[1] != 2:
             raise BadInput(f"the path {label!r} has shape {path.shape}: give points in order, (N, 2).")
         path = path[np.isfinite(path).all(1)]
@@ -134,11 +129,11 @@ def field(direction: Callable, paths: Mapping[str, object] | None = None, *, lim
 
 def points(real: Tensor | None, fake: Tensor | None, D: Callable[[Tensor], Tensor] | None = None, *,
            limit: float | None = None, title: str = "") -> Figure:  # fmt: skip
-    """Points in the plane: data (blue) and generator (orange), over what D believes where.
+    """Points in the plane, real (blue) and generated (orange), over a map of D's output.
 
     Args:
         real, fake: (N, 2) and (M, 2), or None.
-        D: maps points (K, 2) to logits (K,); its probability "real", σ(logit), is drawn as a heat map.
+        D: maps points (K, 2) to logits (K,); its probability that they are real, σ(logit), is drawn as a heat map.
         limit: the picture shows [-limit, limit] on both axes; by default all of `real` (else of `fake`) with a margin.
     """
     clouds = [
@@ -165,7 +160,7 @@ def points(real: Tensor | None, fake: Tensor | None, D: Callable[[Tensor], Tenso
 
 
 def surface(D: Callable[[Tensor], Tensor], limit: float, side: int = 80) -> np.ndarray:
-    """σ(D) on a square grid over [-limit, limit]², as (side, side); the first row is the lowest y. D's mode is kept."""
+    """σ(D) on a square grid over [-limit, limit]², as (side, side) with the lowest y first. D keeps its mode."""
     axis = torch.linspace(-limit, limit, side)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     places = torch.stack([x.flatten(), y.flatten()], 1)  # (side², 2)

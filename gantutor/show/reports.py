@@ -1,4 +1,4 @@
-"""What a run of the museum, or a diagnosis, looks like."""
+"""Pictures of a museum exhibit's outcome and of a diagnosis."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def comparison(outcome: "Outcome", height: int = 176) -> "Image.Image":
-    """An exhibit's broken version above its sound twin: samples, loss curves and the symptom's value.
+    """An exhibit's broken version above its sound one: samples, loss curves and the value of the symptom.
 
     Args:
         outcome: what `museum.exhibit(…).run()` returns.
-        height: of each row, in pixels.
+        height: the height of each row in pixels.
     """
     symptom, rows = outcome.exhibit.symptom, []
     for name, value in outcome.measured().items():
@@ -34,7 +34,7 @@ def comparison(outcome: "Outcome", height: int = 176) -> "Image.Image":
 
 
 def evidence(side: "Side", height: int = 176) -> "Image.Image":
-    """One side of an exhibit: its samples, whatever their values are (NaN is grey), and its loss curves."""
+    """One version of an exhibit: its samples, even outside [-1, 1] (NaN is grey), and its loss curves."""
     samples = side.samples.detach().cpu().float().nan_to_num(0)
     pictures = samples.ndim == 4
     picture = grid(samples[:24].clamp(-1, 1), 8) if pictures else dots(side.run.examples[:1000], samples)
@@ -49,11 +49,11 @@ COLOURS = {"mild": "#56B4E9", "moderate": "#E69F00", "severe": "#D55E00", "healt
 
 
 def card(diagnosis: "Diagnosis", samples: Tensor | None = None, width: int = 720) -> "Image.Image":
-    """A diagnosis as a card: each finding with its evidence and what to try first; samples on the right.
+    """A diagnosis as a card: each finding with its evidence and what to try first, and samples on the right.
 
     Args:
-        samples: images (N, C, H, W) in [-1, 1], of which up to 16 are shown; others are cut off, NaN is grey.
-        width: of the card, in pixels.
+        samples: images (N, C, H, W), of which up to 16 are shown; values are clamped to [-1, 1], and NaN is grey.
+        width: the width of the card in pixels.
     """
     from PIL import Image, ImageDraw
 
@@ -78,7 +78,7 @@ def card(diagnosis: "Diagnosis", samples: Tensor | None = None, width: int = 720
 
 
 def _card_lines(diagnosis: "Diagnosis", room: int) -> Iterator[tuple[str, int, str]]:
-    """The text of a card, wrapped to `room` pixels: (text, size, colour)."""
+    """The lines of a card, wrapped to `room` pixels, as (text, size, colour)."""
     for text in (f"Compared with {diagnosis.data}; seen by {diagnosis.judge}.", *diagnosis.notes):
         yield from ((line, 12, GREY) for line in _wrapped(text, 12, room))
     if diagnosis.healthy:

@@ -1,4 +1,4 @@
-"""Colours, fonts, figures, and checks of what is to be drawn."""
+"""Colours, fonts and figures, and checks of what is to be drawn."""
 
 import io
 import math
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image, ImageFont
 
 
-REAL, FAKE, GREY = "#0072B2", "#D55E00", "#6b6b6b"  # blue: data, D; orange: generator
+REAL, FAKE, GREY = "#0072B2", "#D55E00", "#6b6b6b"  # blue: real data and D; orange: generated data and G
 PALETTE = (REAL, FAKE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1)), ":")
 LOG_4, LOG_2 = math.log(4), math.log(2)
@@ -26,7 +26,7 @@ History = Sequence[tuple[int, float, float]]  # (step, D's loss, G's loss)
 
 
 class Figure(figure.Figure):
-    """A matplotlib figure that a notebook shows as a PNG, whether or not pyplot was ever imported."""
+    """A matplotlib figure that a notebook shows as a PNG, even if pyplot was never imported."""
 
     def _repr_png_(self) -> bytes:
         return png(self)
@@ -36,7 +36,7 @@ Picture = "Image.Image | Figure"
 
 
 def png(picture: Picture) -> bytes:
-    """The picture, a Pillow image or a figure, as the bytes of a PNG file."""
+    """A picture, Pillow image or figure, as the bytes of a PNG file."""
     file = io.BytesIO()
     if isinstance(picture, figure.Figure):
         picture.savefig(file, format="png")
@@ -46,7 +46,7 @@ def png(picture: Picture) -> bytes:
 
 
 def as_image(picture: Picture) -> "Image.Image":
-    """A Pillow image as it is (in RGB), a figure rendered."""
+    """A picture as a Pillow image in RGB; figures are rendered. Raises `BadInput` for anything else."""
     from PIL import Image
 
     if isinstance(picture, figure.Figure):
@@ -60,7 +60,9 @@ def as_image(picture: Picture) -> "Image.Image":
 def font(size: int) -> "ImageFont.FreeTypeFont":
     from PIL import ImageFont
 
-    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)  # has σ, θ, − and ×
+    return ImageFont.truetype(
+        f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size
+    )  # this font has σ, θ, − and ×
 
 
 def new_axes(size: tuple[float, float] = (8, 3), *, title: str = "", xlabel: str = "", ylabel: str = ""):
@@ -86,19 +88,19 @@ def check_images(images: Tensor) -> None:
     if not images.is_floating_point():
         raise BadInput(f"the images are {images.dtype}: give floating-point values in [-1, 1], such as x / 127.5 - 1.")
     low, high = (v.item() for v in images.detach().aminmax())
-    if not (low >= -1.001 and high <= 1.001):  # false for NaN too
-        raise BadInput(f"the images hold values from {low:g} to {high:g}: give values in [-1, 1].")
+    if not (low >= -1.001 and high <= 1.001):  # also refuses NaN
+        raise BadInput(f"the images have values from {low:g} to {high:g}: give values in [-1, 1].")
 
 
 def check_points(cloud: Tensor) -> np.ndarray:
-    """The points as an array (N, 2). Raises `BadInput` unless they are that; those that are not finite are left out."""
-    array = numbers("the points", cloud)
+    """The points as an array (N, 2), without those that are not finite. Raises `BadInput` for any other shape."""
+    array = as_numbers("the points", cloud)
     if array.ndim != 2 or array.shape[1] != 2 or not len(array):
         raise BadInput(f"the points have shape {array.shape}: give points in the plane, (N, 2).")
     return array[np.isfinite(array).all(1)]
 
 
-def numbers(name: str, values) -> np.ndarray:
+def as_numbers(name: str, values) -> np.ndarray:
     if isinstance(values, Tensor):
         values = values.detach().cpu()
     try:

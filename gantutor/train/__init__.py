@@ -10,8 +10,9 @@ The loop yields after every step and keeps no log: whoever wants a curve or a pi
 A conditional pair (`models.mlp(classes=10)`) is trained by the same loop: it gets the labels of its `Images`, and
 ``run.sample(64, labels=7)`` draws sevens.
 
-`recipe`, `run` and `sampling` are the core. Around it: `validate` checks that everything fits together, `accelerate`
-makes a step faster, `accumulate` smaller, and `unrolled` lets G look ahead.
+`step` is the game on one screen, `recipe` says how it is played, and `run` plays it; `sampling` draws. What wraps a
+turn from outside: `accelerate` makes it faster, `accumulate` smaller, and `unrolled` lets G look ahead. `validate`
+checks before the first step that everything fits together.
 """
 
 from typing import TYPE_CHECKING
@@ -19,23 +20,11 @@ from typing import TYPE_CHECKING
 from gantutor import lazy
 
 if TYPE_CHECKING:
-    from gantutor.train.recipe import PLANE, R3GAN, Recipe
-    from gantutor.train.run import Run, Step, decay, ramp, set_learning_rate, share, update_ema
+    from gantutor.train.recipe import PLANE, R3GAN, Recipe, decay, ramp, share
+    from gantutor.train.run import Run, Step, set_learning_rate
     from gantutor.train.sampling import latents, sample, wanted_labels
+    from gantutor.train.step import d_step, g_step, update_ema
 
-__all__ = [
-    "PLANE",
-    "R3GAN",
-    "Recipe",
-    "Run",
-    "Step",
-    "decay",
-    "latents",
-    "ramp",
-    "sample",
-    "set_learning_rate",
-    "share",
-    "update_ema",
-    "wanted_labels",
-]
-__getattr__ = lazy.face(__name__)
+__all__ = ["PLANE", "R3GAN", "Recipe", "Run", "Step", "d_step", "decay", "g_step", "latents", "ramp", "sample",
+           "set_learning_rate", "share", "update_ema", "wanted_labels"]  # fmt: skip
+__getattr__ = lazy.importer(__name__)

@@ -3,15 +3,56 @@
 import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from gantutor.errors import BadInput, OutOfMemory, reason, unknown
+from gantutor.models import with_labels
+
+if TYPE_CHECKING:
+    from gantutor.train.run import Outcome, Run
 
 PRECISIONS = ("fp32", "bf16")
 WARM_UP = 3  # steps before a CUDA graph is recorded: libraries load, buffers and optimizer states come to be
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A net as a step calls it: in a precision, perhaps compiled, with its labels filled in.
+
+    Attributes:
+        net: the net itself, whose weights are trained.
+        function: what a batch goes through: the net, its compiled form, or something in its place.
+        precision: "fp32", or "bf16"; what comes out has the type of what goes in.
+        shape: of the result, (-1,) for logits (B,); None leaves it as it is.
+        labels: y (B,) for a conditional net.
+    """
+
+    net: nn.Module
+    function: Callable[..., Tensor]
+    precision: str = "fp32"
+    shape: tuple[int, ...] | None = None
+    labels: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        with autocast(self.precision, x.device):
+            result = with_labels(self.function, self.labels)(x).to(x.dtype)
+        return result if self.shape is None else result.reshape(self.shape)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        return self.net.parameters()
+
+    def given(self, y: Tensor | None) -> "Pass":
+        """The same for a batch with these labels."""
+        return replace(self, labels=y)
+
+    def through(self, function: Callable[..., Tensor]) -> "Pass":
+        """The same with something else in the place of the net."""
+        return replace(self, function=function)
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
@@ -57,7 +98,7 @@ def telling_memory(device: torch.device, batch_size: int) -> Iterator[None]:
         raise OutOfMemory(f"{device} ran out of memory at batch size {batch_size}: {hint}.") from error
 
 
-def explained(error: RuntimeError) -> RuntimeError:
+def explained(error: RuntimeError) -> Exception:
     """Why a recording failed. What reaches us may be the failure to end it; the cause is then its context."""
     cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
     if isinstance(cause, torch.OutOfMemoryError) or "captur" not in f"{cause} {error}":
@@ -106,6 +147,31 @@ class Captured:
         return self.result
 
 
+class CapturedTurn:
+    """Takes a run's turns from CUDA graphs, one with the penalty and one without, recorded when first needed."""
+
+    def __init__(self) -> None:
+        self.recorded: dict[bool, Captured] = {}
+
+    def __call__(self, run: "Run", penalise: bool) -> "Outcome":
+        if penalise not in self.recorded:
+            self.recorded[penalise] = self.record(run, penalise)
+        d_loss, g_loss, real_logits, fake_logits = (tensor.clone() for tensor in self.recorded[penalise]())
+        return d_loss, g_loss, real_logits, fake_logits
+
+    def record(self, run: "Run", penalise: bool) -> Captured:
+        """Record a turn; neither the run nor its random streams show a trace of it."""
+        generators = run.source.generators()
+        states, stream = [generator.get_state() for generator in generators], run.randomness.capture()
+        try:
+            with traceless((run.G, run.D, run.G_ema), (run.opt_g, run.opt_d)):
+                return Captured(partial(run.train_step, penalise), generators, run.device)
+        finally:
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
+            run.randomness.restore(stream)
+
+
 @contextlib.contextmanager
 def traceless(nets: Sequence[nn.Module], optimizers: Sequence[torch.optim.Optimizer]) -> Iterator[None]:
     """Weights, buffers and optimizer states are afterwards what they were, in the very same tensors."""
@@ -123,3 +189,11 @@ def traceless(nets: Sequence[nn.Module], optimizers: Sequence[torch.optim.Optimi
                 value.zero_()  # Adam's states begin as zeros
             for value, old in zip(before, kept, strict=True):
                 value.copy_(old)
+
+
+def placed(net: nn.Module, examples: Tensor) -> nn.Module:
+    """The net on the device of the examples; for images on CUDA channels-last, which is how tensor cores read them."""
+    net = net.to(examples.device)
+    stacked = hasattr(net, "member")  # its kernels have a dimension more
+    images = examples.ndim == 4 and examples.device.type == "cuda" and not stacked
+    return net.to(memory_format=torch.channels_last) if images else net  # type: ignore[call-overload]

@@ -1,10 +1,12 @@
 """How to train, as data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from gantutor import losses, penalties
 from gantutor.errors import BadInput, real_number, whole_number
+from gantutor.models import plain_values
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Recipe:
     decay_from: float = 0.75
     unroll: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.loss, losses.Loss):
             raise BadInput(f"loss is {self.loss!r}: give a losses.Loss, such as losses.LOSSES['hinge'].")
         if not (self.penalty is None or callable(self.penalty)):
@@ -64,6 +66,25 @@ class Recipe:
         """Whether loss and penalty are the package's own."""
         return self.loss in losses.LOSSES.values() and self.penalty in (None, *penalties.PENALTIES.values())
 
+    def as_plain(self) -> dict[str, Any]:
+        """The fields with the names of loss and penalty in their place: what a file may hold.
+
+        Raises `BadInput` where one is not the package's.
+        """
+        named = {function: name for name, function in penalties.PENALTIES.items()}
+        if losses.LOSSES.get(self.loss.name) is not self.loss:
+            raise BadInput(f"the loss {self.loss.name!r} is not one of the package's, and a checkpoint holds no code.")
+        if self.penalty is not None and self.penalty not in named:
+            raise BadInput(f"the penalty {self.penalty} is not one of the package's, and a checkpoint holds no code.")
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return plain_values(**{**plain, "loss": self.loss.name, "penalty": self.penalty and named[self.penalty]})
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> "Recipe":
+        """The recipe of which `as_plain` has given this."""
+        loss, penalty = losses.LOSSES[plain["loss"]], plain["penalty"] and penalties.PENALTIES[plain["penalty"]]
+        return cls(**{**plain, "loss": loss, "penalty": penalty, "betas": tuple(plain["betas"])})
+
 
 R3GAN = Recipe(loss=losses.RELATIVISTIC, penalty=penalties.r1_r2, penalty_every=1)
 """Relativistic pairing with R1 and R2 at every step, for nets without normalisation (Huang et al. 2024)."""
@@ -71,3 +92,18 @@ R3GAN = Recipe(loss=losses.RELATIVISTIC, penalty=penalties.r1_r2, penalty_every=
 PLANE = Recipe(batch_size=128, lr_g=2e-3, lr_d=2e-3, betas=(0.0, 0.99), gamma=0.1, penalty_every=1, decay_from=0.3)
 """For `models.plane` on points divided by their `Mixture.spread`: no mode is lost, and with the falling rate the points
 settle in them. R1 at every step, for the modes are narrow."""
+
+
+def decay(done: float, start: float) -> float:
+    """1 until `done` reaches `start`, then falling linearly to 0 at 1."""
+    return 1.0 if done <= start else (1 - done) / (1 - start)
+
+
+def share(step: int, first: int, last: int) -> float:
+    """How much of the way from step `first` to step `last` is done."""
+    return (step - first) / (last - first) if last > first else 1.0
+
+
+def ramp(step: int) -> float:
+    """The largest decay of the average at a step: 0.1 at first, 0.91 at step 90, 0.991 at 990, 0.999 at 8990."""
+    return (1 + step) / (10 + step)

@@ -1,23 +1,26 @@
-"""The training loop: a `Run` holds everything that changes, and ``for step in run.steps(n)`` trains."""
+"""The training loop: a `Run` holds everything that changes, and ``for step in run.steps(n)`` trains.
+
+It draws a batch and noise, lets both players take their `step`, and yields what came of it. Whatever makes a step
+faster, smaller or shared wraps it from outside: see `Run.turn`.
+"""
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from gantutor import losses, penalties
-from gantutor.data import Images, floats, place
+from gantutor.data import Images, floats
 from gantutor.errors import BadInput, real_number, whole_number
-from gantutor.models import NETS, pack_of, with_labels
-from gantutor.state import Randomness, frozen
-from gantutor.train import accelerate, validate
-from gantutor.train.recipe import Recipe
-from gantutor.train.sampling import sample
-from gantutor.train.unrolled import foreseen
+from gantutor.models import with_labels
+from gantutor.state import Randomness
+from gantutor.train import accelerate, sampling, step, unrolled, validate
+from gantutor.train.accumulate import in_parts
+from gantutor.train.recipe import Recipe, decay, ramp, share
+
+Outcome = tuple[Tensor, Tensor, Tensor, Tensor]  # the fields of a `Step`, without its index
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,16 @@ class Run:
         capture: record the whole step as a CUDA graph and replay it. None does so on CUDA where nets, loss and penalty
             are the package's own: yours must not wait for the device (`.item()`), nor decide or count anything in
             Python. A captured run keeps its recipe, and its nets and optimizers must stay where they are.
-        accumulate: work through each batch in so many equal parts, and add up their gradients: a large batch with the
-            memory of a small one. The result is that of the whole batch where the loss and the penalty are means over
-            examples and the nets look at each example by itself. G makes its fakes twice, once for each player. Batch
-            norm sees one part at a time, and counts G's parts twice in its running statistics; spectral norm takes a
-            step of its iteration for each part, so it is nearer to the truth.
+        accumulate: work through each batch in so many equal parts; see `accumulate`.
 
     Raises `BadInput` when the data, the nets and the recipe do not fit together or this computer cannot do it.
     """
+
+    # Each class says so for itself: a subclass may do in its steps what a CUDA graph cannot record.
+    can_be_captured = True
+    checks_nets = True  # whether G and D are tried on the data before the first step
+    members = 0  # of an ensemble
+    shared = False  # among ranks
 
     def __init__(
         self,
@@ -74,66 +79,42 @@ class Run:
         capture: bool | None = None,
         accumulate: int = 1,
     ):
-        self.recipe = recipe or Recipe()
-        self.accumulate = whole_number("accumulate", accumulate, least=1)
-        self.data = data
-        examples = validate.check_examples(data, self.recipe.batch_size)
-        self.examples = examples if device is None else place(examples, device)  # (N, *shape), as they are stored
+        self.data, self.recipe = data, recipe or Recipe()
+        found = validate.check_run(
+            type(self), G, D, data, self.recipe, device, precision=precision, compile=compile, capture=capture,
+            parts=accumulate,
+        )  # fmt: skip
+        self.examples, self.labels = found.examples, found.labels  # (N, *shape), as they are stored; (N,) or None
         self.device, self.dtype = self.examples.device, floats(self.examples[:1]).dtype
-        self.labels = validate.check_labelled(G, D, data, self.device)  # (N,), or None
-        with accelerate.telling_memory(self.device, self.recipe.batch_size):
-            self.G, self.D = self.settle(G, D)
-        self.check_parts()
-        self.precision = precision
-        accelerate.check_precision(precision, self.device)
-        ours = self.recipe.all_ours() and self.ours(G, D) and self.accumulate == 1
-        self.capture = validate.choose_capture(capture, self.device, ours)
-        if self.capture and self.accumulate > 1:
-            raise BadInput(
-                f"accumulate is {accumulate}: such steps are not recorded as a CUDA graph; leave capture out."
-            )
+        self.compile, self.capture, self.parts = compile, found.capture, accumulate
 
+        self.G, self.D = (accelerate.placed(net, self.examples) for net in (G, D))
         self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False)
-        self.pass_g, self.pass_d = self.G, self.D  # what the batches go through
-        if compile:
-            accelerate.check_compile(self.device)
-            self.pass_g, self.pass_d = torch.compile(self.G), torch.compile(self.D)
         self.opt_g, self.opt_d = (
             adam(net, lr, self.recipe.betas, self.capture)
             for net, lr in ((self.G, self.recipe.lr_g), (self.D, self.recipe.lr_d))
         )
         self.step = 0
         self.plan: tuple[int, int] | None = None  # first and last step of the steps(n) that is under way
-        self.order = torch.Generator(self.device).manual_seed(
-            whole_number("seed", seed if order_seed is None else order_seed)
-        )
+        length = sampling.length_of_latents(self.G)
+        order = whole_number("seed", seed if order_seed is None else order_seed)
+        self.source = sampling.Source(self.examples, self.labels, self.recipe.batch_size, length, order)
         self.randomness = Randomness(whole_number("seed", seed if noise_seed is None else noise_seed), self.device)
-        zero = torch.zeros((), device=self.device, dtype=self.dtype)
-        self.recent = zero if self.capture else 0.0  # weight of G in the average
-        self.captured: dict[bool, accelerate.Captured] = {}  # with the penalty, and without
+        self.ema_weight = self.examples.new_zeros((), dtype=self.dtype) if self.capture else 0.0  # of G, in G_ema
 
-    def settle(self, G: nn.Module, D: nn.Module) -> tuple[nn.Module, nn.Module]:
-        """The nets on the device, after a look at whether they fit the data."""
-        G, D = G.to(self.device), D.to(self.device)
-        validate.check_nets(G, D, self.few(D), self.labels, self.recipe.batch_size)
-        if self.device.type == "cuda" and self.examples.ndim == 4:  # tensor cores read channels-last
-            G, D = (net.to(memory_format=torch.channels_last) for net in (G, D))
-        return G, D
-
-    def few(self, D: nn.Module) -> Tensor:
-        """The first examples, enough for two packs of D."""
-        return floats(self.examples[: 2 * pack_of(D)])
-
-    def check_parts(self) -> None:
-        """Raise `BadInput` unless the batches can be worked through in parts as asked for."""
-        for name in ("turn", "d_step", "g_step", "generate"):
-            if self.accumulate > 1 and getattr(type(self), name) is not getattr(Run, name):
-                raise BadInput(f"accumulate is {self.accumulate}, but this run has a {name} of its own: leave it out.")
-        validate.check_parts(self.G, self.D, self.recipe, self.accumulate, f"{self.accumulate} parts", self.labels)
-
-    def ours(self, G: nn.Module, D: nn.Module) -> bool:
-        """Whether the run and its nets are the package's own."""
-        return type(self) is Run and {type(G), type(D)} <= set(NETS.values())
+        # How a turn is taken. Ensembles, ranks and the like put something else in the place of these.
+        self.turn: Turn = type(self).train_step
+        through_g, through_d = (torch.compile(net) if compile else net for net in (self.G, self.D))
+        self.G_pass = accelerate.Pass(self.G, through_g, precision)
+        self.D_pass = accelerate.Pass(self.D, through_d, precision, shape=(-1,))
+        self.d_in_its_step: View = Run.d_as_it_is
+        self.d_in_gs_step: View = unrolled.d_ahead if self.recipe.unroll else Run.d_as_it_is
+        self.loss, self.penalty = self.recipe.loss, self.recipe.penalty
+        self.agreed_max: Callable[[float], float] = float  # over all processes that train together
+        if self.capture:
+            self.turn = accelerate.CapturedTurn()
+        if self.parts > 1:
+            self.turn = in_parts
 
     def steps(self, n: int | None = None, *, seconds: float | None = None) -> Iterator[Step]:
         """Train for `n` more steps, or for `seconds` more seconds, yielding a `Step` after each.
@@ -153,13 +134,14 @@ class Run:
 
     def _loop(self, plan: tuple[int, int] | None, seconds: float | None) -> Iterator[Step]:
         began = time.perf_counter()
-        while (done := share(self.step, *plan) if plan else self.agreed((time.perf_counter() - began) / seconds)) < 1:
+        while (done := self._done(plan, seconds, began)) < 1:
             self.set_rates(done)
             yield self.take_step()
 
-    def agreed(self, wish: float) -> float:
-        """What to go by where a clock or a signal decides. (Several processes that train together must agree on it.)"""
-        return wish
+    def _done(self, plan: tuple[int, int] | None, seconds: float | None, began: float) -> float:
+        if seconds is not None:
+            return self.agreed_max((time.perf_counter() - began) / seconds)
+        return share(self.step, *plan) if plan else 1.0
 
     def set_rates(self, done: float) -> None:
         """Give both optimizers the learning rates for when a share of the training is done, from 0 to 1."""
@@ -168,18 +150,17 @@ class Run:
         set_learning_rate(self.opt_d, self.recipe.lr_d * rate)
 
     def take_step(self) -> Step:
-        """One turn of the game, and what it was like."""
+        """Take one turn of the game; what it was like."""
         penalise = self.recipe.penalty is not None and self.step % self.recipe.penalty_every == 0
-        recent = 1 - min(self.recipe.ema_decay, ramp(self.step))
-        self.recent = self.recent.fill_(recent) if self.capture else recent
+        weight = 1 - min(self.recipe.ema_decay, ramp(self.step))
+        self.ema_weight = self.ema_weight.fill_(weight) if isinstance(self.ema_weight, Tensor) else weight
         with self.randomness, accelerate.telling_memory(self.device, self.recipe.batch_size):
-            turn = self.replay if self.capture else self.turn if self.accumulate == 1 else self.turn_in_parts
-            result = turn(penalise)
+            outcome = self.turn(self, penalise)
         self.step += 1
-        return Step(self.step, *result)
+        return Step(self.step, *outcome)
 
-    def turn(self, penalise: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """D improves `d_steps` times, then G once, then the average follows G. Returns a `Step` without its index."""
+    def train_step(self, penalise: bool) -> Outcome:
+        """D improves `d_steps` times, then G once, then the average follows G."""
         self.G.train()
         self.D.train()
         for _ in range(self.recipe.d_steps):
@@ -187,171 +168,50 @@ class Run:
             fake = self.generate(y)  # (B, *shape)
             d_loss, real_logits, fake_logits = self.d_step(real, fake.detach(), y, penalise)
         g_loss = self.g_step(real, fake, y)  # the same fakes, looked at by the improved D: one pass through G saved
-        update_ema(self.G_ema, self.G, self.recent)
+        step.update_ema(self.G_ema, self.G, self.ema_weight)
         return d_loss, g_loss, real_logits, fake_logits
 
     def d_step(
         self, real: Tensor, fake: Tensor, y: Tensor | None = None, penalise: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Lower D's loss on one batch of each kind. Returns the loss and the logits, detached."""
-        self.opt_d.zero_grad()
-        result = self.d_backward(real, fake, y, penalise)
-        self.opt_d.step()
-        return result
-
-    def d_backward(self, real: Tensor, fake: Tensor, y: Tensor | None, penalise: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Add the slopes of D's loss on a batch, or a part of one, to the gradients. Returns what `d_step` does."""
-        recipe = self.recipe
-        real_logits, fake_logits = self.both_logits(real, fake, y)  # (B,), (B,)
-        loss = total = self.loss.d(real_logits, fake_logits)
-        if penalise:  # by D itself: torch.compile has no second derivative
-            total = loss + recipe.gamma * recipe.penalty_every * self.penalty(with_labels(self.D, y), real, fake)
-        (total.sum() / self.accumulate).backward()  # one number already, but in an ensemble one for each member
-        return loss.detach(), real_logits.detach(), fake_logits.detach()
+        D = self.d_in_its_step(self, real, fake, y)
+        return step.d_step(D, self.opt_d, self.loss, real, fake, self.weighted_penalty(y) if penalise else None)
 
     def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
         """Lower G's loss on the batch it made, D held fixed. Returns the loss, detached."""
-        self.opt_g.zero_grad()
-        loss = self.g_backward(real, fake, y)
-        self.opt_g.step()
-        return loss
+        return step.g_step(self.d_in_gs_step(self, real, fake, y), self.opt_g, self.loss, real, fake)
 
-    def g_backward(self, real: Tensor, fake: Tensor, y: Tensor | None) -> Tensor:
-        """Add the slopes of G's loss on a batch, or a part of one, to the gradients. Returns the loss, detached."""
-        through = self.unrolled(real, fake, y) if self.recipe.unroll else self.pass_d
-        with frozen(self.D):
-            fake_logits = self.logits(fake, y, through)  # (B,)
-            unseen = torch.full_like(fake_logits, float("nan"))  # shows at once if a loss forgot to say it is paired
-            real_logits = self.logits(real, y, through) if self.loss.paired else unseen
-            loss = self.loss.g(real_logits, fake_logits)
-            (loss.sum() / self.accumulate).backward()
-        return loss.detach()
-
-    def turn_in_parts(self, penalise: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What `turn` does, with the memory for one part of a batch at a time: the gradients of the parts add up."""
-        self.G.train()
-        self.D.train()
-        for _ in range(self.recipe.d_steps):
-            (real, y), z = self.batch(), self.noise()
-            parts = list(zip(*(self.parts(whole) for whole in (real, z, y)), strict=True))
-            self.opt_d.zero_grad()
-            seen = [self.d_backward(real, self.make(z, y).detach(), y, penalise) for real, z, y in parts]
-            self.opt_d.step()
-        self.opt_g.zero_grad()
-        g_losses = [self.g_backward(real, self.make(z, y), y) for real, z, y in parts]
-        self.opt_g.step()
-        update_ema(self.G_ema, self.G, self.recent)
-        d_losses, real_logits, fake_logits = zip(*seen, strict=True)
-        mean = [torch.stack(losses).mean(0) for losses in (d_losses, g_losses)]
-        return *mean, torch.cat(real_logits), torch.cat(fake_logits)
-
-    def parts(self, whole: Tensor | None) -> Sequence[Tensor | None]:
-        """A whole batch (B, …) in `accumulate` parts, (B / accumulate, …) each."""
-        return [None] * self.accumulate if whole is None else whole.chunk(self.accumulate)
-
-    def unrolled(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Callable[..., Tensor]:
-        """D as it would be after `recipe.unroll` further steps on this batch, differentiable in the fakes.
-
-        The buffers are copies, and D itself is asked, for torch.compile has no second derivative.
-        """
-        buffers = {name: buffer.clone() for name, buffer in self.D.named_buffers()}
-
-        def with_weights(weights: dict[str, Tensor]) -> Callable[..., Tensor]:
-            return lambda *inputs: torch.func.functional_call(self.D, (weights, buffers), inputs)
-
-        def d_loss(weights: dict[str, Tensor]) -> Tensor:
-            D = with_weights(weights)
-            return self.loss.d(self.logits(real, y, D), self.logits(fake, y, D))
-
-        return with_weights(foreseen(self.opt_d, self.D, d_loss, self.recipe.unroll))
-
-    @property
-    def loss(self) -> losses.Loss:
-        """The recipe's loss. In an ensemble, one for each member."""
-        return self.recipe.loss
-
-    def penalty(self, D: penalties.Discriminator, real: Tensor, fake: Tensor) -> Tensor:
-        """The recipe's penalty on one batch."""
-        return self.recipe.penalty(D, real, fake)
-
-    def replay(self, penalise: bool) -> list[Tensor]:
-        """What `turn` does, from its CUDA graph; the first time, record it."""
-        if penalise not in self.captured:
-            states, stream = [generator.get_state() for generator in self.generators()], self.randomness.read()
-            try:
-                with accelerate.traceless((self.G, self.D, self.G_ema), (self.opt_g, self.opt_d)):
-                    turn = partial(self.turn, penalise)
-                    self.captured[penalise] = accelerate.Captured(turn, self.generators(), self.device)
-            finally:
-                for generator, state in zip(self.generators(), states, strict=True):
-                    generator.set_state(state)
-                self.randomness.write(stream)
-        return [tensor.clone() for tensor in self.captured[penalise]()]
-
-    def generate(self, y: Tensor | None) -> Tensor:
-        """What G makes of new noise: (batch_size, *shape)."""
-        return self.make(self.noise(), y)
-
-    def make(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """What G makes of latents: (B, latent_dim) -> (B, *shape)."""
-        with accelerate.autocast(self.precision, self.device):
-            return with_labels(self.pass_g, y)(z).to(z.dtype)
-
-    def logits(self, x: Tensor, y: Tensor | None, through: Callable[..., Tensor] | None = None) -> Tensor:
-        """The logits (B,) of examples (B, *shape), from D or from what takes its place."""
-        with accelerate.autocast(self.precision, self.device):
-            return with_labels(self.pass_d if through is None else through, y)(x).flatten().to(x.dtype)
-
-    def both_logits(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        """D's logits of a batch of each kind, (B,) and (B,)."""
-        return self.logits(real, y), self.logits(fake, y)
-
-    def generators(self) -> Iterable[torch.Generator]:
-        """The streams of its own that a turn draws from."""
-        return [self.order]
+    def weighted_penalty(self, y: Tensor | None) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """The penalty of a batch, times its weight. D itself is asked: torch.compile has no second derivative."""
+        penalty, weight = self.penalty, self.recipe.gamma * self.recipe.penalty_every
+        return penalty and (lambda real, fake: weight * penalty(with_labels(self.D, y), real, fake))
 
     def batch(self) -> tuple[Tensor, Tensor | None]:
-        """A batch is an index: examples (batch_size, *shape), drawn with replacement, and their labels or None."""
-        index = torch.randint(len(self.examples), (self.recipe.batch_size,), generator=self.order, device=self.device)
-        return self.pick(index)
-
-    def pick(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The examples (B, *shape) of an index (B,), as floats, and their labels or None."""
-        return floats(self.examples[index]), None if self.labels is None else self.labels[index]
+        """Examples (B, *shape), drawn with replacement, and their labels (B,) or None."""
+        return self.source.batch()
 
     def noise(self) -> Tensor:
-        shape = self.recipe.batch_size, self.G.latent_dim
-        return torch.randn(shape, device=self.device, dtype=self.dtype)  # (B, latent_dim)
+        """Latents (B, latent_dim)."""
+        return self.source.noise()
+
+    def generate(self, y: Tensor | None) -> Tensor:
+        """What G makes of new noise: (B, *shape)."""
+        return self.G_pass.given(y)(self.noise())
+
+    def d_as_it_is(self, real: Tensor, fake: Tensor, y: Tensor | None) -> step.Discriminator:
+        """D for a batch and its labels: examples (B, *shape) -> logits (B,)."""
+        return self.D_pass.given(y)
 
     def sample(
         self, n: int, *, seed: int = 0, averaged: bool = True, labels: int | Sequence[int] | Tensor | None = None
     ) -> Tensor:
-        """`n` examples (n, *shape) from the averaged generator, or from G itself; `labels` as in `sample` below."""
-        return sample(self.G_ema if averaged else self.G, n, seed=seed, labels=labels)
+        """`n` examples (n, *shape) from the averaged generator, or from G itself; `labels` as in `train.sample`."""
+        return sampling.sample(self.G_ema if averaged else self.G, n, seed=seed, labels=labels)
 
 
-@torch.no_grad()
-def update_ema(average: nn.Module, net: nn.Module, recent: float | Tensor) -> None:
-    """average ← (1 − recent) · average + recent · net for the weights; batch norm's running statistics are copied."""
-    for a, b in zip(average.parameters(), net.parameters(), strict=True):
-        a.lerp_(b, recent)
-    for a, b in zip(average.buffers(), net.buffers(), strict=True):
-        a.copy_(b)
-
-
-def decay(done: float, start: float) -> float:
-    """1 until `done` reaches `start`, then falling linearly to 0 at 1."""
-    return 1.0 if done <= start else (1 - done) / (1 - start)
-
-
-def share(step: int, first: int, last: int) -> float:
-    """How much of the way from step `first` to step `last` is done."""
-    return (step - first) / (last - first) if last > first else 1.0
-
-
-def ramp(step: int) -> float:
-    """The decay of the average at a step, at most: 0.1 at first, 0.91 at step 90, 0.991 at 990, 0.999 at 8990."""
-    return (1 + step) / (10 + step)
+Turn = Callable[[Run, bool], Outcome]
+View = Callable[[Run, Tensor, Tensor, Tensor | None], step.Discriminator]
 
 
 def adam(net: nn.Module, lr: float, betas: tuple[float, float], capture: bool) -> torch.optim.Adam:
@@ -359,10 +219,9 @@ def adam(net: nn.Module, lr: float, betas: tuple[float, float], capture: bool) -
     if next(net.parameters(), None) is None:
         raise BadInput(f"this {type(net).__name__} has no parameters to train: give nets with weights.")
     device = next(net.parameters()).device
-    if capture:
-        lr = torch.tensor(lr, device=device)
+    rate = torch.tensor(lr, device=device) if capture else lr
     betas = float(betas[0]), float(betas[1])
-    return torch.optim.Adam(net.parameters(), lr, betas=betas, fused=device.type in ("cpu", "cuda"), capturable=capture)
+    return torch.optim.Adam(net.parameters(), rate, betas, fused=device.type in ("cpu", "cuda"), capturable=capture)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

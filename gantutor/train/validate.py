@@ -1,14 +1,83 @@
 """Do the examples, the nets and the computer fit together? Each check raises a `BadInput` that says what does not."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from gantutor.data import Images, place
-from gantutor.errors import BadInput, reason
-from gantutor.models import MinibatchStd, classes_of, pack_of, with_labels
+from gantutor.data import Images, floats, place
+from gantutor.errors import BadInput, reason, whole_number
+from gantutor.models import NETS, MinibatchStd, classes_of, pack_of, with_labels
 from gantutor.state import evaluating
+from gantutor.train import accelerate
+from gantutor.train.recipe import Recipe
+from gantutor.train.sampling import length_of_latents
+
+if TYPE_CHECKING:
+    from gantutor.train.run import Run
+
+HOOKS = ("train_step", "d_step", "g_step", "generate")  # what a subclass of `Run` may do in its own way
+
+
+class Found(NamedTuple):
+    """What `check_run` has found out on its way."""
+
+    examples: Tensor  # (N, *shape), on the device, as they are stored: floats or bytes
+    labels: Tensor | None  # (N,) for a conditional pair
+    capture: bool  # whether the steps are recorded as a CUDA graph
+
+
+def check_run(
+    kind: "type[Run]",
+    G: nn.Module,
+    D: nn.Module,
+    data: Images | Tensor,
+    recipe: Recipe,
+    device: str | torch.device | None,
+    *,
+    precision: str,
+    compile: bool,
+    capture: bool | None,
+    parts: int,
+) -> Found:
+    """Everything that can be known before the first step; the arguments are those of `Run`, and `kind` is its class.
+
+    The nets are moved to the device. Of stacked nets, which have a method `member`, the first is tried.
+    """
+    whole_number("accumulate", parts, least=1)
+    examples = check_examples(data, recipe.batch_size)
+    examples = examples if device is None else place(examples, device)
+    device = examples.device
+    labels = check_labelled(G, D, data, device)
+    with accelerate.telling_memory(device, recipe.batch_size):
+        G, D = (first(net.to(device)) for net in (G, D))
+        if kind.checks_nets:
+            check_nets(G, D, floats(examples[: 2 * pack_of(D)]), labels, recipe.batch_size)
+    if parts > 1:
+        check_hooks(kind, parts)
+        check_parts(G, D, recipe, parts, f"{parts} parts", labels)
+    accelerate.check_precision(precision, device)
+    ours = recipe.all_ours() and vars(kind).get("can_be_captured", False) and {type(G), type(D)} <= set(NETS.values())
+    captured = choose_capture(capture, device, ours and parts == 1)
+    if captured and parts > 1:
+        raise BadInput(f"accumulate is {parts}: such steps are not recorded as a CUDA graph; leave capture out.")
+    if compile:
+        accelerate.check_compile(device)
+    return Found(examples, labels, captured)
+
+
+def first(net: nn.Module) -> nn.Module:
+    """The net itself; of stacked nets the first."""
+    member = getattr(net, "member", None)
+    return net if member is None else cast(nn.Module, member(0))
+
+
+def check_hooks(kind: "type[Run]", parts: int) -> None:
+    """Raise `BadInput` where a subclass of `Run` takes its steps in its own way: in parts it would not."""
+    foreign = [cls for cls in kind.__mro__ if "can_be_captured" not in vars(cls)]
+    if own := [name for name in HOOKS for cls in foreign if name in vars(cls)]:
+        raise BadInput(f"accumulate is {parts}, but this run has a {own[0]} of its own: leave it out.")
 
 
 def check_examples(data: Images | Tensor, batch_size: int) -> Tensor:
@@ -73,8 +142,7 @@ def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = No
     x is some of the examples, as floats. A packed D is tried on two packs, and batch_size must be a multiple of `pack`.
     """
     check_batch(G, D, batch_size, conditional=labels is not None)
-    if not isinstance(getattr(G, "latent_dim", None), int):
-        raise BadInput("G has no attribute latent_dim: set it to the length of the latent vectors that G takes.")
+    length = length_of_latents(G)
     weight = next(G.parameters(), x)
     if weight.dtype != x.dtype:
         raise BadInput(f"the data is {x.dtype}, but the weights of G are {weight.dtype}: bring both to one dtype.")
@@ -82,7 +150,7 @@ def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = No
     some = x[torch.arange(2 * pack, device=x.device) % len(x)]  # (2 · pack, *shape)
     y = None if labels is None else labels[:1].repeat(2)
     with evaluating(G), evaluating(D), torch.no_grad():
-        made = _try("G", with_labels(G, y), torch.zeros(2, G.latent_dim, device=x.device, dtype=x.dtype))
+        made = _try("G", with_labels(G, y), torch.zeros(2, length, device=x.device, dtype=x.dtype))
         if made.shape != (2, *x.shape[1:]):
             raise BadInput(f"G makes examples of shape {tuple(made.shape[1:])}, but the data has {tuple(x.shape[1:])}.")
         logits = _try("D", with_labels(D, y), some)
@@ -110,7 +178,7 @@ def check_batch(G: nn.Module, D: nn.Module, batch_size: int, conditional: bool) 
             layer.size(batch_size // pack)
 
 
-def check_parts(G: nn.Module, D: nn.Module, recipe, parts: int, what: str, labels: Tensor | None) -> None:
+def check_parts(G: nn.Module, D: nn.Module, recipe: Recipe, parts: int, what: str, labels: Tensor | None) -> None:
     """Raise `BadInput` unless the batches of a `Recipe` can be cut into so many equal parts, none cutting a group.
 
     `what` says what the parts are: "2 ranks".

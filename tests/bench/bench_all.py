@@ -29,7 +29,7 @@ from gantutor import data, live
 from gantutor.cli import common
 from gantutor.experiments import speedrun
 from gantutor.files import replacing
-from gantutor.live import parts
+from gantutor.live import panels
 from gantutor.runs import checkpoint
 from gantutor.train import Recipe, Run, accelerate
 
@@ -71,7 +71,7 @@ def in_a_process(name: str, device: str, seconds: float) -> dict[str, str]:
 def table(columns: dict[str, dict[str, str]], device: str) -> str:
     """A column for each model, a row for each cost."""
     rows = dict.fromkeys(row for column in columns.values() for row in column)
-    head = f"{speedrun.computer(device)}; torch {torch.__version__}, Python {platform.python_version()}"
+    head = f"{speedrun.describe_computer(device)}; torch {torch.__version__}, Python {platform.python_version()}"
     lines = [f"{head}.", "", f"| | {' | '.join(columns)} |", "|-" * (len(columns) + 1) + "|"]
     lines += [f"| {row} | {' | '.join(column.get(row, '') for column in columns.values())} |" for row in rows]
     if not device.startswith("cuda"):
@@ -153,7 +153,7 @@ def saving(run: Run, turns: int = 5) -> str:
 
 def watching(name: str, images: data.Images, seconds: float = 10, turns: int = 3) -> float:
     """How much longer the same steps take when they are watched at the default rate: the median of three turns."""
-    parts.in_notebook, parts.display = lambda: True, lambda content, display_id: Page(content)
+    panels.in_notebook, panels.display = lambda: True, lambda content, display_id: Page(content)
     steps, ratios = round(seconds * rate(new_run(name, images), 2) / Recipe().batch_size), []
     for _ in range(turns):
         plain = timed(new_run(name, images), lambda run: walk(run, steps))[0]
@@ -161,18 +161,18 @@ def watching(name: str, images: data.Images, seconds: float = 10, turns: int = 3
     return statistics.median(ratios)
 
 
-def times_to(name: str, device: str, looks: int = 30) -> dict[float, str]:
+def times_to(name: str, device: str, evaluations: int = 30) -> dict[float, str]:
     """Seconds of training after which the distance is first low enough, for each goal of the model's kind."""
     make, shape, batch = MODELS[name]
     classes = len(CLASSES) if name.startswith("c") else 0
     steps = round(BUDGET * rate(new_run(name, data.load("mnist", device=device)), 3) / batch)
     entry = speedrun.Entry(lambda seed: make(shape, seed=seed), Recipe(), steps,
-                           [steps * look // looks for look in range(1, looks + 1)])  # fmt: skip
+                           [steps * n // evaluations for n in range(1, evaluations + 1)])  # fmt: skip
     race = speedrun.Race(name, {"frechet": GOALS[classes][-1]}, {}, conditional=bool(classes))
-    seen = speedrun.run(race, entry, device=device).looks
+    seen = speedrun.run(race, entry, device=device).evaluations
     times = {}
     for goal in GOALS[classes]:
-        arrived = next((look.seconds for look in seen if look.scores["frechet"] <= goal), None)
+        arrived = next((e.seconds for e in seen if e.scores["frechet"] <= goal), None)
         times[goal] = f"over {BUDGET}" if arrived is None else f"{arrived:.0f}"
     return times
 

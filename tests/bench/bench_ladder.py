@@ -42,20 +42,20 @@ RUNGS = {  # what changes -> entry, but for its steps
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=45, help="of training for each rung, about")
-    parser.add_argument("--looks", type=int, default=8)
+    parser.add_argument("--evaluations", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
     race = RACES["unconditional"]
-    print(f"{speedrun.computer('cpu')}, torch {torch.__version__}, seed {args.seed}; {race.goals()}\n")
+    print(f"{speedrun.describe_computer('cpu')}, torch {torch.__version__}, seed {args.seed}; {race.goals()}\n")
     print("| change | ms/step | arrived after, s | Fréchet, recall at the end | steps |\n|-|-|-|-|-|")
     images, _ = race.start("cpu")
     for change, rung in RUNGS.items():
         each = seconds_of_a_step(rung, images)
         steps = round(args.seconds / each)
-        looks = sorted({steps * look // args.looks for look in range(1, args.looks + 1)})
-        finish = speedrun.run(race, replace(rung, steps=steps, looks=looks), seed=args.seed)
-        last, scores = finish.looks[-1], finish.looks[-1].scores
+        judged_after = sorted({steps * n // args.evaluations for n in range(1, args.evaluations + 1)})
+        finish = speedrun.run(race, replace(rung, steps=steps, judged_after=judged_after), seed=args.seed)
+        last, scores = finish.evaluations[-1], finish.evaluations[-1].scores
         arrived = f"{last.step * each:.0f}" if finish.reached else "not"
         end = f"{scores['frechet']:.1f}, {scores['recall']:.2f} | {last.step:,}"
         print(f"| {change} | {1e3 * each:.0f} | {arrived} | {end} |", flush=True)

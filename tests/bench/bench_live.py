@@ -14,7 +14,7 @@ import torch
 
 from gantutor import data, live, metrics, models, train
 from gantutor.data import toy
-from gantutor.live import parts
+from gantutor.live import panels
 
 
 class Page:
@@ -24,7 +24,7 @@ class Page:
         self.pictures = 0
 
     def update(self, content: object) -> None:
-        self.pictures += isinstance(content, parts.Frame) and len(content._repr_png_()) > 0
+        self.pictures += isinstance(content, panels.Frame) and len(content._repr_png_()) > 0
 
 
 def main() -> None:
@@ -36,8 +36,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    parts.in_notebook = lambda: True
-    parts.display = lambda content, display_id: Page(content)
+    panels.in_notebook = lambda: True
+    panels.display = lambda content, display_id: Page(content)
     print(f"threads: {torch.get_num_threads()}\n\n| run | steps | plain, s | watched, s | ratio | of processor time |")
     print("|-|-|-|-|-|-|")
     for name, make in RUNS.items():

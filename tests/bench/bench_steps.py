@@ -130,9 +130,9 @@ def floor(run: Run, seconds: float) -> tuple[float, float]:
     """Operations, and seconds, of the products of one step without its penalty."""
     list(run.steps(2))
     with FlopCounterMode(display=False) as counter:
-        run.turn(penalise=False)
+        run.train_step(penalise=False)
     with Products() as products:
-        run.turn(penalise=False)
+        run.train_step(penalise=False)
     replay = accelerate.Captured(products, []) if run.device.type == "cuda" else products
     return counter.get_total_flops(), time_of(replay, seconds)
 

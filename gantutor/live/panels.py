@@ -1,8 +1,8 @@
-"""The parts that every explorer is made of: the panel with its picture, controls, the pad, and what plays by itself.
+"""The building blocks of all explorers: the panel with its picture, controls, the pad, and background players.
 
-Callbacks may come on another thread than the one that runs the cells: JupyterLab delivers them on a subshell where it
-can. So what a training loop looks at is a plain attribute, and what must not run beside it is handed to the kernel's
-loop (`Home.do`).
+Callbacks may arrive on another thread than the one that runs the cells, because JupyterLab delivers them on a subshell
+where it can. So a training loop reads plain attributes that callbacks set, and whatever must not run concurrently with
+it is passed to the kernel's event loop (`KernelThread.call`).
 """
 
 import asyncio
@@ -20,19 +20,19 @@ from torch import Tensor
 from gantutor import show
 from gantutor.errors import BadInput, GantutorError, real_number, reason, whole_number
 
-SHARE = 0.025  # the part of the training time that displaying may take; the loop's own looks come on top
-NAP = 0.02  # seconds between two looks at whether somebody pressed a button
-REST = 0.005  # seconds that a player leaves to others between two turns
-SLICE = 0.03  # seconds that a player works without a look
-EVERY = 0.125  # seconds between two pictures of a player, at least
-PATIENCE = 300.0  # seconds after which a player that nobody touched pauses
+TIME_SHARE = 0.025  # the share of the training time that displaying may take; polling the buttons comes on top
+POLL = 0.02  # seconds between two polls of the buttons
+TURN_GAP = 0.005  # seconds that a player leaves to other tasks between two turns
+TURN_LENGTH = 0.03  # seconds that a player works without polling
+PICTURE_GAP = 0.125  # least seconds between two pictures of a player
+IDLE_LIMIT = 300.0  # seconds without a touch after which a player pauses
 
 
-# ---------------------------------------------------------------- one place on the page, redrawn
+# ---------------------------------------------------------------- a redrawn place on the page
 
 
 class Frame:
-    """One picture of the live display with its line of text; where no picture can be shown, the text alone."""
+    """A picture of the live display with its line of text; where pictures cannot be shown, the text alone."""
 
     def __init__(self, picture: show.Picture, text: str):
         self.png, self.text = show.png(picture), text
@@ -44,7 +44,7 @@ class Frame:
         return self.text
 
 
-class Line:
+class TextLine:
     """A line of text, shown without quotation marks."""
 
     def __init__(self, text: str):
@@ -55,9 +55,9 @@ class Line:
 
 
 class Clock:
-    """When to do something next: after `every` seconds, later where doing it would take over `part` of the time."""
+    """Schedules something every `every` seconds, or less often where it would take more than `part` of the time."""
 
-    def __init__(self, every: float, part: float = SHARE):
+    def __init__(self, every: float, part: float = TIME_SHARE):
         self.every, self.part = real_number("every", every, least=0), part
         self.next = time.perf_counter() + min(self.every, 0.1)
 
@@ -67,9 +67,9 @@ class Clock:
 
 
 class Screen:
-    """One place on the page whose content is replaced. Plain Python has no such place: it prints a line now and then.
+    """A place on the page whose content is replaced. In plain Python lines are printed instead.
 
-    The lines come after 10 s at the earliest, and the later the longer it goes on: a tenth of the time spent.
+    They come at least 10 s apart, and at increasing intervals of a tenth of the elapsed time.
     """
 
     def __init__(self):
@@ -88,35 +88,36 @@ class Screen:
 
 
 def in_notebook() -> bool:
-    """Whether there is a kernel, and so a page that can be drawn on."""
+    """Whether there is a kernel, and therefore a page to draw on."""
     return getattr(get_ipython(), "kernel", None) is not None
 
 
-# ---------------------------------------------------------------- one thread
+# ---------------------------------------------------------------- the kernel's thread
 
 
-class Home:
-    """Where it was made: a thread, and the loop that runs there. In plain Python there is no loop."""
+class KernelThread:
+    """The thread and the event loop in which the object was made. In plain Python there is no loop."""
 
     def __init__(self):
-        self.thread, self.waiting = threading.get_ident(), set()  # what was asked for and is not done yet
+        self.thread, self.waiting = threading.get_ident(), set()  # actions that were requested but not done yet
         try:
             self.loop = asyncio.get_running_loop()
         except RuntimeError:
             self.loop = None
 
-    def do(self, action: Callable[[], None]) -> None:
-        """Do it now, or on the loop where this is another thread: never beside a step of training.
+    def call(self, action: Callable[[], None]) -> None:
+        """Run the action now, or on the loop if this is another thread, so that it never runs during a step.
 
-        What waits already is not asked for twice: so a slider that is dragged draws as often as there is time.
+        An action that is already waiting is not queued twice, so dragging a slider redraws only as often as time
+        allows.
         """
         if self.loop is None or threading.get_ident() == self.thread:
             action()
         elif action not in self.waiting:
             self.waiting.add(action)
-            self.loop.call_soon_threadsafe(self.now, action)
+            self.loop.call_soon_threadsafe(self.call_waiting, action)
 
-    def now(self, action: Callable[[], None]) -> None:
+    def call_waiting(self, action: Callable[[], None]) -> None:
         self.waiting.discard(action)
         action()
 
@@ -125,9 +126,9 @@ class Home:
 
 
 class Panel(widgets.VBox):
-    """The common base: `.picture` (a widgets.Image), `.message` (a line) and `.controls` {name: widget}.
+    """The base of all panels: `.picture` (a widgets.Image), `.message` (a line) and `.controls` {name: widget}.
 
-    Where widgets are not shown, in a saved notebook or on a forge, the picture stands in for the panel.
+    Where widgets are not shown, in a saved notebook or on a forge, the picture takes the place of the panel.
     """
 
     def __init__(self, controls: dict[str, widgets.Widget] | None = None, picture: widgets.Image | None = None):
@@ -135,18 +136,18 @@ class Panel(widgets.VBox):
         self.picture, self.message = image() if picture is None else picture, widgets.Label()
         super().__init__()
 
-    def still(self) -> bytes:
-        """The present picture as the bytes of a PNG file, empty while there is none."""
+    def snapshot(self) -> bytes:
+        """The current picture as the bytes of a PNG file, empty while there is none."""
         return self.picture.value
 
     def _repr_mimebundle_(self, **options: object) -> dict:
         bundle = super()._repr_mimebundle_(**options)
-        if picture := self.still():
+        if picture := self.snapshot():
             bundle["image/png"] = base64.b64encode(picture).decode()
         return bundle
 
     def attempt(self, act: Callable[[], None]) -> None:
-        """Do what was asked for on the page, or say there why it cannot be done: nobody would see the error."""
+        """Run an action requested on the page; if it fails, show the error there, where it can be seen."""
         try:
             act()
         except Exception as error:
@@ -154,39 +155,41 @@ class Panel(widgets.VBox):
             self.message.value = str(error) if own else f"{type(error).__name__}: {reason(error)}."
 
     def close(self) -> None:
-        """Take the panel and all its parts off the kernel's list of widgets."""
+        """Remove the panel and everything it contains from the kernel's list of widgets."""
         for part in (self.picture, self.message, *self.controls.values()):
-            close_parts(part)
+            close_children(part)
             part.close()
-        close_parts(self)
+        close_children(self)
         super().close()
 
 
-def close_parts(widget: widgets.Widget) -> None:
-    """Close what a widget holds: its children with all they hold, its layout and its style."""
-    for part in list(inside(widget)):
+def close_children(widget: widgets.Widget) -> None:
+    """Close everything a widget contains: its children and theirs, its layout and its style."""
+    for part in list(descendants(widget)):
         part.close()
 
 
-def inside(widget: widgets.Widget) -> Iterator[widgets.Widget]:
+def descendants(widget: widgets.Widget) -> Iterator[widgets.Widget]:
     for child in getattr(widget, "children", ()):
-        yield from inside(child)
+        yield from descendants(child)
         yield child
     yield from (getattr(widget, name) for name in ("layout", "style") if name in widget.keys)
 
 
-def visible(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) that can be shown, whatever a net that diverges makes: in [-1, 1], NaN in the middle."""
+def displayable(images: Tensor) -> Tensor:
+    """The images (N, C, H, W) made displayable, even those of a diverged net: clamped to [-1, 1], with 0 for NaN."""
     return images.nan_to_num(0).clamp(-1, 1)
 
 
 def image() -> widgets.Image:
-    """An empty picture in its own size, reduced where the page is too narrow."""
-    return widgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})  # else stretched
+    """An empty image widget that keeps its own size, or shrinks where the page is too narrow."""
+    return widgets.Image(
+        format="png", layout={"max_width": "100%", "align_self": "flex-start"}
+    )  # otherwise it is stretched
 
 
 def row(*children: widgets.Widget) -> widgets.Box:
-    """Widgets from left to right, in further lines where they do not fit."""
+    """Widgets from left to right, wrapped into further lines where they do not fit."""
     return widgets.Box(children, layout={"flex_flow": "row wrap"})
 
 
@@ -201,16 +204,17 @@ def button(name: str, press: Callable[[], None], icon: str = "", tooltip: str = 
 
 
 def explore(draw: Callable, **controls: object) -> "Explorer":
-    """Sliders above a picture that is drawn again whenever one moves.
+    """Controls above a picture that is redrawn whenever one of them changes.
 
     Args:
-        draw: called with one value per control, by name; returns a Pillow image or a figure. Keep it under 0.1 s.
-        controls: name=(low, high, step, start) for a slider (over whole numbers if all four are), name=[1, 10, 100]
-            for a slider over these numbers, name=["a", "b"] or name={"text": value, …} for a menu, name=True or False
-            for a tick box, or a widget. Lists and menus start at the first entry. Underscores are shown as spaces.
-    Returns: the box to show; `box.controls[name].value = …` moves a slider from code.
+        draw: called with the value of each control, by name; returns a Pillow image or a figure. It should take less
+            than 0.1 s.
+        controls: name=(low, high, step, start) for a slider (over whole numbers if all four are), name=[1, 10, 100] for
+            a slider over these numbers, name=["a", "b"] or name={"text": value, …} for a menu, name=True or False for a
+            tick box, or a widget. Lists and menus start with the first entry. Underscores are shown as spaces.
+    Returns: the box to display; set `box.controls[name].value` to move a slider from code.
 
-    What `draw` raises for the first values is raised; later it is said under the picture.
+    An error of `draw` for the first values is raised; later errors are shown under the picture.
     """
     box = Explorer(draw, {name: control(name.replace("_", " "), spec) for name, spec in controls.items()})
     box.redraw()
@@ -222,13 +226,13 @@ class Explorer(Panel):
 
     def __init__(self, draw: Callable, controls: dict[str, widgets.Widget]):
         super().__init__(controls)
-        self.draw, self.home = draw, Home()
+        self.draw, self.home = draw, KernelThread()
         self.children = [row(*controls.values()), self.picture, self.message]
         for widget in controls.values():
-            widget.observe(lambda change: self.home.do(self.follow), names="value")
+            widget.observe(lambda change: self.home.call(self.follow), names="value")
 
     def follow(self) -> None:
-        """Draw for the values that the controls show now, or say why they cannot be drawn."""
+        """Redraw for the current values of the controls, or show why that failed."""
         self.attempt(self.redraw)
 
     def redraw(self) -> None:
@@ -254,18 +258,21 @@ def control(name: str, spec: object) -> widgets.Widget:
         kind = widgets.IntSlider if all(isinstance(v, int) for v in spec) else widgets.FloatSlider
         if low <= start <= high and step > 0:
             return kind(start, min=low, max=high, step=step, **look)
-    raise BadInput(f"the control {name!r} is {spec!r}: give (low, high, step, start), a list, True or False.")
+    raise BadInput(
+        f"the control {name!r} is {spec!r}: give (low, high, step, start) with low ≤ start ≤ high and step "
+        "> 0, a list, a dict, True or False."
+    )
 
 
 def menu(name: str, options: Sequence | dict, start: object) -> widgets.Dropdown:
-    """A menu with its name in front that begins at `start`."""
+    """A menu with its name in front, at `start`."""
     return widgets.Dropdown(
         options=options, value=start, description=name, style={"description_width": "initial"}, layout={"width": "auto"}
     )
 
 
-def scale(name: str, values: Sequence[float], start: float) -> widgets.SelectionSlider:
-    """A slider over these numbers that begins at `start`."""
+def slider(name: str, values: Sequence[float], start: float) -> widgets.SelectionSlider:
+    """A slider over these numbers, at `start`."""
     made = control(name, list(values))
     made.value = start
     return made
@@ -280,9 +287,9 @@ class Pad(widgets.GridBox):
     Args:
         width, height: in pixels.
         cells: buttons in a row and in a column.
-        click: called with the place (x, y) of a click, both in [-1, 1], y upwards: the middle of a cell.
+        click: called with (x, y) when a cell is clicked: its middle, both in [-1, 1], y upwards.
 
-    `.picture` is the picture below the buttons; it should have this size. `.press(x, y)` clicks from code.
+    `.picture` is the image below the buttons, which should have this size. `.press(x, y)` clicks from code.
     """
 
     def __init__(self, width: int, height: int, cells: int, click: Callable[[float, float], None]):
@@ -299,7 +306,7 @@ class Pad(widgets.GridBox):
         super().__init__([self.picture, self.buttons], layout=layout)
 
     def _buttons(self) -> list[widgets.Button]:
-        """Row by row from the top. All share one layout and one style, so that they are light."""
+        """The buttons row by row from the top. To save memory all share one layout and one style."""
         layout = widgets.Layout(width="auto", height="auto", margin="0", padding="0", min_width="0", border="0")
         style, made = widgets.ButtonStyle(button_color="transparent"), []
         for y in reversed(range(self.cells)):
@@ -313,35 +320,35 @@ class Pad(widgets.GridBox):
         return made
 
     def middle(self, cell: int) -> float:
-        """Where the middle of a cell lies, counted from the left or from below."""
+        """The middle of a cell in [-1, 1]; cells are counted from the left or from below."""
         return (2 * cell + 1) / self.cells - 1
 
     def press(self, x: float, y: float) -> None:
-        """Click the cell in which the place lies."""
+        """Click the cell that contains (x, y)."""
         column, line = (min(self.cells - 1, max(0, int((v + 1) / 2 * self.cells))) for v in (x, y))
         self.buttons.children[(self.cells - 1 - line) * self.cells + column].click()
 
 
-# ---------------------------------------------------------------- what plays by itself
+# ---------------------------------------------------------------- playing in the background
 
 
-class Player(Home):
-    """Plays in the background of the kernel: short turns on its loop, so that other cells keep working.
+class Player(KernelThread):
+    """Plays in the background of the kernel, in short turns on its event loop, so that other cells still run.
 
     Args:
         turn: called again and again while it plays; should take about `SLICE` seconds.
-        changed: called whenever playing begins or ends, with a sentence where it ended by itself, else "".
+        changed: called whenever playing begins or ends, with a sentence if it ended by itself, else with "".
         pause: seconds between two turns.
-        instead: what to do in plain Python, where nothing plays.
+        instead: what to tell the user to do in plain Python, where nothing can play.
 
-    In a kernel at most one plays: who starts, or is made, pauses the one before. A player that nobody touches pauses
-    after `PATIENCE` seconds, for a page that was closed cannot say so.
+    At most one player plays in a kernel: starting or making one pauses the previous one. A player pauses after
+    `IDLE_LIMIT` seconds without a touch, because a page that was closed sends no message.
     """
 
-    playing: "weakref.ref[Player] | None" = None
+    active: "weakref.ref[Player] | None" = None
 
     def __init__(
-        self, turn: Callable[[], None], changed: Callable[[str], None], pause: float = REST, instead: str = ""
+        self, turn: Callable[[], None], changed: Callable[[str], None], pause: float = TURN_GAP, instead: str = ""
     ):
         super().__init__()
         self.turn, self.changed, self.rest, self.instead = turn, changed, pause, instead
@@ -349,25 +356,25 @@ class Player(Home):
         pause_others(None)
 
     @property
-    def on(self) -> bool:
+    def is_playing(self) -> bool:
         return self.task is not None
 
-    def do(self, action: Callable[[], None]) -> None:
+    def call(self, action: Callable[[], None]) -> None:
         self.touched = time.perf_counter()
-        super().do(action)
+        super().call(action)
 
     def toggle(self) -> None:
-        if self.on:
+        if self.is_playing:
             self.stop()
         else:
             self.start()
 
     def start(self) -> None:
         if self.loop is None:
-            self.changed(f"This takes a running notebook. {self.instead}".rstrip())
-        elif not self.on:
+            self.changed(f"Playing needs a running notebook. {self.instead}".rstrip())
+        elif not self.is_playing:
             pause_others(self)
-            Player.playing, self.touched = weakref.ref(self), time.perf_counter()
+            Player.active, self.touched = weakref.ref(self), time.perf_counter()
             self.task = self.loop.create_task(self.play())
             self.changed("")
 
@@ -379,12 +386,12 @@ class Player(Home):
             self.changed(why)
 
     async def play(self) -> None:
-        """Turns until somebody stops it, or a turn fails."""
+        """Take turns until it is stopped or a turn fails."""
         why = ""
         try:
-            while self.on:
-                if time.perf_counter() > self.touched + PATIENCE:
-                    why = f"Paused after {PATIENCE / 60:.0f} minutes without a touch. Press Play to go on."
+            while self.is_playing:
+                if time.perf_counter() > self.touched + IDLE_LIMIT:
+                    why = f"Paused after {IDLE_LIMIT / 60:.0f} minutes without a touch. Press Play to continue."
                     break
                 self.turn()
                 await asyncio.sleep(self.rest)
@@ -394,7 +401,7 @@ class Player(Home):
             why = f"Stopped by {type(error).__name__}: {reason(error)}."
             raise
         finally:
-            if self.task is current_task():  # neither stopped nor started anew
+            if self.task is current_task():  # neither stopped nor restarted meanwhile
                 self.stop(why)
 
 
@@ -406,7 +413,7 @@ def current_task() -> asyncio.Task | None:
 
 
 def pause_others(me: Player | None) -> None:
-    """Pause what plays, unless that is `me`."""
-    other = Player.playing and Player.playing()
+    """Pause the active player, unless it is `me`."""
+    other = Player.active and Player.active()
     if other is not None and other is not me:
         other.stop()
