@@ -52,3 +52,31 @@ def test_the_lowest_versions_are_those_that_are_allowed():
     for required in REQUIRED.values():
         (bound,) = (each.version for each in required.specifier if each.operator == ">=")
         assert lowest[required.name] == bound
+
+
+# --- what CI does with them ------------------------------------------------------------------------------------------
+
+RUN, LINT, WORKFLOW, HOOKS = (
+    (ROOT / name).read_text(encoding="utf-8")
+    for name in (".ci/run", ".ci/lint", ".github/workflows/ci.yml", ".pre-commit-config.yaml")
+)
+
+
+def test_the_workflow_asks_for_versions_that_the_script_knows():
+    asked = re.findall(r"versions: (\w+)", WORKFLOW)
+    assert sorted(asked) == ["lowest", "newest"]
+    assert all(re.search(rf"^  {name}\) versions=", RUN, re.MULTILINE) for name in ["tested", *asked])
+
+
+def test_what_the_workflow_names_is_there():
+    named = re.findall(r"bash (\S+)|hashFiles\('(\S+)'\)|^ +(\S+\.(?:txt|toml))$", WORKFLOW, re.MULTILINE)
+    named = {name for names in named for name in names if name}
+    assert named == {".ci/lint", ".ci/run", "constraints.txt", "gantutor/data/download.py", "pyproject.toml"}
+    assert all((ROOT / name).is_file() for name in named)
+
+
+def test_a_commit_is_asked_what_the_short_job_asks():
+    commands = re.findall(r"^(.+) \|\| status=1$", LINT, re.MULTILINE)
+    entries = re.findall(r"entry: (.+)$", HOOKS, re.MULTILINE)
+    short = [re.sub(r" (--check|--force-exclude|\.)(?= |$)", "", line) for line in [*commands, *entries]]
+    assert short[:4] == short[4:] == ["ruff check", "ruff format", "lint-imports", "mypy"]
