@@ -20,7 +20,7 @@ from gantutor.models import pack_of
 # --- calling anyone's nets -------------------------------------------------------------------------------------------
 
 
-def call_net(name: str, net: Callable, argument: object) -> Tensor:
+def call_net(name: str, net: Callable[..., object], argument: object) -> Tensor:
     """The output of a user's net, computed without gradients. Raises `BadInput`, in one sentence, if it fails."""
     try:
         with torch.no_grad():
@@ -36,9 +36,10 @@ def call_net(name: str, net: Callable, argument: object) -> Tensor:
     return output
 
 
-def nets_of(function: Callable) -> list[nn.Module]:
+def nets_of(function: Callable[..., object]) -> list[nn.Module]:
     """The nets that a callable uses, as far as can be seen: itself, its object's, those that it refers to by name."""
-    found, seen = [], []
+    found: list[nn.Module] = []
+    seen: list[object] = []
 
     def visit(thing: object, depth: int) -> None:
         if any(thing is other for other in seen) or depth > 3:
@@ -268,7 +269,8 @@ def examine_curves(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
     yield from examine_discriminator_curves(curves)
     if "g_grad_norm" in curves:
         early, late = measures.outer_quarter_medians(curves["g_grad_norm"])
-        eighths = [part.median().item() for part in curves["g_grad_norm"].chunk(8)]  # medians, so that no spike counts
+        # Medians, so that no spike counts.
+        eighths: list[float] = [part.median().item() for part in curves["g_grad_norm"].chunk(8)]
         before = max(early, 0.1 * max(eighths))
         if late < 0.01 * before or late < 1e-6:
             name = "norm of G's gradient, last quarter over before"
