@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -124,7 +124,7 @@ class Entry:
             raise BadInput(f"looks are {tuple(looks)}: give one or more steps in order, the last at most {self.steps}.")
 
 
-def pair(seed: int, **options: object) -> tuple[nn.Module, nn.Module]:
+def pair(seed: int, **options: Any) -> tuple[nn.Module, nn.Module]:
     """A DCGAN pair of that seed."""
     return models.dcgan(seed=seed, **options)
 
@@ -197,7 +197,7 @@ def run(
     if not isinstance(race, Race):
         if race not in RACES:
             raise unknown("race", race, RACES)
-        race, entry = RACES[race], entry or ENTRIES[race]
+        entry, race = entry or ENTRIES[race], RACES[race]
     if entry is None:
         raise BadInput("this race is your own, so give it an entry.")
     images, measure = race.start(device)
