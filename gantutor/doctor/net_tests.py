@@ -269,8 +269,7 @@ def examine_curves(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
     yield from examine_discriminator_curves(curves)
     if "g_grad_norm" in curves:
         early, late = measures.outer_quarter_medians(curves["g_grad_norm"])
-        # Medians, so that no spike counts.
-        eighths: list[float] = [part.median().item() for part in curves["g_grad_norm"].chunk(8)]
+        eighths = [part.median().item() for part in curves["g_grad_norm"].chunk(8)]  # medians, so that no spike counts
         before = max(early, 0.1 * max(eighths))
         if late < 0.01 * before or late < 1e-6:
             name = "norm of G's gradient, last quarter over before"
@@ -294,7 +293,7 @@ def examine_discriminator_curves(curves: Mapping[str, Tensor]) -> Iterator[Findi
         if losses.min() >= 0 and late < 0.05:
             yield Finding("discriminator_saturated", "severe", (Evidence("D's loss at the end", late, "0.3 to 1.4"),))
             return
-        if losses.std() < 1e-3 * max(losses.mean().abs(), 1e-9):
+        if losses.std() < 1e-3 * max(losses.mean().abs().item(), 1e-9):
             evidence = Evidence("standard deviation of D's loss over the training", losses.std().item(), "above 0.01")
             yield Finding("discriminator_blind", "severe", (evidence,))
             return
