@@ -4,6 +4,7 @@ import difflib
 import math
 import operator
 from collections.abc import Iterable
+from typing import SupportsFloat, SupportsIndex, cast
 
 
 class GantutorError(Exception):
@@ -59,7 +60,7 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> BadInput:
 def whole_number(name: str, value: object, least: int = 0) -> int:
     """`value`, also a NumPy integer, as an int. Raises `BadInput` unless it lies between `least` and 2⁶³ − 1."""
     try:
-        number = operator.index(value)
+        number = operator.index(cast(SupportsIndex, value))
     except TypeError:
         number = None
     if number is None or isinstance(value, bool) or not least <= number < 2**63:
@@ -78,7 +79,7 @@ def real_number(
 ) -> float:
     """`value` as a float. Raises `BadInput` unless it is finite and within the bounds."""
     try:
-        number = float(value)
+        number = float(cast(SupportsFloat, value))
     except (TypeError, ValueError):
         raise BadInput(f"{name} is {value!r}: give a number.") from None
     if not (math.isfinite(number) and least <= number <= most and above < number < below):

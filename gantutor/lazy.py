@@ -5,6 +5,11 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from importlib.abc import InspectLoader
+    from importlib.machinery import ModuleSpec
 
 
 def importer(package: str) -> Callable[[str], object]:
@@ -36,7 +41,8 @@ def importer(package: str) -> Callable[[str], object]:
 
 def exports(package: str) -> dict[str, str]:
     """The names that a package exports, each with the module that it comes from."""
-    source = sys.modules[package].__spec__.loader.get_source(package)
+    spec = cast("ModuleSpec", sys.modules[package].__spec__)
+    source = cast("InspectLoader", spec.loader).get_source(package) or ""
     blocks = [node for node in ast.parse(source).body if isinstance(node, ast.If)]
     imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
-    return {alias.name: node.module for node in imports for alias in node.names}
+    return {alias.name: node.module for node in imports if node.module for alias in node.names}

@@ -58,7 +58,7 @@ class Randomness:
 
     def __init__(self, seed: int, device: torch.device):
         self.device = device
-        devices = ["cpu"] if device.type == "cpu" else ["cpu", device]
+        devices: list[str | torch.device] = ["cpu"] if device.type == "cpu" else ["cpu", device]
         self.state = [torch.Generator(d).manual_seed(seed).get_state() for d in devices]
 
     def __enter__(self) -> None:

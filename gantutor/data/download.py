@@ -101,7 +101,7 @@ def fetch(name: str, root: str | os.PathLike | None = None) -> Path:
         raise unknown("data set", name, SHA256)
     folder = locate(name, SHA256[name], root)
     for file in SHA256[name]:
-        path = find_file(folder, file)
+        path = find_file(folder, file) or folder / file
         with naming_damaged(path):
             check_digest(name, file, read_decompressed(path))
     return folder
@@ -295,7 +295,7 @@ def _connect(url: str) -> http.client.HTTPResponse:
     A thread keeps the limit, because `urlopen(timeout=…)` waits that long for each address of a host in turn and does
     not limit the time for looking up its name at all.
     """
-    answers = queue.SimpleQueue()
+    answers: queue.SimpleQueue[http.client.HTTPResponse | Exception] = queue.SimpleQueue()
 
     def ask():
         request = urllib.request.Request(url, headers={"User-Agent": "gantutor"})

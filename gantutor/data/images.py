@@ -234,7 +234,7 @@ def _read_published(name: str, split: str, folder: Path) -> tuple[Tensor, Tensor
 
     The hash would find every fault, but it is checked last, because "it holds labels" helps more than two hashes.
     """
-    paths = [find_file(folder, file) for file in FILES[split]]
+    paths = [find_file(folder, file) or folder / file for file in FILES[split]]
     contents, tensors = [], []
     for path, shape in zip(paths, ((28, 28), ()), strict=True):
         with naming_damaged(path):

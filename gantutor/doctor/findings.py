@@ -237,7 +237,7 @@ class Diagnosis:
     def names(self) -> tuple[str, ...]:
         return tuple(finding.name for finding in self.findings)
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, object]:
         """Plain lists, strings and numbers; a number that is not finite becomes None."""
         return {"data": self.data, "judge": self.judge, "findings": [_as_dict(finding) for finding in self.findings]}
 
@@ -256,7 +256,7 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def _as_dict(finding: Finding) -> dict:
+def _as_dict(finding: Finding) -> dict[str, object]:
     evidence = [
         {"name": e.name, "value": e.value if math.isfinite(e.value) else None, "healthy": e.healthy}
         for e in finding.evidence

@@ -5,7 +5,7 @@ The limits were set on planted ailments and on healthy generators, and are check
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -258,7 +258,8 @@ def relative_frechet(case: Case, extracted: AllExtracted) -> tuple[float, float]
     """Fréchet distance of the samples, and of as many held-out images, to the real ones, over the variance of these."""
     real = extracted["real"].features
     variance, count = real.var(0).sum().item(), len(case.samples)
-    return tuple(metrics.frechet(real, extracted[name].features[:count]) / variance for name in ("samples", "held_out"))
+    mine, usual = (metrics.frechet(real, extracted[name].features[:count]) for name in ("samples", "held_out"))
+    return mine / variance, usual / variance
 
 
 # --- proportions of classes ------------------------------------------------------------------------------------------
@@ -285,9 +286,10 @@ BY_CLUSTER = Limits(rare=0.2, least=0.25, few=0, many=math.inf, shift=0.35)  # c
 
 def find_class_imbalance(case: Case, extracted: AllExtracted) -> Iterator[Finding]:
     """Compare the shares of the classes, as the classifier sees them, with those of all real images."""
-    logits, real = extracted["samples"].logits, extracted["real"].logits
+    # Where the extractor knows classes, it gives logits of all images.
+    logits, real, held_out = (cast(Tensor, extracted[name].logits) for name in ("samples", "real", "held_out"))
     prior = real.double().softmax(1).mean(0)
-    reference = torch.cat([real, extracted["held_out"].logits])  # (M, K)
+    reference = torch.cat([real, held_out])  # (M, K)
     mine, theirs = (measures.class_shares(x, prior) for x in (logits, reference))
     error = measures.class_share_errors(reference, prior, theirs) * math.sqrt(1 + len(reference) / len(logits))
     predicted, usual = (torch.bincount(x.argmax(1), minlength=len(mine)) / len(x) for x in (logits, reference))

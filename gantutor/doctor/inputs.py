@@ -117,7 +117,7 @@ def to_labels(y: Labels | None, count: int, what: str) -> Tensor | None:
     if not fits:
         shape = f" of shape {tuple(y.shape)}" if isinstance(y, Tensor) else ""
         raise BadInput(f"{what}{shape} do not fit: give one whole number, 0 or more, for each of the {count} images.")
-    return y.long()
+    return torch.as_tensor(y).long()
 
 
 def match_shape(x: Tensor, real: Tensor, notes: list[str]) -> Tensor:
@@ -188,8 +188,13 @@ def prepare(
 ) -> Case:
     """Bring all images to one form and choose a feature extractor. Draws from torch's global random stream."""
     notes: list[str] = []
-    both = isinstance(samples, Images) and isinstance(real, Images)
-    if labels is None and both and len(real.classes) > 1 and samples.classes == real.classes:
+    if (
+        labels is None
+        and isinstance(samples, Images)
+        and isinstance(real, Images)
+        and len(real.classes) > 1
+        and samples.classes == real.classes
+    ):
         labels = samples.labels  # only with the same classes, because subfolders may also be steps or runs
     raw = to_images(samples, "the samples", notes)
     labels = to_labels(labels, len(raw), "the labels")
@@ -285,7 +290,7 @@ def match_labels(net: Classifier, real: Tensor, labels: Tensor | None) -> tuple[
         return tuple(values), 1.0
     predicted, labels = classifier.features_and_logits(net, real[:2000])[1].argmax(1).cpu(), labels[:2000]
     for c in predicted.unique().tolist():
-        values[c] = labels[predicted == c].mode().values.item()
+        values[c] = int(labels[predicted == c].mode().values)
     return tuple(values), (torch.tensor(values)[predicted] == labels).double().mean().item()
 
 
@@ -307,7 +312,7 @@ def train_classifier(real: Tensor, labels: Tensor) -> tuple[Classifier, tuple[in
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def load_images(path: str | os.PathLike) -> tuple[np.ndarray | Images, np.ndarray | None]:
+def load_images(path: str | os.PathLike[str]) -> tuple[np.ndarray | Images, np.ndarray | None]:
     """Images and labels (or None) from a .npz (keys images, labels), a .npy, or a folder of pictures.
 
     A folder is read by `load_folder`.

@@ -7,7 +7,7 @@ Images are float32 (N, C, H, W), in [-1, 1] unless stated otherwise.
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from gantutor.state import seeded
 
 def thumbnails(x: Tensor, side: int) -> Tensor:
     """Each image averaged down to at most side × side and flattened: (N, C, H, W) -> (N, C·side·side)."""
-    return F.adaptive_avg_pool2d(x, tuple(min(side, size) for size in x.shape[2:])).flatten(1)
+    return F.adaptive_avg_pool2d(x, (min(side, x.shape[2]), min(side, x.shape[3]))).flatten(1)
 
 
 def thumbnail_variance(x: Tensor) -> float:
@@ -102,7 +102,8 @@ def texture_difference(x: Tensor, real: Tensor, k: int = 8) -> TextureDifference
     mine, theirs = texture(x), texture(real)[near].mean(1)  # (N, 5)
     small = torch.tensor([1e-3, 1e-3, 1e-3, 1e-4])  # keeps the logarithms away from 0
     logs = (mine[:, :4] + small).log() - (theirs[:, :4] + small).log()
-    return TextureDifference(*logs.median(0).values.tolist(), (mine[:, 4] - theirs[:, 4]).median().item())
+    middle, high, corner, residual = logs.median(0).values.tolist()
+    return TextureDifference(middle, high, corner, residual, (mine[:, 4] - theirs[:, 4]).median().item())
 
 
 def texture(x: Tensor) -> Tensor:
@@ -165,7 +166,8 @@ def periodic_pattern(x: Tensor, real: Tensor) -> PeriodicPattern:
 
 def power_spectrum(x: Tensor) -> Tensor:
     """Power at each frequency, averaged over the images: (H, W)."""
-    return torch.fft.fft2(x.mean(1)).abs().square().mean(0)
+    power: Tensor = torch.fft.fft2(x.mean(1)).abs().square()  # (N, H, W)
+    return power.mean(0)
 
 
 def peak_height(power: Tensor, row: int, column: int) -> float:
@@ -279,7 +281,8 @@ def aligned_thumbnails(x: Tensor) -> Tensor:
     x = x.gather(2, rolled[0][:, None, :, None].expand_as(x)).gather(3, rolled[1][:, None, None, :].expand_as(x))
     small = thumbnails(x, 10)
     small = small - small.mean(1, keepdim=True)
-    return small / small.norm(dim=1, keepdim=True).clamp(min=1e-3)
+    norm: Tensor = small.norm(dim=1, keepdim=True)
+    return small / norm.clamp(min=1e-3)
 
 
 def repetition_ratio(x: Tensor, real: Tensor) -> Tensor:
@@ -315,18 +318,16 @@ class RandomFeatures:
     def __init__(self, real: Tensor, seed: int = 0):
         width = 32
         with seeded(seed):
-            self.net = nn.Sequential(
-                nn.Conv2d(real.shape[1], width, 5, 2, 2), nn.ReLU(),
-                nn.Conv2d(width, 2 * width, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
-            )  # fmt: skip
-            for layer in (self.net[0], self.net[2]):
+            first, second = nn.Conv2d(real.shape[1], width, 5, 2, 2), nn.Conv2d(width, 2 * width, 3, 2, 1)
+            self.net = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
+            for layer in (first, second):
                 nn.init.orthogonal_(layer.weight)
-                nn.init.uniform_(layer.bias, -0.1, 0.1)
+                nn.init.uniform_(cast(Tensor, layer.bias), -0.1, 0.1)
         raw = self._convolve(real[:4000])  # (N, 1024)
         self.mean = raw.mean(0)
         _, values, directions = torch.linalg.svd(raw - self.mean, full_matrices=False)
         kept = slice(min(64, int((values > 1e-4 * values[0]).sum())))
-        self.map = directions[kept].T / (values[kept] / math.sqrt(len(raw))).sqrt()  # (1024, d): half whitened
+        self.map: Tensor = directions[kept].T / (values[kept] / math.sqrt(len(raw))).sqrt()  # (1024, d): half whitened
 
     @torch.no_grad()
     def _convolve(self, x: Tensor) -> Tensor:
@@ -358,7 +359,7 @@ def class_share_errors(logits: Tensor, prior: Tensor, w: Tensor) -> Tensor:
     """Standard errors (K,) of the shares w (K,) that `class_shares` found, from their Fisher information."""
     p = logits.double().softmax(1) / prior
     p = p / (p @ w)[:, None]  # (N, K): the derivatives of the log likelihoods
-    inverse = torch.linalg.pinv(p.T @ p)
+    inverse: Tensor = torch.linalg.pinv(p.T @ p)
     along = inverse.sum(1)  # the shares sum to 1, so there is no error in that direction
     return (inverse - torch.outer(along, along) / along.sum()).diagonal().clamp(min=0).sqrt()
 
@@ -370,7 +371,7 @@ def roc_auc(high: Tensor, low: Tensor) -> float:
     """Area under the ROC curve: the probability that a number of `high` (N,) exceeds one of `low` (M,), ties half."""
     both = torch.cat([high, low]).double()
     _, rank, counts = both.unique(return_inverse=True, return_counts=True)
-    ranks = (counts.cumsum(0) - (counts.double() - 1) / 2)[rank]  # mean rank of ties, from 1
+    ranks: Tensor = (counts.cumsum(0) - (counts.double() - 1) / 2)[rank]  # mean rank of ties, from 1
     n, m = len(high), len(low)
     return ((ranks[:n].sum() - n * (n + 1) / 2) / (n * m)).item()
 

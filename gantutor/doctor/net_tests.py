@@ -20,7 +20,7 @@ from gantutor.models import pack_of
 # --- calling anyone's nets -------------------------------------------------------------------------------------------
 
 
-def call_net(name: str, net: Callable, argument: object) -> Tensor:
+def call_net(name: str, net: Callable[..., object], argument: object) -> Tensor:
     """The output of a user's net, computed without gradients. Raises `BadInput`, in one sentence, if it fails."""
     try:
         with torch.no_grad():
@@ -36,9 +36,10 @@ def call_net(name: str, net: Callable, argument: object) -> Tensor:
     return output
 
 
-def nets_of(function: Callable) -> list[nn.Module]:
+def nets_of(function: Callable[..., object]) -> list[nn.Module]:
     """The nets that a callable uses, as far as can be seen: itself, its object's, those that it refers to by name."""
-    found, seen = [], []
+    found: list[nn.Module] = []
+    seen: list[object] = []
 
     def visit(thing: object, depth: int) -> None:
         if any(thing is other for other in seen) or depth > 3:
@@ -292,7 +293,7 @@ def examine_discriminator_curves(curves: Mapping[str, Tensor]) -> Iterator[Findi
         if losses.min() >= 0 and late < 0.05:
             yield Finding("discriminator_saturated", "severe", (Evidence("D's loss at the end", late, "0.3 to 1.4"),))
             return
-        if losses.std() < 1e-3 * max(losses.mean().abs(), 1e-9):
+        if losses.std() < 1e-3 * max(losses.mean().abs().item(), 1e-9):
             evidence = Evidence("standard deviation of D's loss over the training", losses.std().item(), "above 0.01")
             yield Finding("discriminator_blind", "severe", (evidence,))
             return

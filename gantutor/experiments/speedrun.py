@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -126,7 +126,7 @@ class Entry:
             )
 
 
-def dcgan_pair(seed: int, **options: object) -> tuple[nn.Module, nn.Module]:
+def dcgan_pair(seed: int, **options: Any) -> tuple[nn.Module, nn.Module]:
     """A DCGAN pair with this seed."""
     return models.dcgan(seed=seed, **options)
 
@@ -200,7 +200,7 @@ def run(
     if not isinstance(race, Race):
         if race not in RACES:
             raise unknown("race", race, RACES)
-        race, entry = RACES[race], entry or ENTRIES[race]
+        entry, race = entry or ENTRIES[race], RACES[race]
     if entry is None:
         raise BadInput("there is no default entry for a race of your own: pass an entry.")
     images, measure = race.start(device)

@@ -36,11 +36,14 @@ class Classifier(nn.Module):
         shape: (C, H, W) of the images.
     """
 
+    mean: Tensor  # (64,) of the features of its training images
+    spread: Tensor  # the sum of their variances
+
     def __init__(self, name: str = "", classes: Sequence[str] = (), shape: Sequence[int] = (1, 28, 28)):
         super().__init__()
         self.name, self.classes, self.shape = name, tuple(classes), tuple(shape)
-        self.register_buffer("mean", torch.zeros(64))  # of the features of its training images
-        self.register_buffer("spread", torch.zeros(()))  # the sum of their variances
+        self.register_buffer("mean", torch.zeros(64))
+        self.register_buffer("spread", torch.zeros(()))
         self.body = nn.Sequential(
             nn.Conv2d(shape[0], 24, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(24), nn.ReLU(),  # 14×14
             nn.Conv2d(24, 48, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(48), nn.ReLU(),  # 7×7
@@ -50,12 +53,14 @@ class Classifier(nn.Module):
         self.head = nn.Linear(64, len(self.classes) or 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))  # (B, *shape) -> (B, K)
+        logits: Tensor = self.head(self.features(x))
+        return logits  # (B, K)
 
     def features(self, x: Tensor) -> Tensor:
         if x.shape[2:] != (28, 28):
             x = nn.functional.interpolate(x, (28, 28), mode="bilinear", antialias=True)
-        return self.body(x)  # (B, *shape) -> (B, 64)
+        features: Tensor = self.body(x)
+        return features  # (B, 64)
 
 
 def load(name: str, device: str | torch.device = "cpu") -> Classifier:

@@ -96,7 +96,7 @@ def label_coverage(
     if not good.any():
         share = torch.eye(classes, dtype=torch.float64)[target.argmin()]
     kl = (torch.xlogy(share, share) - torch.xlogy(share, target)).sum().item()
-    return ModeCoverage((counts > 0).sum().item(), classes, good.double().mean().item(), max(kl, 0.0), counts)
+    return ModeCoverage(int((counts > 0).sum()), classes, good.double().mean().item(), max(kl, 0.0), counts)
 
 
 def strokes_coverage(
@@ -171,4 +171,4 @@ def different_bins(real: Tensor, fake: Tensor, bins: int = 100, alpha: float = 0
     )
     pooled = (n * p + m * q) / (n + m)
     z = (p - q).abs() / (pooled * (1 - pooled) * (1 / n + 1 / m)).sqrt()  # with a single bin NaN, so not different
-    return DifferentBins((z > critical).sum().item(), len(centres), p, q)
+    return DifferentBins(int((z > critical).sum()), len(centres), p, q)

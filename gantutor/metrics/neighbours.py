@@ -71,10 +71,10 @@ def clusters(x: Tensor, count: int, seed: int = 0, steps: int = 30) -> Tensor:
     """
     x, count = checked(x, least=1), whole_number("count", count, least=1)
     draw = torch.Generator().manual_seed(whole_number("seed", seed))
-    chosen = [torch.randint(len(x), (), generator=draw).item()]
+    chosen = [int(torch.randint(len(x), (), generator=draw))]
     squares = (x - x[chosen[-1]]).square().sum(1)  # squared distance to the nearest centre, (N,)
     while len(chosen) < count and squares.max() > 0:
-        chosen.append(torch.multinomial(squares / squares.max(), 1, generator=draw).item())
+        chosen.append(int(torch.multinomial(squares / squares.max(), 1, generator=draw)))
         squares = torch.minimum(squares, (x - x[chosen[-1]]).square().sum(1))
     centres, before = x[chosen], None  # (K, d)
     for _ in range(steps):

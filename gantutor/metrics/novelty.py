@@ -53,7 +53,7 @@ def birthday(features: Tensor, threshold: float, trials: int = 500, seed: int = 
     arrival = torch.rand(trials, count, generator=draw)  # samples join a batch one by one, each at a random time
     first = torch.maximum(arrival[:, pairs[:, 0]], arrival[:, pairs[:, 1]]).amin(1)  # time of the first collision
     sizes = (arrival <= first[:, None]).sum(1).sort().values  # (trials,): of the batch at that time
-    batch = sizes[(trials - 1) // 2].item()
+    batch = int(sizes[(trials - 1) // 2])
     return Birthday(batch, float(batch**2), (sizes <= batch).double().mean().item(), False, order[pairs])
 
 
@@ -132,8 +132,8 @@ def memorisation(fake: Tensor, train: Tensor, held_out: Tensor, quantile: float 
     held_out_ratios = _ratios(held_out, different)[0]
     H = len(held_out_ratios)
     threshold = held_out_ratios.sort().values[max(int(quantile * H), 1) - 1].item()
-    close, close_held_out = ratios <= threshold, (held_out_ratios <= threshold).sum().item()
-    p_value = _fisher(close.sum().item(), len(ratios), close_held_out, H)
+    close, close_held_out = ratios <= threshold, int((held_out_ratios <= threshold).sum())
+    p_value = _fisher(int(close.sum()), len(ratios), close_held_out, H)
     copied = len(index[close].unique())
     share = close.double().mean().item()
     return Memorisation(share, close_held_out / H, p_value, copied, threshold, ratios, first[index])
@@ -148,7 +148,7 @@ def _ratios(x: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
 def _fisher(hits: int, n: int, base_hits: int, base_n: int) -> float:
     """Fisher's exact test, one-sided: P(at least `hits` of the hits + base_hits fall on n of n + base_n, at random)."""
 
-    def log_choose(n, k):
+    def log_choose(n: int | Tensor, k: int | Tensor) -> Tensor:
         n, k = (torch.as_tensor(value, dtype=torch.float64) for value in (n, k))
         return torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
 

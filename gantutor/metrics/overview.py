@@ -15,6 +15,7 @@ from gantutor.metrics.novelty import birthday, memorisation, same_image
 from gantutor.metrics.precision_recall import density_and_coverage, precision_and_recall
 
 Result = TypeVar("Result")
+Line = tuple[str, list[float], str]  # name, the metric of the fakes and of held-out examples, what is better
 
 
 def floor(metric: Callable[[Tensor, Tensor], Result], real: Tensor, n: int, seed: int = 0) -> Result:
@@ -44,7 +45,7 @@ class Row(NamedTuple):
     value: float  # of the fakes
     floor: float  # the same metric of as many held-out real examples
     better: str  # "lower", "higher", or "near" the floor
-    count: int  # examples on each side
+    count: int  # type: ignore[assignment]  # examples on each side; tuples have a method of that name
 
 
 def report(
@@ -82,39 +83,41 @@ def report(
     index = [torch.randperm(len(x), generator=draw)[:count] for x in (fake, real, held_out)]
     rows = _feature_rows(fake[index[0]], real[index[1]], held_out[index[2]], seed)
     memory = memorisation(fake[index[0]], real, held_out[index[2]])
-    rows.append(("memorisation", memory.share, memory.baseline, "lower"))
+    rows.append(("memorisation", [memory.share, memory.baseline], "lower"))
     given = [probabilities, held_out_probabilities]
     if probabilities is not None or held_out_probabilities is not None:
+        complete = []
         for p, x in zip(given, (fake, held_out), strict=True):
             if p is None or len(p) != len(x):
                 raise BadInput("give probabilities for every fake and every held-out example, or for none.")
-        rows += _class_rows(*(as_probabilities(p)[i] for p, i in zip(given, index[::2], strict=True)))
-    return [Row(*row, count) for row in rows]
+            complete.append(p)
+        rows += _class_rows(*(as_probabilities(p)[i] for p, i in zip(complete, index[::2], strict=True)))
+    return [Row(name, value, floor, better, count) for name, (value, floor), better in rows]
 
 
-def _feature_rows(fake: Tensor, real: Tensor, held_out: Tensor, seed: int) -> list[tuple]:
+def _feature_rows(fake: Tensor, real: Tensor, held_out: Tensor, seed: int) -> list[Line]:
     """The rows of a report that come from features; the three sets have the same length."""
     if bool((real == real[:1]).all()):
         raise BadInput("the real examples are all the same: give the features of different real images.")
     same, bins = same_image(real), min(100, len(real) // 20)
     sets = fake, held_out
-    pr, dc = ([metric(real, x) for x in sets] for metric in (precision_and_recall, density_and_coverage))
+    pr, dc = [precision_and_recall(real, x) for x in sets], [density_and_coverage(real, x) for x in sets]
     binned = [different_bins(real, x, bins, seed=seed) for x in sets]
     birthdays = [birthday(x, same, seed=seed) for x in sets]
     return [
-        ("frechet", *(frechet(x, real) for x in sets), "lower"),
-        ("kernel distance", *(kernel_distance(x, real) for x in sets), "lower"),
-        ("precision", *(found.precision for found in pr), "higher"),
-        ("recall", *(found.recall for found in pr), "higher"),
-        ("density", *(found.density for found in dc), "near"),
-        ("coverage", *(found.coverage for found in dc), "higher"),
-        ("different bins", *(found.different / found.bins for found in binned), "lower"),
-        ("support", *(found.support for found in birthdays), "higher"),
-        ("diversity", *(diversity(x) for x in sets), "near"),
+        ("frechet", [frechet(x, real) for x in sets], "lower"),
+        ("kernel distance", [kernel_distance(x, real) for x in sets], "lower"),
+        ("precision", [found.precision for found in pr], "higher"),
+        ("recall", [found.recall for found in pr], "higher"),
+        ("density", [found.density for found in dc], "near"),
+        ("coverage", [found.coverage for found in dc], "higher"),
+        ("different bins", [found.different / found.bins for found in binned], "lower"),
+        ("support", [found.support for found in birthdays], "higher"),
+        ("diversity", [diversity(x) for x in sets], "near"),
     ]
 
 
-def _class_rows(fake: Tensor, held_out: Tensor) -> list[tuple]:
+def _class_rows(fake: Tensor, held_out: Tensor) -> list[Line]:
     """The rows of a report that come from probabilities (n, K)."""
     classes = fake.shape[1]
     if held_out.shape[1] != classes:
@@ -123,7 +126,7 @@ def _class_rows(fake: Tensor, held_out: Tensor) -> list[tuple]:
         )
     found = [label_coverage(p.argmax(1), classes) for p in (fake, held_out)]
     return [
-        ("inception score", inception_score(fake), inception_score(held_out), "near"),
-        ("classes", *(float(x.modes) for x in found), "higher"),
-        ("class KL", *(x.reverse_kl for x in found), "lower"),
+        ("inception score", [inception_score(fake), inception_score(held_out)], "near"),
+        ("classes", [float(x.modes) for x in found], "higher"),
+        ("class KL", [x.reverse_kl for x in found], "lower"),
     ]

@@ -36,7 +36,7 @@ class Join(nn.Module):
 
     def forward(self, v: Tensor, y: Tensor | None) -> Tensor:
         check_labels(y, len(v), self.classes)
-        if not self.classes or self.how == "projection":
+        if y is None or self.how == "projection":
             return v
         code = (one_hot(y, self.classes) if self.table is None else self.table(y)).to(v.dtype)  # (B, K) or (B, e)
         if v.ndim == 2:

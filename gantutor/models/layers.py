@@ -1,6 +1,7 @@
 """What nets are made of: layers that PyTorch lacks, packing, and the initial weights."""
 
 import operator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +96,9 @@ class SpectralNorm(nn.Module):
             dimension.
     """
 
+    _u: Tensor
+    _v: Tensor
+
     def __init__(self, weight: Tensor):
         super().__init__()
         rows, columns = weight.flatten(1).shape
@@ -119,7 +123,12 @@ class SpectralNorm(nn.Module):
 
 WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
 NORMALISING = (nn.BatchNorm1d, nn.BatchNorm2d)
-ACTIVATIONS = {"relu": nn.ReLU, "leaky": lambda: nn.LeakyReLU(0.2), "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky": lambda: nn.LeakyReLU(0.2),
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
 
 
 @torch.no_grad()
@@ -133,11 +142,11 @@ def init_weights(net: nn.Module, std: float | None = 0.02) -> None:
     std = real_number("the standard deviation of the initial weights", std, least=0)
     for layer in net.modules():
         if isinstance(layer, (*WEIGHTED, *NORMALISING)):
-            spectral = hasattr(layer, "parametrizations")  # then `layer.weight` is a normalised copy
-            weight = layer.parametrizations.weight.original if spectral else layer.weight
+            spectral = getattr(layer, "parametrizations", None)  # if not None, `layer.weight` is a normalised copy
+            weight = layer.weight if spectral is None else spectral.weight.original
             weight.normal_(1.0 if isinstance(layer, NORMALISING) else 0.0, std)
-            if getattr(layer, "bias", None) is not None:
-                layer.bias.zero_()
+            if (bias := getattr(layer, "bias", None)) is not None:
+                bias.zero_()
 
 
 def add_spectral_norm(net: nn.Module) -> None:

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -237,9 +237,10 @@ def _describe(net: nn.Module) -> dict[str, Any]:
     """The class of a net and its config; of stacked nets, the list of the members' configs."""
     if not hasattr(net, "member"):
         return {"class": type(net).__name__, "config": getattr(net, "config", None)}
-    if net.kind not in models.NETS.values():
-        raise BadInput(f"an ensemble of {net.kind.__name__}s cannot be saved: only the package's own nets can.")
-    return {"class": net.kind.__name__, "config": net.configs}
+    kind = cast(type[nn.Module], net.kind)
+    if kind not in models.NETS.values():
+        raise BadInput(f"an ensemble of {kind.__name__}s cannot be saved: only the package's own nets can.")
+    return {"class": kind.__name__, "config": net.configs}
 
 
 def _net(path: Path, state: dict, name: str, given: nn.Module | None) -> nn.Module:
@@ -289,7 +290,7 @@ def _plan(plan: list[int] | None) -> tuple[int, int] | None:
 
 def _streams(run: Run, state: dict) -> list[tuple[torch.device | str, Tensor]]:
     """The devices whose random streams the run has, each with its saved state."""
-    devices = ["cpu"] if run.device.type == "cpu" else ["cpu", run.device]
+    devices: list[torch.device | str] = ["cpu"] if run.device.type == "cpu" else ["cpu", run.device]
     return list(zip(devices, state["randomness"], strict=True))
 
 

@@ -141,7 +141,8 @@ def outputs(run: Run) -> Iterator[list[str]]:
     Ensembles, compiled nets and CUDA graphs do not go through their layers one by one, and ranks must not differ in
     what they see: there the list stays empty.
     """
-    found, handles = [], []
+    found: list[str] = []
+    handles = []
     if not (run.members or run.shared or run.compile or run.capture):
         for name, net in (("G", run.G), ("D", run.D)):
             for place, part in net.named_modules():
@@ -195,7 +196,8 @@ class Copy:
     """A copy of all that changes in a run. Restoring it puts the values back into the very same tensors."""
 
     def __init__(self, run: Run):
-        self.run, self.kept = run, []
+        self.run = run
+        self.kept: list[Tensor] = []
         self.take()
 
     def take(self) -> None:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -120,7 +120,7 @@ class Ranks:
         if any(complaints):
             lines = [f"rank {rank}: {text}" for rank, text in enumerate(complaints) if text]
             raise SharedError(complaints[0] if len({*complaints}) == 1 else "\n".join(lines)) from error
-        return result
+        return cast(T, result)
 
     def meet(self) -> None:
         """Wait until all have come here. Raises `RankLost`."""
@@ -182,16 +182,17 @@ def share(run: Run, ranks: Ranks) -> Run:
     """
     check_share(run, ranks)
     ranks.broadcast([t for net in (run.G, run.D, run.G_ema) for t in net.state_dict().values()])
-    run.source = OwnPart(run.source, ranks)
+    whole = cast(Source, run.source)
+    run.source = OwnPart(whole, ranks)
     if run.penalty is not None:
         run.penalty = partial(row_by_row, ranks, run.penalty)
     run.opt_d.register_step_pre_hook(lambda *_: ranks.average(gradients(run.D)))
     run.opt_g.register_step_pre_hook(lambda *_: ranks.average([*gradients(run.G), *statistics(run.G, run.D)]))
     run.turn, run.agreed_max, run.shared = partial(turn_together, ranks, run.turn), ranks.max, True
-    own = Randomness((run.source.whole.order.initial_seed() + 1 + ranks.rank) % 2**63, run.device)
+    own = Randomness((whole.order.initial_seed() + 1 + ranks.rank) % 2**63, run.device)
     with own:  # a look, which leaves no trace in the stream of all
         index = torch.arange(run.recipe.batch_size, device=run.device)
-        (real, y), z = run.source.whole.pick(ranks.part(index)), run.source.noise()
+        (real, y), z = whole.pick(ranks.part(index)), run.source.noise()
     run.G_pass = apart(run.G_pass, own, z, y)
     run.D_pass = apart(run.D_pass, own, real, y)
     return run
@@ -253,7 +254,7 @@ def gradients(net: nn.Module) -> list[Tensor]:
 def statistics(*nets: nn.Module) -> list[Tensor]:
     """The running means and variances of batch norm."""
     layers = [m for net in nets for m in net.modules() if isinstance(m, NORMALISING)]
-    return [t for m in layers if m.track_running_stats for t in (m.running_mean, m.running_var)]
+    return [t for m in layers if m.track_running_stats for t in (m.running_mean, m.running_var) if t is not None]
 
 
 def apart(through: Pass, own: Randomness, x: Tensor, y: Tensor | None) -> Pass:

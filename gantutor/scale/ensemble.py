@@ -19,6 +19,7 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ from gantutor.runs import checkpoint
 from gantutor.state import evaluating
 from gantutor.train import Recipe, Run, accelerate, latents
 from gantutor.train.accelerate import Pass
-from gantutor.train.sampling import Source
+from gantutor.train.sampling import Source, length_of_latents
 
 Pair = tuple[nn.Module, nn.Module]
 
@@ -65,7 +66,7 @@ class Stacked(nn.Module):
 
     def by_layers(self, h: Tensor) -> Tensor:
         """What `side_by_side` does with an MLP, in fewer and faster operations: (S, B, in) -> (S, B, …)."""
-        for layer in self.net.net:
+        for layer in cast(nn.Sequential, self.net.net):
             if type(layer) is nn.Linear:
                 h = linear(h, layer.weight, layer.bias)  # (S, B, out)
             else:
@@ -75,8 +76,8 @@ class Stacked(nn.Module):
     def member(self, i: int) -> nn.Module:
         """The i-th net, with a copy of its weights."""
         net = exchanged(self.net, lambda _, t: t.detach()[i].clone())
-        if self.configs[i] is not None:
-            net.config = dict(self.configs[i])
+        if (config := self.configs[i]) is not None:
+            net.config = dict(config)  # type: ignore[assignment]  # torch knows of tensors and nets only
         return net
 
 
@@ -133,6 +134,9 @@ class Ensemble(Run):
     """
 
     can_be_captured = True
+    G: Stacked
+    D: Stacked
+    G_ema: Stacked
 
     def __init__(
         self,
@@ -153,11 +157,11 @@ class Ensemble(Run):
         G, D = (Stacked(nets) for nets in zip(*pairs, strict=True))
         super().__init__(G, D, data, recipe, seed=noise_seeds[0], device=device, capture=capture)
         self.members = len(pairs)
-        self.source = MemberSources(self.source, order_seeds, noise_seeds)
+        self.source = sources = MemberSources(cast(Source, self.source), order_seeds, noise_seeds)
         self.D_pass = replace(self.D_pass, shape=(len(pairs), -1))  # logits (S, B)
         self.loss = self.loss._replace(d=torch.vmap(self.loss.d), g=torch.vmap(self.loss.g))  # logits (S, B) -> (S,)
         if self.penalty is not None:
-            self.penalty = partial(member_by_member, self.source.streams, self.penalty)
+            self.penalty = partial(member_by_member, sources.streams, self.penalty)
         talking = list(D.buffers()) or any(isinstance(layer, MinibatchStd) for layer in D.modules())
         if D.kind in NETS.values() and not talking:  # D looks at each example, or pack, by itself
             self.d_in_its_step = in_one_pass
@@ -174,7 +178,9 @@ class Ensemble(Run):
             raise BadInput(f"the member is {i}, but there are {len(self)}: count them from 0 to {len(self) - 1}.")
         return (self.G_ema if averaged else self.G).member(i), self.D.member(i)
 
-    def sample(self, n: int, *, seed: int = 0, averaged: bool = True) -> Tensor:
+    def sample(  # type: ignore[override]  # without labels
+        self, n: int, *, seed: int = 0, averaged: bool = True
+    ) -> Tensor:
         """`n` examples of each member, (S, n, *shape), all from the same latents: those that `train.sample` uses."""
         G = self.G_ema if averaged else self.G
         z = latents(self.G, n, seed).to(self.device, self.dtype)  # (n, latent_dim)
@@ -198,7 +204,7 @@ class MemberSources:
         self.orders = [torch.Generator(self.device).manual_seed(seed) for seed in order_seeds]
         self.streams = [torch.Generator(self.device).manual_seed(seed) for seed in noise_seeds]
 
-    def batch(self) -> tuple[Tensor, None]:
+    def batch(self) -> tuple[Tensor, Tensor | None]:
         """Examples (S·B, *shape)."""
         n, size = len(self.one.examples), self.one.shape[:1]
         index = [torch.randint(n, size, generator=order, device=self.device) for order in self.orders]
@@ -206,8 +212,9 @@ class MemberSources:
 
     def noise(self) -> Tensor:
         """Latents (S·B, latent_dim)."""
-        kind = {"device": self.device, "dtype": self.one.dtype}
-        return torch.cat([torch.randn(self.one.shape, generator=stream, **kind) for stream in self.streams])
+        shape, dtype = self.one.shape, self.one.dtype
+        noise = [torch.randn(shape, generator=stream, device=self.device, dtype=dtype) for stream in self.streams]
+        return torch.cat(noise)
 
     def generators(self) -> list[torch.Generator]:
         return [*self.orders, *self.streams]
@@ -218,12 +225,12 @@ class OnePass:
 
     Args:
         D: examples -> logits (S, ·), each from its example alone.
+        members: S.
         batches: all that it will be asked for.
     """
 
-    def __init__(self, D: Pass, *batches: Tensor):
+    def __init__(self, D: Pass, members: int, *batches: Tensor):
         self.D = D
-        members = D.shape[0]
         stacks = [x.unflatten(0, (members, -1)) for x in batches]  # (S, B, *shape) each
         logits = D(torch.cat(stacks, 1).flatten(0, 1)).chunk(len(batches), 1)
         self.known = dict(zip(map(id, batches), logits, strict=True))
@@ -235,8 +242,8 @@ class OnePass:
         return self.D.parameters()
 
 
-def in_one_pass(run: Run, real: Tensor, fake: Tensor, y: None) -> OnePass:
-    return OnePass(run.D_pass, real, fake)
+def in_one_pass(run: Run, real: Tensor, fake: Tensor, y: Tensor | None) -> OnePass:
+    return OnePass(run.D_pass, run.members, real, fake)
 
 
 def member_by_member(
@@ -356,7 +363,8 @@ def check_stacking(ensemble: Ensemble) -> None:
     with accelerate.telling_memory(ensemble.device, ensemble.recipe.batch_size):
         try:
             with torch.no_grad():
-                z = torch.zeros(G.members * 2 * D.pack, G.latent_dim, device=ensemble.device, dtype=ensemble.dtype)
+                length = length_of_latents(G)
+                z = torch.zeros(G.members * 2 * D.pack, length, device=ensemble.device, dtype=ensemble.dtype)
                 logits = D(G(z)).unflatten(0, (G.members, -1))  # (S, 2)
                 ensemble.loss.d(logits, logits), ensemble.loss.g(logits, logits)
         except torch.OutOfMemoryError:

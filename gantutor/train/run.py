@@ -98,7 +98,7 @@ class Run:
         self.plan: tuple[int, int] | None = None  # first and last step of the steps(n) that is under way
         length = sampling.length_of_latents(self.G)
         order = whole_number("seed", seed if order_seed is None else order_seed)
-        self.source = sampling.Source(self.examples, self.labels, self.recipe.batch_size, length, order)
+        self.source: sampling.Draws = sampling.Source(self.examples, self.labels, self.recipe.batch_size, length, order)
         self.randomness = Randomness(whole_number("seed", seed if noise_seed is None else noise_seed), self.device)
         self.ema_weight = self.examples.new_zeros((), dtype=self.dtype) if self.capture else 0.0  # of G, in G_ema
 

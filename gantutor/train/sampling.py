@@ -1,6 +1,7 @@
 """Drawing: the batches and the noise of a training, and samples from a generator."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,16 @@ from gantutor.models import check_labels, classes_of, with_labels
 from gantutor.state import evaluating
 
 SAMPLING = 0x5A4D504C  # added to the seed of a sample, so that it never repeats the noise of training
+
+
+class Draws(Protocol):
+    """What a run gets its batches and its noise from: a `Source`, or what stands for one."""
+
+    def batch(self) -> tuple[Tensor, Tensor | None]: ...
+
+    def noise(self) -> Tensor: ...
+
+    def generators(self) -> list[torch.Generator]: ...
 
 
 class Source:
