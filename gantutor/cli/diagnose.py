@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
         raise unknown("data set, file or folder", args.against, data.NAMES)
     samples, labels = inputs.load_images(args.samples)
     held_out = None
+    real: inputs.Pictures
     if args.against in data.NAMES:
         note(f"Reading {args.against} …")
         real, real_labels, held_out = data.load(args.against), None, data.load(args.against, "test")

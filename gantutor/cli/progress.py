@@ -3,6 +3,10 @@
 import shutil
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gantutor.train import Step
 
 
 class ProgressLine:
@@ -23,9 +27,9 @@ class ProgressLine:
         self.terminal = sys.stderr.isatty()
         self.pause = 0.2 if self.terminal else 10.0  # seconds between lines
         self.began = self.printed = self.now = time.perf_counter()
-        self.step = None
+        self.step: Step | None = None  # the last one
 
-    def show(self, step) -> None:
+    def show(self, step: "Step") -> None:
         self.step, self.now = step, time.perf_counter()
         if self.now - self.printed >= self.pause:
             self.printed = self.now
@@ -55,16 +59,22 @@ class ProgressLine:
         return self.steps_taken() * self.batch_size / (self.now - self.began)
 
     def steps_taken(self) -> int:
-        return self.step.index - self.before
+        return self.last_step().index - self.before
 
     def losses(self) -> str:
-        return f"D {self.step.d_loss.item():.3f}  G {self.step.g_loss.item():.3f}"
+        step = self.last_step()
+        return f"D {step.d_loss.item():.3f}  G {step.g_loss.item():.3f}"
+
+    def last_step(self) -> "Step":
+        assert self.step is not None, "no step has been shown"
+        return self.step
 
     def seconds_left(self) -> float:
         elapsed = self.now - self.began
-        if not self.steps:
-            return max(self.seconds - elapsed, 0)
-        return elapsed * (self.steps - self.step.index) / self.steps_taken()
+        if self.steps:
+            return elapsed * (self.steps - self.last_step().index) / self.steps_taken()
+        assert self.seconds is not None, "give a number of steps or of seconds"
+        return max(self.seconds - elapsed, 0)
 
     def summary(self) -> str:
         if self.step is None:

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gantutor.cli.common import Parser, capital, check_counts, seed
@@ -92,7 +92,7 @@ def find_class(text: str, trained_on: str, classes: int) -> tuple[int, str]:
     """The number and the name of a class, from either. In an unknown data set the number is also the name."""
     from gantutor import data
 
-    names = data.CLASSES.get(trained_on, ())
+    names: Sequence[str] = data.CLASSES.get(trained_on, ())
     numbers = [str(label) for label in range(classes)]
     names = names if len(names) == classes else numbers
     for known in (numbers, [name.casefold() for name in names]):

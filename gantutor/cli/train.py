@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from gantutor.cli import progress
 from gantutor.cli.common import (
@@ -103,7 +104,7 @@ def train_as(args: argparse.Namespace, ranks) -> int:
                 print(f"The run in {out} is finished: it has {state['step']:,} steps, and {args.steps:,} were asked "
                       "for.")  # fmt: skip
             return 0
-        images = None
+        images: Any = None
         for turn in (ranks.local == 0, ranks.local > 0):  # the first on each machine may have to download them
             images = ranks.run_on_all(partial(load_images, args, ranks) if turn else lambda images=images: images)
         run = ranks.run_on_all(partial(make_run, args, images, ranks, out, state))
@@ -128,7 +129,8 @@ def claim(args: argparse.Namespace, ranks, stack: contextlib.ExitStack) -> tuple
         return Path(stack.enter_context(tempfile.TemporaryDirectory())), b""
     out = args.out or Path("runs", f"{args.model}-{args.data or FLAGS['data']}")
     stack.enter_context(autosave.held(out))
-    return out, checkpoint.run_file(out).read_bytes() if find_saved(args, out) else b""
+    path = checkpoint.run_file(out) if find_saved(args, out) else None
+    return out, path.read_bytes() if path else b""
 
 
 def take_up(args: argparse.Namespace, out: Path, content: bytes) -> dict | None:

@@ -84,8 +84,9 @@ class Exhibit:
         steps = self.steps if steps is None else whole_number("steps", steps, least=1)
         images, held_out = hold_out(data.load_or_strokes("mnist") if images is None else images)
         seed = whole_number("seed", seed)
-        sides = [train_side(self.parts(piece, images), steps, seed, piece) for piece in (self.broken, self.sound)]
-        return Outcome(self, *sides, images, held_out, seed)
+        pieces = self.broken, self.sound
+        broken, sound = (train_side(self.parts(piece, images), steps, seed, piece) for piece in pieces)
+        return Outcome(self, broken, sound, images, held_out, seed)
 
     def caught(self, seed: int = 0) -> dict[str, bool]:
         """Whether the check stops each version: {"broken": True, "sound": False} if it works."""
@@ -185,7 +186,8 @@ def hold_out(images: Images, held: int = 1000) -> tuple[Images, Images]:
     if len(images) < 2 * held:
         raise BadInput(f"there are only {len(images)} images: give at least {2 * held}.")
     images, parts = images.to("cpu"), (slice(None, -held), slice(-held, None))
-    return tuple(Images(images.name, images.pixels[p], images.labels[p], images.classes) for p in parts)
+    first, last = (Images(images.name, images.pixels[p], images.labels[p], images.classes) for p in parts)
+    return first, last
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ def logit_gradients(f: losses.LossFunction, real_logits: Tensor, fake_logits: Te
     """The gradients of a loss in its real and its fake logits, times the batch size: (B,) and (B,)."""
     logits = [t.detach().clone().requires_grad_() for t in (real_logits, fake_logits)]
     gradients = torch.autograd.grad(f(*logits), logits, allow_unused=True, materialize_grads=True)
-    return tuple(len(gradient) * gradient for gradient in gradients)
+    in_real, in_fake = (len(gradient) * gradient for gradient in gradients)
+    return in_real, in_fake
 
 
 def random_logits(n: int = 64) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """Room 5, conditioning: which net gets the class label, and how."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -34,7 +35,10 @@ def mingled_map(hot: Tensor, side: int) -> Tensor:
 class MapD(models.DCGANDiscriminator):
     """The DCGAN's D, which gets the class as extra planes, made by `label_map` from one-hot labels."""
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+    label_map: Callable[[Tensor, int], Tensor]
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        assert y is not None, "this D is told the class"
         hot = one_hot(y, self.classes).to(x.dtype)  # (B, K)
         return self.net(torch.cat([x, self.label_map(hot, x.shape[-1])], 1)).squeeze(1)  # (B,)
 
@@ -100,8 +104,8 @@ def as_label_map(parts: Parts, piece) -> Parts:
     """A small conditional DCGAN whose D gets the class by this label map."""
 
     def nets(seed: int) -> tuple[nn.Module, nn.Module]:
-        G, D = models.dcgan(g_width=16, d_width=8, hidden=128, classes=CLASSES, label="concat", seed=seed)
-        D = MapD(**D.config)  # with the same initial weights
+        G, usual = models.dcgan(g_width=16, d_width=8, hidden=128, classes=CLASSES, label="concat", seed=seed)
+        D = MapD(**usual.config)  # with the same initial weights
         D.label_map = piece
         return G, D
 

@@ -56,7 +56,8 @@ def as_metric(parts: Parts, piece) -> Parts:
 def features(side: Side, real: Images) -> tuple[Tensor, Tensor]:
     """The judge's features of real images and of the samples, (1000, d) and (n, d)."""
     known = classifier.load(real.name)
-    return tuple(classifier.features_and_logits(known, x)[0] for x in (real.pixels[:1000], side.samples))
+    a, b = (classifier.features_and_logits(known, x)[0] for x in (real.pixels[:1000], side.samples))
+    return a, b
 
 
 def share_of_frechet(side: Side, real: Images) -> float:

@@ -1,7 +1,9 @@
 """Room 3, plumbing: what reaches which net. Most pieces are a `train.Run` with one method of its own."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,8 @@ from gantutor.train import Run
 
 class Unasked(Run):
     """G's loss is made without D."""
+
+    compare: Callable[[Tensor, Tensor], Tensor]
 
     def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
         loss = self.compare(real, fake)
@@ -62,7 +66,9 @@ class Separate(nn.Module):
 class NoReuse(Run):
     """D(real) and D(fake) are built by two calls, and each call makes weights of its own."""
 
-    def __init__(self, G: nn.Module, D: nn.Module, *arguments, **options):
+    D: Separate
+
+    def __init__(self, G: nn.Module, D: models.MLPDiscriminator, *arguments: Any, **options: Any):
         other = type(D)(**{**D.config, "seed": D.config["seed"] + 1})
         super().__init__(G, Separate(D, other), *arguments, **options)
 
@@ -148,7 +154,7 @@ class OneOptimizer(Undetached):
         self.opt_g = self.opt_d = torch.optim.Adam(both, self.recipe.lr_g, self.recipe.betas)
 
     def g_step(self, real: Tensor, fake: Tensor, y: Tensor | None = None) -> Tensor:
-        loss = self.loss.g(None, self.D(self.generate(y)))
+        loss = self.loss.g(self.D(real), self.D(self.generate(y)))
         self.opt_g.zero_grad()
         loss.backward()
         self.opt_g.step()
@@ -259,7 +265,11 @@ def g_asks_d(kind: type[Run]) -> None:
     results = []
     seed = any_seed()
     for d_seed in (1, 2):
-        run = small_run(kind, nets=lambda s, d_seed=d_seed: (small_pair(seed)[0], small_pair(d_seed)[1]), seed=seed)
+
+        def nets(_: int, d_seed: int = d_seed) -> tuple[nn.Module, nn.Module]:
+            return small_pair(seed)[0], small_pair(d_seed)[1]
+
+        run = small_run(kind, nets=nets, seed=seed)
         list(run.steps(1))
         results.append(weights(run.G))
     assert not torch.equal(*results)
@@ -268,7 +278,8 @@ def g_asks_d(kind: type[Run]) -> None:
 def one_verdict(kind: type[Run]) -> None:
     """The same images get the same logits as real ones and as generated ones."""
     run, x = small_run(kind), some_digits(16)
-    run.made = x  # where a run keeps its fakes for D's step, these are they
+    if isinstance(run, Keeping):
+        run.made = x  # the fakes that it keeps for D's step
     _, real_logits, fake_logits = run.d_step(x, x)
     assert torch.allclose(real_logits, fake_logits, atol=1e-5)
 
@@ -313,7 +324,9 @@ def same_as_detached(kind: type[Run]) -> None:
 def d_sees_the_latest(kind: type[Run]) -> None:
     """When D learns, the fakes that it learns from are what G makes of that noise now."""
     run = small_run(kind)
-    noise, latents, seen = run.noise, [], []
+    noise = run.noise
+    latents: list[Tensor] = []
+    seen: list[Tensor] = []
 
     def remember() -> Tensor:
         latents.append(noise())
@@ -323,7 +336,7 @@ def d_sees_the_latest(kind: type[Run]) -> None:
         with torch.no_grad():
             assert torch.allclose(run.G(latents[-1]), seen[-1], atol=1e-5)
 
-    run.noise = remember
+    vars(run)["noise"] = remember  # of this run alone
     run.D.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     run.opt_d.register_step_pre_hook(compare)
     list(run.steps(3))

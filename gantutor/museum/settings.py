@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from gantutor import losses, models, penalties, train
 from gantutor.data import Images
 
-Piece = object
+Piece = Any  # whatever a mistake can be made in
 Draw = Callable[[train.Run, int], Tensor]
 Nets = Callable[[int], tuple[nn.Module, nn.Module]]  # seed -> (G, D)
 
@@ -94,7 +95,8 @@ def wgan_gp_from_zero(images: Images) -> Parts:
 
     def nets(seed: int) -> tuple[nn.Module, nn.Module]:
         G, D = parts.nets(seed)
-        nn.init.zeros_(D.net[-1].weight)
+        layers = cast(nn.Sequential, D.net)
+        nn.init.zeros_(cast(nn.Linear, layers[-1]).weight)
         return G, D
 
     return replace(parts, nets=nets)
@@ -108,7 +110,7 @@ def equal_rates(images: Images) -> Parts:
 # Plugs, (parts, piece) -> parts: how a piece replaces one of the parts.
 
 
-def vary(parts: Parts, **changes: object) -> Parts:
+def vary(parts: Parts, **changes: Any) -> Parts:
     """The parts with these fields of the recipe changed."""
     return replace(parts, recipe=replace(parts.recipe, **changes))
 
@@ -159,7 +161,8 @@ class Side:
 
 def train_side(parts: Parts, steps: int, seed: int, piece: Piece = None, n: int = 1000) -> Side:
     """Train for `steps` steps times the parts' pace, record the curves, and draw n samples."""
-    run, history = parts.run(seed), {name: [] for name in CURVES}
+    run = parts.run(seed)
+    history: dict[str, list[float]] = {name: [] for name in CURVES}
     for step in run.steps(max(1, round(steps * parts.pace))):
         norms = [p.grad.norm() for p in run.G.parameters() if p.grad is not None]
         norm = torch.stack(norms).norm() if norms else torch.zeros(())

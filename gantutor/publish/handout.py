@@ -210,6 +210,7 @@ def copy_data(to: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
         (to / "data" / name).mkdir(parents=True)
         for file in download.SHA256[name]:
             path = download.find_file(source, file)
+            assert path is not None, "`locate` has found every file"
             shutil.copyfile(path, to / "data" / name / path.name)
         notes.append(f"- `data/{name}`. {LICENCES[name]}")
     return notes, missing
@@ -220,7 +221,7 @@ def read_requirements(course: Path) -> list[str]:
     needed = tomllib.loads((course / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     lines = (course / "constraints.txt").read_text(encoding="utf-8").splitlines()
     tested = {line.partition("==")[0]: line.strip() for line in lines if "==" in line}
-    return [tested[re.match(r"[\w.-]+", requirement)[0]] for requirement in needed]
+    return [tested[re.split(r"[^\w.-]", requirement, maxsplit=1)[0]] for requirement in needed]
 
 
 def download_wheels(to: Path) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from gantutor.errors import BadInput
 from gantutor.files import replacing
@@ -146,7 +147,9 @@ def with_mathml(name: str) -> type:
         def block_math(self, body: str) -> str:
             return f'<span class="formula">{mathml.mathml(body, block=True)}</span>'
 
-    class Exporter(getattr(exporters, name)):
+    base: Any = getattr(exporters, name)
+
+    class Exporter(base):
         @contextfilter
         def markdown2html(self, context, source):
             return MarkdownWithMath(renderer=Renderer(escape=False, exclude_anchor_links=True)).render(source)

@@ -70,7 +70,7 @@ def write_slides(lessons: Sequence[Path], folder: Path) -> list[Path]:
 def copy_reveal(folder: Path) -> None:
     """Copy reveal.js, which comes with sphinx-revealjs, into a folder."""
     spec = find_spec("sphinx_revealjs")
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise BadInput("slides need reveal.js, which comes with sphinx-revealjs: pip install sphinx-revealjs.")
     source = Path(spec.origin).parent / "_static" / "revealjs"
     (folder / "dist").mkdir(parents=True)
@@ -129,7 +129,8 @@ def worth_showing(cell) -> bool:
 
 def chunks(text: str) -> list[str]:
     """A Markdown text split between paragraphs into one part for each slide; a heading begins a new part."""
-    parts, filled = [], 0
+    parts: list[str] = []
+    filled = 0.0
     for block in (part for whole in blocks(text) for part in split_table(whole)):
         size = weight(block)
         heading_alone = bool(parts) and parts[-1].startswith("#") and "\n" not in parts[-1]

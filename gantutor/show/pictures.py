@@ -48,13 +48,13 @@ def grid(images: Tensor, columns: int | None = None, scale: int = 2, gap: int = 
     n, c, h, w = images.shape
     columns = min(n, columns or math.ceil(math.sqrt(n)))
     rows = math.ceil(n / columns)
-    pixels = ((images.detach().cpu().float() + 1) * 127.5).round().to(torch.uint8)  # (N, C, H, W), 0…255
-    pixels = pixels.permute(0, 2, 3, 1).numpy().repeat(scale, 1).repeat(scale, 2)  # (N, h, w, C), enlarged
+    levels = ((images.detach().cpu().float() + 1) * 127.5).round().to(torch.uint8)  # (N, C, H, W), 0…255
+    pixels = levels.permute(0, 2, 3, 1).numpy().repeat(scale, 1).repeat(scale, 2)  # (N, h, w, C), enlarged
     h, w = h * scale + gap, w * scale + gap
-    sheet = np.full((rows * columns, h, w, c), 200, np.uint8)
-    sheet[:n, gap:, gap:] = pixels
-    sheet[n:] = 255  # empty places are white
-    sheet = sheet.reshape(rows, columns, h, w, c).transpose(0, 2, 1, 3, 4).reshape(rows * h, columns * w, c)
+    places = np.full((rows * columns, h, w, c), 200, np.uint8)
+    places[:n, gap:, gap:] = pixels
+    places[n:] = 255  # empty ones are white
+    sheet = places.reshape(rows, columns, h, w, c).transpose(0, 2, 1, 3, 4).reshape(rows * h, columns * w, c)
     sheet = np.pad(sheet, ((0, gap), (0, gap), (0, 0)), constant_values=200)  # the lines at the right and at the bottom
     return Image.fromarray(sheet[:, :, 0] if c == 1 else sheet)
 
@@ -161,7 +161,7 @@ def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image
         return bottom - (np.clip(v, low, high) - low) / (high - low) * (bottom - top)
 
     ends = {end: _short(end) for end, far in ((low, low < 0), (high, high > 4)) if far}
-    named = []  # heights of the labels; where two would overlap, the first one stays
+    named: list[float] = []  # heights of the labels; where two would overlap, the first one stays
     for level, name in {**ends, 0.0: "0", LOG_4: "log 4", LOG_2: "log 2"}.items():
         y = float(y_of(level))
         draw.line((left, y, right, y), fill="#c8c8c8", width=2)

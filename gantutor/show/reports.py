@@ -63,7 +63,7 @@ def card(diagnosis: "Diagnosis", samples: Tensor | None = None, width: int = 720
         picture = grid(samples, 4, scale=max(1, 200 // (4 * samples.shape[2])))
     room = width - 40 - (picture.width + 20 if picture else 0)
     lines = list(_card_lines(diagnosis, room))
-    heights = [font(size).size + 7 for _, size, _ in lines]
+    heights = [size + 7 for _, size, _ in lines]
     height = max(sum(heights), picture.height if picture else 0) + 40
     sheet = Image.new("RGB", (width, height), "white")
     draw, y = ImageDraw.Draw(sheet), 20

@@ -4,7 +4,7 @@ import io
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import matplotlib
 import numpy as np
@@ -32,7 +32,7 @@ class Figure(figure.Figure):
         return png(self)
 
 
-Picture = "Image.Image | Figure"
+Picture: TypeAlias = "Image.Image | Figure"
 
 
 def png(picture: Picture) -> bytes:
@@ -92,7 +92,7 @@ def check_images(images: Tensor) -> None:
         raise BadInput(f"the images have values from {low:g} to {high:g}: give values in [-1, 1].")
 
 
-def check_points(cloud: Tensor) -> np.ndarray:
+def check_points(cloud: Tensor | np.ndarray) -> np.ndarray:
     """The points as an array (N, 2), without those that are not finite. Raises `BadInput` for any other shape."""
     array = as_numbers("the points", cloud)
     if array.ndim != 2 or array.shape[1] != 2 or not len(array):
