@@ -10,7 +10,7 @@ import copy
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -170,8 +170,10 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, BadInput):
         sentence = str(error)
     else:
-        call, error = (str(error), error.__cause__) if isinstance(error, Stopped) else ("your answer", error)
-        kind, why = type(error).__name__, reason(error)
+        call, cause = "your answer", error
+        if isinstance(error, Stopped) and error.__cause__ is not None:
+            call, cause = str(error), error.__cause__
+        kind, why = type(cause).__name__, reason(cause)
         sentence = f"{call} stopped with `{kind if why == kind else f'{kind}: {why}'}`."
     return sentence[:1].upper() + sentence[1:]
 
@@ -260,7 +262,7 @@ def same(a: Seen, b: Seen, tolerance: float) -> bool:
     return bool(np.allclose(x.astype(float), y.astype(float), rtol=tolerance, atol=tolerance, equal_nan=True))
 
 
-def is_sequence(thing: Seen) -> bool:
+def is_sequence(thing: Seen) -> TypeGuard[tuple[Any, ...] | list[Any]]:
     return isinstance(thing, tuple | list)
 
 

@@ -7,7 +7,18 @@ import torch
 from torch import Tensor, nn
 
 from gantutor import losses, metrics, models, train
-from gantutor.checks.exercise import Calls, Exercise, Mistake, as_number, blank, brief, check_callable, same
+from gantutor.checks.exercise import (
+    Answer,
+    Calls,
+    Exercise,
+    Mistake,
+    Seen,
+    as_number,
+    blank,
+    brief,
+    check_callable,
+    same,
+)
 from gantutor.checks.training_turns import TURN
 from gantutor.data import strokes
 from gantutor.errors import BadInput
@@ -231,10 +242,10 @@ def measures_of_walk(answer: object) -> dict[str, float] | None:
     """How far a walk between latents misses its ends, how long its latents are, and how far it jumps."""
     check_callable(answer)
     start, end = torch.randn(2, 500, 64)
-    path = [latents_at(answer, start, end, i / (PLACES - 1)) for i in range(PLACES)]
-    if blank(path):
+    latents: list[Seen] = [latents_at(answer, start, end, i / (PLACES - 1)) for i in range(PLACES)]
+    if blank(latents):
         return None
-    path = torch.stack(path)  # (PLACES, 500, 64)
+    path = torch.stack(latents)  # (PLACES, 500, 64)
     lengths, usual = path.norm(dim=2).mean(1), start.norm(dim=1).mean()  # (PLACES,), ()
     steps = (path[1:] - path[:-1]).norm(dim=2).mean(1)
     far = (end - start).norm(dim=1).mean()
@@ -389,7 +400,7 @@ def score(run: train.Run) -> float:
     return metrics.score(run.sample, j, reference, len(reference))
 
 
-def short_score(recipe: object) -> dict[str, float]:
+def short_score(recipe: Answer) -> dict[str, float]:
     """The score of the recipe, and what distinguishes the usual mistakes."""
     found = score(short_run(recipe))
     return {"score": found, "G": recipe.lr_g, "D": recipe.lr_d, "momentum": recipe.betas[0]}

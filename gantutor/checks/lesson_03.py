@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable
 from functools import cache
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from gantutor import models, state
-from gantutor.checks.exercise import Answer, Calls, Exercise, Mistake, as_number, brief, check_callable, same
+from gantutor.checks.exercise import Answer, Calls, Exercise, Mistake, Seen, as_number, brief, check_callable, same
 from gantutor.data import strokes
 from gantutor.errors import BadInput
 
@@ -52,7 +53,7 @@ class WholeNumberCalls(Calls):
 
 
 def sizes_are_exact(seen: tuple) -> bool:
-    def exact(layer: tuple[int, int], answer: object) -> bool:
+    def exact(layer: tuple[int, int], answer: Seen) -> bool:
         try:
             padding, output_padding = map(as_number, answer)
         except (TypeError, ValueError, BadInput):
@@ -140,9 +141,12 @@ CONTRAST = Exercise(
 # ---------------------------------------------------------------- 03.3
 
 
-def set_name(name: str, net: nn.Module) -> nn.Module:
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def set_name(name: str, net: Net) -> Net:
     """The net with a name, which `brief` uses in hints."""
-    net.__name__ = name
+    cast(Any, net).__name__ = name
     return net
 
 
@@ -151,26 +155,35 @@ def layer_and_norm(out: int, into: int, kernel: int, seed: int) -> tuple[Tensor,
     noise = torch.Generator().manual_seed(seed)
     norm = set_name("norm", nn.BatchNorm2d(out, eps=0.3).eval())
     with torch.no_grad():
-        for values, low in ((norm.running_mean, -1.0), (norm.running_var, 0.5), (norm.weight, 0.5), (norm.bias, -1.0)):
+        for values, low in ((mean(norm), -1.0), (variance(norm), 0.5), (norm.weight, 0.5), (norm.bias, -1.0)):
             values.copy_(low + 2 * torch.rand(out, generator=noise))
     return torch.randn(out, into, kernel, kernel, generator=noise), torch.randn(out, generator=noise), norm
 
 
+def mean(norm: nn.BatchNorm2d) -> Tensor:
+    """The running mean, which only a norm without statistics lacks."""
+    return cast(Tensor, norm.running_mean)
+
+
+def variance(norm: nn.BatchNorm2d) -> Tensor:
+    """The running variance, likewise."""
+    return cast(Tensor, norm.running_var)
+
+
 def fused(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """The folding of PyTorch."""
-    statistics = norm.running_mean, norm.running_var, norm.eps
-    return fuse_conv_bn_weights(weight, bias, *statistics, norm.weight, norm.bias)
+    return fuse_conv_bn_weights(weight, bias, mean(norm), variance(norm), norm.eps, norm.weight, norm.bias)
 
 
 def folded_with(
-    scale: Callable[[nn.BatchNorm2d], Tensor] = lambda norm: norm.weight / (norm.running_var + norm.eps).sqrt(),
+    scale: Callable[[nn.BatchNorm2d], Tensor] = lambda norm: norm.weight / (variance(norm) + norm.eps).sqrt(),
     shift: Callable[[nn.BatchNorm2d], Tensor | float] = lambda norm: norm.bias,
 ) -> Callable:
     """The right folding with another scale or another final shift."""
 
     def folded(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
         s = scale(norm)
-        return weight * s[:, None, None, None], (bias - norm.running_mean) * s + shift(norm)
+        return weight * s[:, None, None, None], (bias - mean(norm)) * s + shift(norm)
 
     return folded
 
@@ -181,11 +194,11 @@ def bias_not_scaled(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple
 
 
 def without_mean(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    return fused(weight, bias + norm.running_mean, norm)
+    return fused(weight, bias + mean(norm), norm)
 
 
 def along_the_columns(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    return weight * norm.weight / (norm.running_var + norm.eps).sqrt(), fused(weight, bias, norm)[1]
+    return weight * norm.weight / (variance(norm) + norm.eps).sqrt(), fused(weight, bias, norm)[1]
 
 
 FOLD_CALLS = Calls(layer_and_norm(3, 2, 3, seed=0), layer_and_norm(3, 3, 3, seed=1))
@@ -220,11 +233,11 @@ FOLD = Exercise(
     right=fused,
     mistakes=(
         Mistake(
-            folded_with(lambda norm: norm.weight / (norm.running_var + norm.eps)),
+            folded_with(lambda norm: norm.weight / (variance(norm) + norm.eps)),
             "Batch norm divides by a standard deviation, but you divide by a variance.",
         ),
         Mistake(
-            folded_with(lambda norm: norm.weight / norm.running_var.sqrt()),
+            folded_with(lambda norm: norm.weight / variance(norm).sqrt()),
             "The variance is not all there is under the root. This layer has an unusually large ε, so the difference "
             "shows.",
         ),
@@ -238,7 +251,7 @@ FOLD = Exercise(
             sign=weights_are_right,
         ),
         Mistake(
-            folded_with(lambda norm: (norm.running_var + norm.eps).rsqrt(), lambda norm: 0.0),
+            folded_with(lambda norm: (variance(norm) + norm.eps).rsqrt(), lambda norm: 0.0),
             "The two learned parameters of each channel, γ and β, are missing.",
         ),
         Mistake(
@@ -258,10 +271,10 @@ FOLD = Exercise(
 def preview_effects(answer: Answer) -> dict[str, bool] | None:
     """What a preview returns, and what it does to a G in train mode and to one in eval mode."""
     check_callable(answer)
-    facts = [effects_in_mode(answer, training) for training in (True, False)]
-    if None in facts:
+    in_train, in_eval = (effects_in_mode(answer, training) for training in (True, False))
+    if in_train is None or in_eval is None:
         return None
-    return {f"{name}, {mode}": value for mode, fact in zip(("train", "eval"), facts, strict=True)
+    return {f"{name}, {mode}": value for mode, fact in (("train", in_train), ("eval", in_eval))
             for name, value in fact.items()}  # fmt: skip
 
 
@@ -402,10 +415,12 @@ def is_gaussian(w: Tensor) -> bool:
     return (torch.special.ndtr(w / STD) - steps).abs().max().item() < 2 / math.sqrt(len(w))
 
 
-def layers_with(wrong: Callable[[Tensor], bool], kinds: tuple[type, ...] = LEARNED, named: bool = True) -> Callable:
+def layers_with(
+    wrong: Callable[[Tensor], bool], kinds: tuple[type[nn.Module], ...] = LEARNED, named: bool = True
+) -> Callable:
     """A function: net -> names of its layers of these kinds whose weights are wrong."""
     return lambda net: [name if named else type(layer).__name__ for name, layer in net.named_modules()
-                        if isinstance(layer, kinds) and wrong(layer.weight)]  # fmt: skip
+                        if isinstance(layer, kinds) and wrong(cast(Tensor, layer.weight))]  # fmt: skip
 
 
 def wrong_std(w: Tensor) -> bool:

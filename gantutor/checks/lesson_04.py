@@ -128,8 +128,8 @@ def by_single_features(weight: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
     last = nn.Linear(features, 1, bias=False)
     last.weight = nn.Parameter(weight[None])
     net, labels = nn.Sequential(nn.Identity(), last), nn.Embedding.from_pretrained(table)
-    every = [projected(net, labels, torch.eye(features), torch.full((features,), y)) for y in range(classes)]
-    every = torch.stack(every)  # (K, F)
+    found = [projected(net, labels, torch.eye(features), torch.full((features,), y)) for y in range(classes)]
+    every = torch.stack(found)  # (K, F)
     return every.mean(0), every - every.mean(0)
 
 
@@ -151,7 +151,7 @@ def centred_pairs(answer: Answer) -> tuple:
 
 def shapes(parts: object) -> list[tuple[int, ...] | None]:
     parts = parts if isinstance(parts, tuple | list) else (parts,)
-    return [None if as_array(part) is None else as_array(part).shape for part in parts]
+    return [None if array is None else array.shape for array in map(as_array, parts)]
 
 
 def centred_along_features(seen: tuple) -> bool:

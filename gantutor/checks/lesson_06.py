@@ -3,12 +3,24 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from gantutor import losses, metrics, models, penalties, train
-from gantutor.checks.exercise import Calls, Exercise, Mistake, as_array, as_number, blank, brief, check_callable, same
+from gantutor.checks.exercise import (
+    Answer,
+    Calls,
+    Exercise,
+    Mistake,
+    as_array,
+    as_number,
+    blank,
+    brief,
+    check_callable,
+    same,
+)
 from gantutor.data import toy
 from gantutor.errors import BadInput
 from gantutor.scale import ensemble
@@ -97,7 +109,7 @@ def r1_with(
     return penalty
 
 
-R1 = Exercise(
+R1: Exercise = Exercise(
     id="06.2",
     title="R1, repaired",
     hints=(
@@ -346,11 +358,12 @@ def charged_over(answer: Callable, gamma: float, every: int, steps: int = 32) ->
     totals = [answer(step, torch.tensor(ADVERSARIAL), penalty, gamma, every) for step in range(steps)]
     if blank(totals):
         return None
-    values = [as_array(total) for total in totals]
+    values, numbers = [as_array(total) for total in totals], []
     for total, value in zip(totals, values, strict=True):
         if value is None or value.size != 1:
             raise BadInput(f"a step returns {brief(total)}: return one number in each step, the loss that D minimises.")
-    return {"computed": len(calls), "charged": sum(value.item() for value in values) / steps - ADVERSARIAL}
+        numbers.append(value.item())
+    return {"computed": len(calls), "charged": sum(numbers) / steps - ADVERSARIAL}
 
 
 def busy_and_weak(step: int, loss: Tensor, penalty: Callable, gamma: float, every: int) -> Tensor:
@@ -428,7 +441,7 @@ def trained(recipe: train.Recipe) -> Tensor:
         raise BadInput(
             f"one step of this recipe costs {d_steps_per_step(recipe)} D steps: stay within the budget of {BUDGET}."
         )
-    return _trained(dataclasses.replace(recipe, betas=tuple(recipe.betas)))
+    return _trained(dataclasses.replace(recipe, betas=cast(tuple[float, float], tuple(recipe.betas))))
 
 
 @functools.lru_cache(maxsize=4)  # the sheet's picture and the check train the same recipe
@@ -446,7 +459,7 @@ def worst(points: Tensor) -> tuple[int, float]:
     return min(c.modes for c in found), min(c.high_quality for c in found)
 
 
-def ring_coverage(answer: object) -> dict[str, object]:
+def ring_coverage(answer: Answer) -> dict[str, object]:
     modes, good = worst(trained(answer))
     return {"modes": modes, "good": good, "recipe": answer}
 

@@ -1,7 +1,8 @@
 """Lesson 07: the museum of bugs. Broken pieces to repair, and bugs to name from their loss curves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from gantutor.checks.exercise import Answer, Calls, Exercise, Mistake, blank, br
 from gantutor.checks.mutation_tests import CHECK_OF_A_RUN, CHECK_OF_NETS
 from gantutor.data import Images, strokes
 from gantutor.errors import BadInput
+from gantutor.losses import Loss
 from gantutor.museum import room_losses, room_plumbing
 from gantutor.museum.settings import train_side
 from gantutor.penalties import squared_gradient_norm, wgan_gp
@@ -21,19 +23,22 @@ from gantutor.penalties import squared_gradient_norm, wgan_gp
 REAL, FAKE = torch.tensor([2.0, -0.5, 5.0]), torch.tensor([-1.0, 0.4, 3.0])
 
 
-class LossCalls(Calls):
+class LossCalls:
     """Observe a loss of D: its values, and whether the exhibit's own check stops it."""
 
+    def __init__(self, *cases: tuple):
+        self.calls = Calls(*cases)
+
     def __call__(self, answer: Answer) -> dict | None:
-        values = super().__call__(answer)
+        values = self.calls(answer)
         if blank(values):
             return None
-        loss = museum.exhibit("22b").sound._replace(d=lambda *logits: as_loss(answer(*logits)))
+        loss = cast(Loss, museum.exhibit("22b").sound)._replace(d=lambda *logits: as_loss(answer(*logits)))
         return {"values": values, "stopped": museum.stops(museum.exhibit("22b").check, loss)}
 
     def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
         if not same(seen["values"], expected["values"], tolerance):
-            return super().explain(seen["values"], expected["values"], tolerance)
+            return self.calls.explain(seen["values"], expected["values"], tolerance)
         return "The values are right, but the exhibit's own check stops it: is there a gradient, and does it have the "
         "right sign?"
 
@@ -404,7 +409,7 @@ def candidate(number: str) -> museum.Exhibit:
     raise BadInput(f"'{number}' is not among the candidates: choose from {', '.join(WARD)}.")
 
 
-def curves(id: str, steps: int = 100) -> dict[str, list[float]]:
+def curves(id: str, steps: int = 100) -> dict[str, Sequence[float]]:
     """The curves of an exhibit's broken version with small nets on drawn digits, one number for each step.
 
     They are "d_loss", "g_loss", and D's mean logits, "d_real" and "d_fake".
@@ -415,7 +420,7 @@ def curves(id: str, steps: int = 100) -> dict[str, list[float]]:
     return {name: history[name] for name in ("d_loss", "g_loss", "d_real", "d_fake")}
 
 
-def patient(letter: str) -> dict[str, list[float]]:
+def patient(letter: str) -> dict[str, Sequence[float]]:
     """The curves of a patient, whose bug the learner has to name."""
     return curves(PATIENTS[letter])
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from gantutor.checks.exercise import Calls, Exercise, Mistake, as_array, as_number, blank, brief
+from gantutor.checks.exercise import Calls, Exercise, Mistake, Seen, as_array, as_number, blank, brief
 from gantutor.data import strokes
 from gantutor.errors import BadInput
 
@@ -381,7 +381,7 @@ def marked(embed: Callable, score: Callable) -> dict[str, float] | None:
         if not made.isfinite().all() or made.abs().max() > 1 + 1e-6:
             raise BadInput("the marked images leave the range from −1 to 1: limit them with clamp(−1, 1).")
         change.append((made - x).abs().max().item())
-        shares = [_share_found(score, rough(made, key), rough(x, 9), whose) for whose in (key, key + 1)]
+        shares: list[Seen] = [_share_found(score, rough(made, key), rough(x, 9), whose) for whose in (key, key + 1)]
         if blank(shares):
             return None
         found.append(shares[0])
@@ -401,7 +401,7 @@ def _share_found(score: Callable, marked: Tensor, plain: Tensor, key: int) -> fl
     return (of_marked > of_plain.sort(descending=True).values[len(plain) // 100]).double().mean().item()
 
 
-def _called(function: Callable, name: str, x: Tensor, key: int) -> object:
+def _called(function: Callable, name: str, x: Tensor, key: int) -> Seen:
     if not callable(function):
         raise BadInput(f"{name} is {brief(function)}: hand in two functions, (embed, score).")
     return function(x.clone(), key)

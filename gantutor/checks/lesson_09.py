@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ def places(layer: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 def multiply_adds(layer: nn.Module, shape: tuple[int, ...]) -> int:
-    return layer.weight.numel() * places(layer, shape)
+    return cast(Tensor, layer.weight).numel() * places(layer, shape)
 
 
 def without_groups(layer: nn.Module, shape: tuple[int, ...]) -> int:
@@ -256,7 +257,7 @@ def frees(seen: dict) -> bool:
     return all(gradient > 0 for gradient in seen["gradients"][1:])
 
 
-ACCUMULATE = Exercise(
+ACCUMULATE: Exercise = Exercise(
     id="09.3",
     title="accumulation, repaired",
     hints=(

@@ -23,7 +23,7 @@ class MutationTest:
         least: how many of the broken ones it must stop.
     """
 
-    def __init__(self, broken: tuple[str, ...], sound: Mapping[str, Callable], least: int):
+    def __init__(self, broken: tuple[str, ...], sound: Mapping[str, object], least: int):
         self.broken, self.sound, self.least = broken, sound, least
 
     def __call__(self, answer: Answer) -> dict | None:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from gantutor import models, train
-from gantutor.checks.exercise import Exercise, Mistake, as_number, brief, check_callable, same
+from gantutor.checks.exercise import Answer, Exercise, Mistake, Seen, as_number, brief, check_callable, same
 from gantutor.errors import BadInput
 
 RATE, TURNS = 0.5, 3  # large steps of plain gradient descent, so that a mistake shows at once
@@ -14,17 +14,18 @@ RATE, TURNS = 0.5, 3  # large steps of plain gradient descent, so that a mistake
 class Turns:
     """Observe a training turn: the losses and weights after each of `TURNS` turns on points in the plane."""
 
-    def __call__(self, answer: object) -> dict[str, object] | None:
+    def __call__(self, answer: Answer) -> dict[str, Seen] | None:
         check_callable(answer)
-        sizes = {"latent_dim": 2, "g_hidden": (16,), "d_hidden": (16,)}
-        G, D = models.mlp((2,), **sizes, batch_norm=False, output="linear", seed=0)
-        optimizers = [torch.optim.SGD(net.parameters(), RATE) for net in (G, D)]
-        shown, seen, start = [], {"only its latents": True}, (weights(G), weights(D))
+        G, D = models.mlp((2,), latent_dim=2, g_hidden=(16,), d_hidden=(16,), batch_norm=False, output="linear", seed=0)
+        opt_g, opt_d = (torch.optim.SGD(net.parameters(), RATE) for net in (G, D))
+        shown: list[Tensor] = []
+        seen: dict[str, Seen] = {"only its latents": True}
+        start = weights(G), weights(D)
         # the latents that G gets with gradients on; `package_turn` also checks the nets once, without gradients
         G.register_forward_pre_hook(lambda net, latents: shown.extend(latents if torch.is_grad_enabled() else ()))
         for turn in range(1, TURNS + 1):
             real, z = 1 + torch.randn(32, 2), torch.randn(32, 2)
-            given = self.taken(answer, G, D, *optimizers, real, z.clone())
+            given = self.taken(answer, G, D, opt_g, opt_d, real, z.clone())
             seen["only its latents"] &= all(same(latents, z, 0) for latents in shown)
             shown.clear()
             if given is None and same((weights(G), weights(D)), start, 0):

@@ -3,9 +3,10 @@
 import random
 import warnings
 from functools import partial
+from typing import Any, cast
 
 import torch
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,10 +42,12 @@ def latent(run: training.Run | nn.Module, *, nearest: Images | Tensor | None = N
     W) or `Images`. By default the training images of the run; a generator alone has none. Raises `BadInput` for a G
     that does not generate images, or whose `latent_dim` is missing or below 2.
     """
-    G, names = run, ()
+    names: tuple[str, ...] = ()
     if isinstance(run, training.Run):
         G, names = run.G_ema, run.data.classes if isinstance(run.data, Images) else ()
         nearest = run.data if nearest is None else nearest
+    else:
+        G = run
     images = nearest.pixels if isinstance(nearest, Images) else nearest
     return LatentExplorer(G, checked_shape(G, images), images, names)
 
@@ -168,8 +171,10 @@ class LatentExplorer(Panel):
 
     def __init__(self, G: nn.Module, shape: tuple[int, int, int], images: Tensor | None, names: tuple[str, ...]):
         self.G, self.classes = G, classes_of(G)
-        self.images, self.album = images, None
-        self.base = self.frame = None  # what the map was drawn for, and (z, axes) there
+        self.images = images
+        self.album: NearestImages | None = None
+        self.base: tuple[tuple[Any, ...], tuple[float, ...]] | None = None  # what the map was drawn for
+        self.frame: tuple[Tensor, Tensor] | None = None  # (z, axes) there
         super().__init__(self.make_controls(names or tuple(map(str, range(self.classes)))))
         reduced = min(1.0, THUMBNAIL / max(shape[1:]))
         self.tile = tuple(
@@ -189,10 +194,14 @@ class LatentExplorer(Panel):
         self.redraw()
 
     def make_controls(self, names: tuple[str, ...]) -> dict:
-        specs = {"start": (0, SEEDS, 1, 0), "end": (0, SEEDS, 1, 1), "position": (0.0, 1.0, 0.02, 0.0)}
+        specs: dict[str, object] = {
+            "start": (0, SEEDS, 1, 0),
+            "end": (0, SEEDS, 1, 1),
+            "position": (0.0, 1.0, 0.02, 0.0),
+        }
         if self.classes:
             specs["label"] = dict(zip(names, range(self.classes), strict=True))
-        count = min(DIRECTIONS, self.G.latent_dim - 1)
+        count = min(DIRECTIONS, cast(int, self.G.latent_dim) - 1)
         specs |= {f"direction_{i}": (-MAX_ANGLE, MAX_ANGLE, 0.05, 0.0) for i in range(1, count + 1)}
         if self.images is not None:
             specs["nearest_training_images"] = False
@@ -211,7 +220,7 @@ class LatentExplorer(Panel):
 
     # drawing
 
-    def value(self, name: str) -> object:
+    def value(self, name: str) -> Any:
         return self.controls[name].value if name in self.controls else None
 
     def on_change(self, change: object) -> None:
@@ -226,7 +235,7 @@ class LatentExplorer(Panel):
         """Draw the image for the controls, and the map if the base point or G has changed."""
         place = tuple(self.value(name) for name in ("start", "end", "position", "label"))
         base = place, weight_sums(self.G)
-        if base != self.base:
+        if self.frame is None or base != self.base:
             self.base = None  # until the new map is drawn
             z = great_circle(self.G, place[0], place[1], torch.tensor([place[2]]))[0]
             self.frame = z, directions(self.G, z, self.value("label"))
@@ -241,8 +250,9 @@ class LatentExplorer(Panel):
     def angles(self) -> Tensor:
         return torch.tensor([w.value for name, w in self.controls.items() if name.startswith("direction")])
 
-    def draw_map(self) -> show.Picture:
+    def draw_map(self) -> Image.Image:
         """Images at the middles of the pad's cells: the first direction to the right, the second upwards."""
+        assert self.frame is not None  # `redraw` finds it first
         z, axes = self.frame
         middle = torch.tensor([self.pad.middle(i) for i in range(MAP_SIDE)]) * MAX_ANGLE
         y, x = torch.meshgrid(middle.flip(0), middle, indexing="ij")
@@ -255,7 +265,7 @@ class LatentExplorer(Panel):
             images = F.interpolate(images, self.tile, mode="area")
         return show.grid(images, MAP_SIDE, scale=self.zoom, gap=1)
 
-    def map_with_mark(self, angles: Tensor) -> show.Picture:
+    def map_with_mark(self, angles: Tensor) -> Image.Image:
         """The map with a frame at the current point; without one if the third or fourth direction leads off the map."""
         picture = self.map_without_mark.convert("RGB")
         x, y = (angles[:2] / MAX_ANGLE).tolist() if len(angles) > 1 else (angles[0].item() / MAX_ANGLE, 0.0)
@@ -269,7 +279,7 @@ class LatentExplorer(Panel):
         """The enlarged image; if ticked, the nearest training images with their distances below it."""
         side = max(image.shape[2:])
         large = show.grid(displayable(image), scale=max(1, 224 // side), gap=0)
-        if not self.value("nearest_training_images"):
+        if self.images is None or not self.value("nearest_training_images"):
             return large
         if self.album is None:
             self.album = NearestImages(self.images)

@@ -58,7 +58,8 @@ class Lab(Panel):
     def __init__(self, data: str, seed: int):
         self.pad = Pad(SIZE, SIZE, PAD_SIDE, lambda x, y: self.on_press(partial(self.click, x, y)))
         super().__init__(make_controls(data), self.pad.picture)
-        self.seed, self.drawn = seed, []  # the means of the modes that were clicked
+        self.seed = seed
+        self.drawn: list[tuple[float, float]] = []  # the means of the modes that were clicked
         self.text = widgets.HTML()
         self.player = Player(self.play_turn, self.show_state, instead="In plain Python call play_for.")
         self.due = 0.0  # when the next picture is due
@@ -86,7 +87,10 @@ class Lab(Panel):
     def restart(self) -> None:
         """Begin again with new nets and examples."""
         self.G, self.D = models.plane(self.seed)
-        self.moves, self.losses, self.run, self.mixture = None, (math.nan, math.nan), None, None
+        self.moves: tuple[Tensor, Tensor] | None = None
+        self.losses = math.nan, math.nan
+        self.run: train.Run | None = None
+        self.mixture: toy.Mixture | None = None
         self.update_data()
         self.message.value = self.hint()
         self.refresh()

@@ -414,6 +414,6 @@ def current_task() -> asyncio.Task | None:
 
 def pause_others(me: Player | None) -> None:
     """Pause the active player, unless it is `me`."""
-    other = Player.active and Player.active()
+    other = None if Player.active is None else Player.active()
     if other is not None and other is not me:
         other.stop()

@@ -21,11 +21,13 @@ def dirac(steps: int = 300) -> Explorer:
 def dirac_portrait(loss: str = "gan", updates: str = "simultaneous", lr: float = 0.2, r1_gamma: float = 0.0,
                    momentum: float = 0.0, steps: int = 300) -> show.Figure:  # fmt: skip
     """A picture of `dirac`: the field of `theory.dirac_field` and the path of `theory.dirac_trajectory`."""
-    penalty = {"penalty": "r1", "gamma": r1_gamma} if r1_gamma > 0 else {}
-    path = theory.dirac_trajectory(loss, lr, steps, updates=updates, momentum=round(momentum, 6), **penalty)
+    penalty, gamma = ("r1", r1_gamma) if r1_gamma > 0 else (None, 0.0)
+    path = theory.dirac_trajectory(
+        loss, lr, steps, updates=updates, penalty=penalty, gamma=gamma, momentum=round(momentum, 6)
+    )
     radius = float((path[-1] ** 2).sum() ** 0.5)
     return show.field(
-        lambda theta, psi: theory.dirac_field(loss, theta, psi, **penalty),
+        lambda theta, psi: theory.dirac_field(loss, theta, psi, penalty=penalty, gamma=gamma),
         {f"{steps} steps": path},
         title=f"{loss}, {updates}: distance 1.41 → {radius:.3g}",
     )

@@ -76,10 +76,11 @@ class Watch:
         self.clock = Clock(every, TIME_SHARE / 2 if metrics else TIME_SHARE)
         self.slow_clock = Clock(METRICS_EVERY, TIME_SHARE / 2)
         self.run, self.seconds, self.look, self.metrics = run, seconds, look, metrics
-        again = seconds is None and run.plan is not None and (steps is None or was_interrupted(run, steps))
-        self.steps_left = run.steps() if again else run.steps(steps, seconds=seconds)  # checks both arguments
-        self.first, self.steps = (run.plan[0], run.plan[1] - run.plan[0]) if again else (run.step, steps)
-        known = watched.get(run) if again else None
+        plan = run.plan if seconds is None and (steps is None or was_interrupted(run, steps)) else None  # to continue
+        self.steps_left = run.steps() if plan else run.steps(steps, seconds=seconds)  # checks both arguments
+        self.first: int = plan[0] if plan else run.step
+        self.steps: int | None = plan[1] - plan[0] if plan else steps
+        known = watched.get(run) if plan else None
         self.losses = known[2] if known and known[:2] == (self.first, self.steps) else Losses()
         watched[run] = self.first, self.steps, self.losses
         self.values: dict[str, float] = {}
@@ -192,6 +193,8 @@ class Watch:
 
 def was_interrupted(run: training.Run, steps: int) -> bool:
     """Whether the run's plan had this many steps and not all of them were taken."""
+    if run.plan is None:
+        return False
     first, last = run.plan
     return first <= run.step < last and last - first == steps
 
