@@ -174,9 +174,10 @@ def modes_of_eight(side: Side, real: Images) -> float:
 
 def prefers_its_batch(side: Side, real: Images) -> float:
     """The share of pairs in which D rates an image of its current batch above a real image of the whole data."""
-    order, D = side.run.source.order.get_state(), side.run.D
+    (order,), D = side.run.source.generators(), side.run.D
+    before = order.get_state()
     batch = side.run.batch()[0]
-    side.run.source.order.set_state(order)  # restored, so that measuring does not change the run
+    order.set_state(before)  # restored, so that measuring does not change the run
     with state.evaluating(D), torch.no_grad():
         return measures.roc_auc(*(D(x) for x in (batch, real.pixels[:1000])))
 
