@@ -39,8 +39,10 @@ class LossCalls:
     def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
         if not same(seen["values"], expected["values"], tolerance):
             return self.calls.explain(seen["values"], expected["values"], tolerance)
-        return "The values are right, but the exhibit's own check stops it: is there a gradient, and does it have the "
-        "right sign?"
+        return (
+            "The values are right, but the exhibit's own check stops it: is there a gradient, and does it have the "
+            "right sign?"
+        )
 
 
 def one_number(value: object) -> Tensor:
@@ -300,10 +302,8 @@ class PenaltyValues:
         """The first critic for which the value is wrong."""
         for name, norm in (("flat", "0"), ("gentle", "½"), ("steep", "3")):
             if not values_are(seen, **{name: EXACT[name]}):
-                return f"For a critic of gradient norm {norm} it gives {brief(seen[name])}, but "
-                f"{brief(EXACT[name])} is right."
-        return "It is right for critics with the same gradient norm everywhere, but wrong where the norm varies "
-        "between images."
+                return f"For critics of gradient norm {norm}: {brief(seen[name])}, but {brief(EXACT[name])} is right."
+        return "It is right where the gradient norm is the same everywhere, but wrong where it varies between images."
 
 
 def values_are(seen: dict, tolerance: float = 5e-3, **expected: float) -> bool:

@@ -60,8 +60,10 @@ class Turns:
     def explain(self, seen: dict, expected: dict, tolerance: float) -> str:
         """The first difference, in the order in which things happen."""
         what = next(name for name in expected if not same(seen[name], expected[name], tolerance))
-        return f"{what} not what the three rules give; everything before that is right. Read your lines in the order "
-        "in which they run."
+        return (
+            f"{what} not what the three rules give; everything before that is right. Read your lines in the order "
+            "in which they run."
+        )
 
 
 def weights(net: nn.Module) -> Tensor:
