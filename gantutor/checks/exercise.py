@@ -25,7 +25,7 @@ Seen = Any  # what an answer did: numbers, tensors, texts, and tuples, lists and
 
 @dataclass(frozen=True, eq=False)
 class Mistake:
-    """A typical wrong answer, and the hint for whoever gives it.
+    """A typical wrong answer, and the hint for a learner who gives it.
 
     Attributes:
         answer: such an answer. The tests hand it in and expect the hint.

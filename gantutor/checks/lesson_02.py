@@ -441,8 +441,8 @@ SHORT = Exercise(
         ),
         Mistake(
             train.Recipe(),
-            "These learning rates suit a long training, and 120 such steps do not get far. Which settings determine "
-            "the size of a step?",
+            "These learning rates suit a long training run, and 120 such steps do not get far. Which settings "
+            "determine the size of a step?",
             sign=lambda seen: seen["G"] < 3e-3,
         ),
     ),

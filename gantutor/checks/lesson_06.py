@@ -332,7 +332,7 @@ PAIR_GRADIENT = Exercise(
             "torch.sigmoid.",
         ),
     ),
-    praise="Once a fake looks more real than its partner its gradient vanishes, whatever the two logits are.",
+    praise="Once a fake looks more real than its partner its gradient fades, whatever the two logits are.",
 )
 
 # ---------------------------------------------------------------- 06.5

@@ -1,9 +1,9 @@
 """Select and run a command, and turn errors into one sentence and an exit status.
 
-Exit status: 0, done (also when Ctrl-C ended a training early, because the run is saved); 1, `diagnose` found an
-ailment, an exhibit of `museum` did not show its symptom, a `speedrun` did not reach its goals, or `handout --check`
-found a difference; 2, an error that the user can correct, described in one sentence on stderr; 130, interrupted before
-there was anything to save. A command imports its modules when it runs, so that `gantutor --help` answers at once.
+Exit status: 0, done (also when Ctrl-C ended training early, because the run is saved); 1, `diagnose` found an ailment,
+an exhibit of `museum` did not show its symptom, a `speedrun` did not reach its goals, or `handout --check` found a
+difference; 2, an error that the user can correct, described in one sentence on stderr; 130, interrupted before there
+was anything to save. A command imports its modules when it runs, so that `gantutor --help` answers at once.
 """
 
 import os

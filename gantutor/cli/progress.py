@@ -1,4 +1,4 @@
-"""The progress of a training in the terminal: one line on stderr."""
+"""The progress of training in the terminal: one line on stderr."""
 
 import shutil
 import sys
@@ -19,7 +19,7 @@ class ProgressLine:
         steps: how many in total, or None.
         seconds: how many in total, or None.
         batch_size: of each step.
-        before: the number of steps of an earlier training that this one continues.
+        before: the number of steps of an earlier run that this one continues.
     """
 
     def __init__(self, steps: int | None, seconds: float | None, batch_size: int, before: int = 0):

@@ -48,8 +48,8 @@ async def train(run: training.Run, steps: int | None = None, *, seconds: float |
 
     Args:
         run: a `train.Run`; for images (N, C, H, W) and points in the plane (N, 2) it is known how to draw samples.
-        steps, seconds: how long, as in `run.steps`. Without either, the remaining steps of an interrupted training.
-            Pauses count as `seconds`.
+        steps, seconds: how long, as in `run.steps`. Without either, the remaining steps of an interrupted run. Pauses
+            count as `seconds`.
         every: least seconds between two pictures; more if drawing would cost over 2.5% of the training time.
         look: run -> Pillow image or figure, shown in place of the samples.
         metrics: {name: run -> number}, measured at the beginning, then at most every 5 s, and at the end of the whole

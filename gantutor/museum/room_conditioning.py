@@ -43,7 +43,7 @@ class MapD(models.DCGANDiscriminator):
         return self.net(torch.cat([x, self.label_map(hot, x.shape[-1])], 1)).squeeze(1)  # (B,)
 
 
-# --- 24. only one of the two nets gets the label
+# --- 24. only one of the two nets gets the label ----------------------------------------------------------------------
 # ----------------------------------------------------------------------------------------------------
 
 

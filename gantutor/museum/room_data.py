@@ -90,7 +90,7 @@ class Standardised(Run):
         return self.examples.mean(), self.examples.std()
 
 
-# --- 27. seven modes of eight
+# --- 27. seven modes of eight -----------------------------------------------------------------------------------------
 # -----------------------------------------------------------------------------------------------
 
 
@@ -195,7 +195,7 @@ ROOM = (
         broken=NoiseForData, sound=Run, plug=as_kind,
         met="Blog posts that, to stay short, draw a random array where data should be loaded.",
         cause="D learns what noise looks like, and G learns to make it. The loop is right and the curves look like "
-        "those of a training, but no image was ever read.",
+        "those of any training run, but no image was ever read.",
         symptom=VARIETY, check=shows_the_data, findings=("total_collapse", "noisy"), steps=900,
     ),
     Exhibit(

@@ -10,7 +10,7 @@ from gantutor.museum.exhibits import Exhibit
 from gantutor.museum.measures import Symptom
 from gantutor.museum.settings import Parts, Side
 
-# --- 28. two metrics
+# --- 28. two metrics --------------------------------------------------------------------------------------------------
 # ---------------------------------------------------------------------------------------------------
 
 

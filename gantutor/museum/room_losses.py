@@ -23,7 +23,7 @@ from gantutor.museum.settings import (
 )
 from gantutor.penalties import Discriminator, squared_gradient_norm
 
-# --- 1. two sigmoids
+# --- 1. two sigmoids --------------------------------------------------------------------------------------------------
 # ---------------------------------------------------------------------------------------------------
 
 
@@ -96,7 +96,7 @@ def signs_are_right(loss: Loss) -> None:
     g_climbs(loss)
 
 
-# --- 6, 7. players without a conflict
+# --- 6, 7. players without a conflict ---------------------------------------------------------------------------------
 # ---------------------------------------------------------------------------------------------------
 
 

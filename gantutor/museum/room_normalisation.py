@@ -51,7 +51,7 @@ def with_normalised_d(images: Images) -> Parts:
     return replace(without_penalty(images), nets=normalised_d)
 
 
-# --- 19, 21. settings of the layers
+# --- 19, 21. settings of the layers -----------------------------------------------------------------------------------
 # ------------------------------------------------------------------------------------
 
 
@@ -143,8 +143,9 @@ ROOM = (
         "18", "mixed-batch", "real and generated images in one batch of D's batch norm",
         broken=MixedBatch, sound=Run, plug=as_kind,
         met="D applied to real and generated images together, to save a pass.",
-        cause="Batch norm subtracts the mean of the mixture, so the two kinds lie on either side of it and D only "
-        "needs to look on which. In G's turn the batch contains generated images alone, and that difference is gone.",
+        cause="Batch norm subtracts the mean of the mixture, so the two kinds lie on opposite sides of it and D only "
+        "needs to look at the side. In G's turn the batch contains generated images alone, and that difference is "
+        "gone.",
         symptom=Symptom("D's mean logit of real images minus that of fakes, last quarter", logit_gap, high=5.0),
         check=real_for_itself, findings=("discriminator_saturated", "total_collapse"), setting=with_normalised_d,
     ),

@@ -14,7 +14,7 @@ Piece = Any  # whatever a mistake can be made in
 Draw = Callable[[train.Run, int], Tensor]
 Nets = Callable[[int], tuple[nn.Module, nn.Module]]  # seed -> (G, D)
 
-# --- the parts of a run ----------------------------------------------------------------------------------------------
+# --- the parts of a run -----------------------------------------------------------------------------------------------
 
 
 def draw_average(run: train.Run, n: int) -> Tensor:
