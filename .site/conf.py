@@ -4,7 +4,8 @@ import re
 
 from docutils import nodes
 
-from gantutor import __version__, mathml
+from gantutor import __version__
+from gantutor.publish import mathml
 
 project = "gantutor"
 author = "The gantutor authors"
