@@ -78,10 +78,11 @@ def test_every_formula_is_mathml(site, lesson):
 
 
 def test_docstrings_are_readable(site):
-    text = Page(site / "reference" / "gantutor.train.html").text
-    assert "(N, *shape)" in text
-    assert "<function" not in text.partition("R3GAN =")[0]
-    assert "penalty_every: int = 16" in text
+    run, recipe = (Page(site / "reference" / f"gantutor.train.{name}.html").text for name in ("run", "recipe"))
+    assert "(N, *shape)" in run
+    assert "R3GAN =" in recipe
+    assert "<function" not in recipe.partition("R3GAN =")[0]
+    assert "penalty_every: int = 16" in recipe
 
 
 @needs_browser
