@@ -13,6 +13,7 @@ missing, and at whatever tests/test_notebooks.py would not accept.
 import argparse
 import base64
 import io
+import itertools
 import os
 import re
 import sys
@@ -89,9 +90,20 @@ def clean(notebook: nbformat.NotebookNode) -> None:
                 output.execution_count = cell.execution_count
             if "data" in output:
                 output.data, output.metadata = clean_bundle(output.data), nbformat.from_dict({})
+    drop_repeated_pictures(notebook)
     for cell in notebook.cells:
         kept = {k: v for k, v in cell.metadata.items() if k in ("tags", "jupyter") and v}  # jupyter: a folded cell
         cell.metadata = nbformat.from_dict(kept)
+
+
+def drop_repeated_pictures(notebook: nbformat.NotebookNode) -> None:
+    """A widget's picture is dropped where the very next cell shows the same one without a widget."""
+    code = [[o.data for o in cell.outputs if "data" in o] for cell in notebook.cells if cell.cell_type == "code"]
+    for here, following in itertools.pairwise(code):
+        shown = [data.get("image/png") for data in following]
+        for data in here:
+            if data.get("text/plain") == INSTEAD and data.get("image/png") in shown:
+                data.pop("image/png", None)
 
 
 def clean_bundle(data: dict) -> nbformat.NotebookNode:

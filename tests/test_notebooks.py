@@ -1,6 +1,8 @@
 """The committed form of the notebooks. nbval executes them; it accepts unrun cells and never looks at a picture."""
 
+import base64
 import copy
+import io
 import re
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
 
 from gantutor import data
 from gantutor.data import download, images
@@ -213,6 +216,32 @@ def test_refreshing_leaves_a_notebook_with_a_fault_as_it_was(committed, name, ca
     assert refresh_notebooks.main(["--clean-only"]) == 1
     assert committed.read_bytes() == before
     assert [path.name for path in committed.parent.iterdir()] == ["01.ipynb"]
+
+
+def test_a_card_and_the_picture_of_it_in_the_next_cell_are_stored_once():
+    import refresh_notebooks
+
+    pictures = {shade: png(shade) for shade in (0, 255)}
+    card = {WIDGET: {}, "text/plain": "Card()", "image/png": pictures[0]}
+    other = {WIDGET: {}, "text/plain": "Card()", "image/png": pictures[255]}
+    notebook = notebook_of([card, other], [{"text/plain": "<Image>", "image/png": pictures[0]}])
+    refresh_notebooks.clean(notebook)
+    first, second = notebook.cells
+    assert ["image/png" in output.data for output in first.outputs] == [False, True]
+    assert "image/png" in second.outputs[0].data
+
+
+def png(shade: int) -> str:
+    stored = io.BytesIO()
+    Image.new("L", (2, 2), shade).save(stored, "PNG")
+    return base64.b64encode(stored.getvalue()).decode()
+
+
+def notebook_of(*cells: list[dict]) -> nbformat.NotebookNode:
+    """One code cell for each list of output bundles."""
+    display = nbformat.v4.new_output
+    code = [nbformat.v4.new_code_cell("…", outputs=[display("display_data", b) for b in cell]) for cell in cells]
+    return nbformat.v4.new_notebook(cells=code)
 
 
 def test_refreshing_executes_nothing_without_mnist(committed, monkeypatch):
