@@ -1,4 +1,4 @@
-"""The command line: ``gantutor lab · fetch · train · sample · diagnose · museum · speedrun · handout``.
+"""The command line: ``gantutor lab · fetch · train · sample · diagnose · museum · speedrun · experiment · handout``.
 
 Each command has a file with its options and what it does. What several share is in `common`; `program` selects the
 command and turns errors into one sentence and an exit status.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from gantutor import __version__
-from gantutor.cli import diagnose, fetch, handout, lab, museum, sample, speedrun, train
+from gantutor.cli import diagnose, experiment, fetch, handout, lab, museum, sample, speedrun, train
 from gantutor.cli.common import PROGRAM, Parser, fail, one_of_several
 from gantutor.errors import GantutorError, unknown
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 COMMANDS = {"lab": lab, "fetch": fetch, "train": train, "sample": sample, "diagnose": diagnose, "museum": museum,
-            "speedrun": speedrun, "handout": handout}  # fmt: skip
+            "speedrun": speedrun, "experiment": experiment, "handout": handout}  # fmt: skip
 
 
 def run_command(argv: list[str]) -> int:

@@ -1,9 +1,9 @@
 """Pictures. The only room that imports matplotlib; its functions return a picture and neither print nor open a window.
 
 Pictures that are redrawn during training are made with Pillow (`grid`, `dots`, `game`, `chart`: a few milliseconds
-each); pictures to study are matplotlib figures (`losses`, `curves`, `densities`, `field`, `points`: about 0.1 s each).
-A notebook shows either as the last line of a cell, or with ``display(picture)``. The figures are not registered with
-pyplot, so none is shown twice and none needs to be closed.
+each); pictures to study are matplotlib figures (`losses`, `curves`, `densities`, `field`, `points`, `record`, `seeds`:
+about 0.1 s each). A notebook shows either as the last line of a cell, or with ``display(picture)``. The figures are not
+registered with pyplot, so none is shown twice and none needs to be closed.
 
 Colours: real data and D are blue, generated data and G are orange (from the palette of Okabe and Ito, which
 colour-blind readers can distinguish).
@@ -16,6 +16,7 @@ from gantutor import lazy
 if TYPE_CHECKING:
     from gantutor.show.pictures import chart, dots, game, grid, stack, strip
     from gantutor.show.plots import curves, densities, field, losses, points, surface
+    from gantutor.show.records import record, seeds
     from gantutor.show.reports import COLOURS, card, comparison, evidence
     from gantutor.show.style import FAKE, GREY, PALETTE, REAL, Figure, History, Picture, png
 
@@ -41,6 +42,8 @@ __all__ = [
     "losses",
     "png",
     "points",
+    "record",
+    "seeds",
     "stack",
     "strip",
     "surface",

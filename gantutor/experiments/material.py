@@ -1,0 +1,129 @@
+"""What is trained on, and how samples of it are scored."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+
+import torch
+from torch import Tensor
+
+from gantutor import data, metrics
+from gantutor.data import Images, strokes, toy
+from gantutor.errors import unknown
+from gantutor.experiments.experiment import Budget
+from gantutor.metrics import classifier
+
+Scores = Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Examples, and the scores of samples.
+
+    Attributes:
+        examples: what a `Run` takes.
+        score: samples (n, *shape) on the CPU, those of a conditional net with the classes in turn, -> scores by name.
+    """
+
+    examples: Images | Tensor
+    score: Callable[[Tensor], Scores]
+
+
+@cache
+def load(name: str, budget: Budget) -> Material:
+    """The material with this name. The tiny budget takes drawn digits for published ones, which need no network."""
+    if name not in MATERIALS:
+        raise unknown("material", name, MATERIALS)
+    return MATERIALS[name](budget)
+
+
+# --- points ----------------------------------------------------------------------------------------------------------
+
+
+def points(mixture: toy.Mixture, scaled: bool, budget: Budget) -> Material:
+    """Points of a mixture, as they are or divided by their spread."""
+    unit = mixture.spread if scaled else 1.0
+    return Material(mixture.sample(100_000, 0) / unit, partial(score_points, mixture, unit))
+
+
+def score_points(mixture: toy.Mixture, unit: float, samples: Tensor) -> Scores:
+    found = metrics.mixture_coverage(samples * unit, mixture)
+    return {"modes": found.modes, "high quality": found.high_quality, "reverse KL": found.reverse_kl}
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def published(name: str, split: str, tiny: bool) -> Images:
+    if tiny:
+        drawn = strokes.draw(2000, seed=0 if split == "train" else 1)
+        return Images("strokes", drawn.pixels, drawn.digit, tuple("0123456789"))
+    return data.load(name, split)
+
+
+@cache
+def judge_and_test(name: str, tiny: bool) -> tuple[classifier.Classifier, Tensor]:
+    """The classifier of a data set, and its features (10,000, 64) of the test images."""
+    j = classifier.load("strokes" if tiny else name)
+    return j, classifier.features_and_logits(j, published(name, "test", tiny).pixels)[0]
+
+
+def images(name: str, budget: Budget) -> Material:
+    return Material(published(name, "train", budget.tiny), partial(score_images, name, budget.tiny))
+
+
+def score_images(name: str, tiny: bool, samples: Tensor) -> Scores:
+    """Are they good, is everything there, and is each class made?"""
+    j, test = judge_and_test(name, tiny)
+    features, logits = classifier.features_and_logits(j, samples)
+    found = metrics.precision_and_recall(test[: len(features)], features)
+    most, classes = classifier.probabilities(logits).max(1)
+    shares = torch.bincount(classes, minlength=logits.shape[1]) / len(classes)
+    return {
+        "frechet": metrics.frechet(features, test),
+        "precision": found.precision,
+        "recall": found.recall,
+        "confident": (most > 0.9).double().mean().item(),  # share of images that are clearly of some class
+        **{f"class {i}": share for i, share in enumerate(shares.tolist())},
+    }
+
+
+def score_labelled(name: str, tiny: bool, samples: Tensor) -> Scores:
+    """As `score_images`, and: are they of the class that was asked for?"""
+    j, _ = judge_and_test(name, tiny)
+    logits = classifier.features_and_logits(j, samples)[1]
+    asked = torch.arange(len(samples)) % logits.shape[1]
+    return {"accuracy": metrics.accuracy(logits, asked), **score_images(name, tiny, samples)}
+
+
+def labelled(name: str, budget: Budget) -> Material:
+    return Material(published(name, "train", budget.tiny), partial(score_labelled, name, budget.tiny))
+
+
+def stacked(name: str, budget: Budget) -> Material:
+    singles = published(name, "train", budget.tiny)
+    return Material(data.stacked(singles, len(singles), seed=0), partial(score_stacked, name, budget.tiny))
+
+
+def score_stacked(name: str, tiny: bool, samples: Tensor) -> Scores:
+    """How many of the 1,000 modes are made, how evenly, and how many pictures have three clear digits?"""
+    j, _ = judge_and_test(name, tiny)
+    modes = metrics.label_coverage(classifier.stacked_modes(j, samples), 1000)
+    logits = classifier.features_and_logits(j, samples.flatten(0, 1).unsqueeze(1))[1]
+    clear = classifier.probabilities(logits).max(1).values.reshape(-1, 3).min(1).values > 0.9
+    return {"modes": modes.modes, "reverse KL": modes.reverse_kl, "confident": clear.double().mean().item()}
+
+
+RING, GRID = toy.ring(), toy.grid()
+
+MATERIALS: dict[str, Callable[[Budget], Material]] = {
+    "ring": partial(points, RING, False),
+    "wide ring": partial(points, toy.ring(std=0.05), False),  # of lesson 06, whose trainings are short
+    "ring, scaled": partial(points, RING, True),
+    "grid": partial(points, GRID, False),
+    "grid, scaled": partial(points, GRID, True),
+    "mnist": partial(images, "mnist"),
+    "mnist with labels": partial(labelled, "mnist"),
+    "stacked mnist": partial(stacked, "mnist"),
+}

@@ -1,0 +1,106 @@
+"""Figures of an experiment's record: curves with their intervals, and the seeds one by one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gantutor.errors import BadInput, unknown
+from gantutor.experiments import Record, interval
+from gantutor.show.style import STYLES, Figure, new_axes
+
+# The base is black. Neither blue nor orange, which are real and generated; from the palettes of Okabe and Ito, and Tol.
+COLOURS = ("#000000", "#009E73", "#CC79A7", "#882255", "#999933", "#332288", "#6b6b6b")
+
+UNITS = ((1e12, "10¹²"), (1e9, "10⁹"), (1e6, "10⁶"))
+
+
+def record(
+    found: Record,
+    score: str,
+    rows: Sequence[str] | None = None,
+    *,
+    over: str = "compute",
+    log: bool = False,
+    title: str = "",
+    size: tuple[float, float] = (8, 4),
+) -> Figure:
+    """A score along the way: the mean over the seeds, and its 95% interval as a band (Student's, for each look alone).
+
+    A curve ends where one of its seeds diverged.
+
+    Args:
+        found: what `experiments.load` gives.
+        score: one of its scores, such as "frechet".
+        rows: those to draw, at most seven; None means all.
+        over: "compute" (multiply-adds) or "steps".
+        log: logarithmic y axis.
+        size: width and height in inches of 100 pixels.
+
+    Raises:
+        BadInput: the record has no such row or score, or there are more than seven rows.
+    """
+    if over not in ("compute", "steps"):
+        raise unknown("axis", over, ("compute", "steps"))
+    names = chosen(found, score, rows)
+    if len(names) > len(COLOURS):
+        raise BadInput(f"there are {len(names)} rows, but curves can be told apart for {len(COLOURS)}: choose some.")
+    unit, power = unit_of(max(found.rows[name].compute[-1] for name in names))
+    label = "training step" if over == "steps" else f"compute ({power} multiply-adds)"
+    picture, axes = new_axes(size, title=title, xlabel=label, ylabel=score)
+    for i, name in enumerate(names):
+        row = found.rows[name]
+        x = row.steps if over == "steps" else row.compute / unit
+        values = row.values[score]  # (S, L)
+        x, values = x[np.isfinite(values).all(0)], values[:, np.isfinite(values).all(0)]
+        axes.plot(x, values.mean(0), color=COLOURS[i], ls=STYLES[i], lw=2, label=name)
+        if len(row.seeds) > 1:
+            bounds = np.array([interval(look) for look in values.T]).reshape(-1, 3)
+            axes.fill_between(x, bounds[:, 1], bounds[:, 2], color=COLOURS[i], alpha=0.15, lw=0)
+    if log:
+        axes.set_yscale("log")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return picture
+
+
+def seeds(
+    found: Record,
+    score: str,
+    rows: Sequence[str] | None = None,
+    *,
+    compute: float | None = None,
+    log: bool = False,
+    title: str = "",
+    width: float = 8,
+) -> Figure:
+    """A score at the end, or at so many multiply-adds: each seed a dot, and the mean with its 95% interval.
+
+    Args: as for `record`. Raises `BadInput` as `record` does.
+    """
+    names, values = chosen(found, score, rows), found.at(score, compute)
+    picture, axes = new_axes((width, 1.2 + 0.32 * len(names)), title=title, xlabel=score)
+    for y, name in enumerate(names):
+        x = values[name][np.isfinite(values[name])]
+        colour = COLOURS[0] if name == found.base else COLOURS[1]
+        axes.plot(x, np.full(len(x), y), "o", color=colour, ms=5, alpha=0.5, mew=0)
+        if len(x) > 1:
+            mean, low, high = interval(x)
+            axes.errorbar(mean, y, xerr=[[mean - low], [high - mean]], fmt="|", color="black", capsize=4, ms=12)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    if log:
+        axes.set_xscale("log")
+    return picture
+
+
+def chosen(found: Record, score: str, rows: Sequence[str] | None) -> list[str]:
+    """The rows to draw: those that have the score."""
+    having = found.at(score)
+    for name in rows or ():
+        if name not in having:
+            raise unknown("row", name, having)
+    names = list(having if rows is None else rows)
+    return sorted(names, key=lambda name: name != found.base)  # the base comes first
+
+
+def unit_of(most: float) -> tuple[float, str]:
+    return next((pair for pair in UNITS if most >= 2 * pair[0]), UNITS[-1])

@@ -1,0 +1,370 @@
+"""Experiments: statistics against SciPy and closed forms, counted compute, and records that are made, broken off and
+completed.
+"""
+
+import json
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from gantutor import cli, experiments, models, show
+from gantutor.data import toy
+from gantutor.errors import BadInput
+from gantutor.experiments import catalogue, comparison, compute, execution, material, record
+from gantutor.experiments.experiment import BUDGETS, Experiment, Trace
+from gantutor.experiments.training import Training, with_equal_compute
+from gantutor.train import Recipe, Run
+
+TINY = BUDGETS["tiny"]
+
+# --- statistics ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("freedom", [1, 1.7, 2, 4, 9.5, 60, 1000])
+def test_students_distribution_is_scipys(freedom):
+    for t in (0.0, 0.2, 1.0, 3.0, 15.0):
+        assert math.isclose(comparison.t_below(t, freedom), stats.t.cdf(t, freedom), abs_tol=1e-11)
+    for confidence in (0.5, 0.95, 0.999):
+        expected = stats.t.ppf((1 + confidence) / 2, freedom)
+        assert math.isclose(comparison.t_quantile(confidence, freedom), expected, rel_tol=1e-8)
+
+
+def test_one_degree_of_freedom_is_cauchys():
+    for t in (0.5, 1.0, 7.0):
+        assert math.isclose(comparison.t_below(t, 1), 0.5 + math.atan(t) / math.pi, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_means_are_compared_as_scipy_does(seed):
+    draw = np.random.default_rng(seed)
+    a, b = draw.normal(0, 1, 5), draw.normal(1, 4, 7)
+    expected = stats.ttest_ind(a, b, equal_var=False)
+    found = experiments.compare(a, b, confidence=0.9)
+    low, high = expected.confidence_interval(0.9)
+    assert np.allclose(found, (a.mean() - b.mean(), low, high, expected.pvalue))
+
+
+def test_two_means_by_hand():
+    """Variances 1 and 1, three values each: error √(2/3), four degrees of freedom, t = 2.776."""
+    found = experiments.compare([4, 5, 6], [1, 2, 3])
+    assert np.allclose(found[:3], (3, 3 - 2.7764 * math.sqrt(2 / 3), 3 + 2.7764 * math.sqrt(2 / 3)), atol=1e-4)
+
+
+def test_equal_values_without_spread():
+    assert experiments.compare([1, 1], [1, 1]) == (0, 0, 0, 1)
+    assert experiments.compare([1, 1], [0, 0]) == (1, 1, 1, 0)
+
+
+def test_holms_correction_of_a_textbook_example():
+    assert np.allclose(experiments.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    assert experiments.holm([0.6, 0.7]) == [1.0, 1.0]
+    assert experiments.holm([]) == []
+
+
+def test_several_rows_are_corrected_together():
+    rows = {"base": [1.0, 2, 3], "a": [2.0, 3, 4], "b": [9.0, 10, 11]}
+    alone = {name: experiments.compare(rows[name], rows["base"]) for name in "ab"}
+    found = experiments.compare_all(rows, "base")
+    assert list(found) == ["a", "b"]
+    assert [found[name].p for name in "ab"] == experiments.holm([alone[name].p for name in "ab"])
+    assert found["a"][:3] == alone["a"][:3]
+
+
+@pytest.mark.parametrize(("values", "words"), [([1.0], "at least two"), ([1.0, math.nan], "finite"), ([[1.0]], "two")])
+def test_values_that_cannot_be_compared(values, words):
+    with pytest.raises(BadInput, match=words):
+        experiments.compare([1, 2], values)
+
+
+# --- counted compute -------------------------------------------------------------------------------------------------
+
+
+def test_the_compute_of_a_step_by_hand():
+    """Dense nets 2 → 3 → 2 and 2 → 5 → 1, batch B. A product costs its size forward, once more for the gradient of the
+    weights, and once more for that of its input where someone asks for it.
+    """
+    B, G_layers, D_layers = 16, (2 * 3, 3 * 2), (2 * 5, 5 * 1)
+    G, D = models.mlp((2,), 2, (3,), (5,), False, "linear")
+    run = Run(G, D, toy.ring().sample(100, 0), Recipe(batch_size=B, penalty=None, loss=Recipe().loss))
+    of_g = 3 * sum(G_layers) - G_layers[0]
+    d_turn = 2 * (3 * sum(D_layers) - D_layers[0])  # real and fake; nobody asks for the gradient of the images
+    g_turn = 2 * sum(D_layers)  # D's weights are frozen: forward, and back to the fakes
+    assert compute.of_a_step(run) == B * (of_g + d_turn + g_turn)
+
+
+def test_a_lazy_penalty_counts_by_its_share():
+    def cost(**options):
+        G, D = models.plane(0)
+        return compute.of_a_step(Run(G, D, toy.ring().sample(100, 0), Recipe(batch_size=8, **options)))
+
+    plain, every = cost(penalty=None), cost(penalty_every=1)
+    assert plain < every
+    assert math.isclose(cost(penalty_every=4), plain + (every - plain) / 4)
+
+
+def test_rows_get_the_compute_of_the_base():
+    base = Training(models.plane, "ring", Recipe(), steps=1000)
+    rows = with_equal_compute("base", {"base": base, "5": replace(base, recipe=replace(base.recipe, d_steps=5))})
+    whole = {name: row.cost(BUDGETS["full"]) for name, row in rows.items()}
+    assert rows["base"].steps == 1000 > rows["5"].steps
+    assert math.isclose(whole["base"], whole["5"], rel_tol=0.01)
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def nets(seed: int) -> tuple[nn.Module, nn.Module]:
+    return models.mlp((2,), 2, (8,), (8,), False, "linear", seed)
+
+
+def small(**changes) -> Training:
+    return Training(nets, "ring", Recipe(batch_size=8, **changes), steps=60, looks=3, shown=5)
+
+
+ROWS = {"base": small(), "fast": small(lr_d=0.01), "all at once": replace(small(), together=True)}
+SMALL = Experiment("Does it work?", lambda: ROWS, "base", range(2))
+
+
+@pytest.fixture
+def planted(monkeypatch):
+    monkeypatch.setattr(catalogue, "find", lambda name: SMALL)
+    monkeypatch.setitem(ROWS, "fast", ROWS["fast"])  # put back at the end, whatever a test has put there
+
+
+def values(found: record.Record) -> dict:
+    return {name: {s: v.tolist() for s, v in row.values.items()} for name, row in found.rows.items()}
+
+
+def test_a_record_is_what_its_runs_gave(planted, tmp_path):
+    found = experiments.perform("small", tmp_path)
+    assert (found.name, found.question, found.base, found.missing) == ("small", "Does it work?", "base", ())
+    row = found.rows["fast"]
+    run = ROWS["fast"].run([1], BUDGETS["full"])
+    scores = [
+        material.load("ring", BUDGETS["full"]).score(run.sample(5000, seed=1))
+        for step in run.steps(60)
+        if step.index in (20, 40, 60)
+    ]
+    assert row.steps.tolist() == [20, 40, 60]
+    assert row.compute[-1] == pytest.approx(ROWS["fast"].cost(BUDGETS["full"]), rel=1e-3)
+    assert np.allclose(row.values["reverse KL"][1], [s["reverse KL"] for s in scores], rtol=1e-3)
+    assert row.points.shape == (5, 2)
+
+
+def test_an_ensemble_measures_what_single_runs_do(planted, tmp_path):
+    found = experiments.perform("small", tmp_path)
+    for score, one in found.rows["base"].values.items():
+        assert np.allclose(one, found.rows["all at once"].values[score], rtol=0.02, atol=0.002), score
+
+
+def test_a_broken_off_measurement_goes_on_to_the_same_record(planted, tmp_path):
+    whole = experiments.perform("small", tmp_path / "whole")
+    seen = []
+
+    def break_off(progress):
+        seen.append(progress.task)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        experiments.perform("small", tmp_path / "part", report=break_off)
+    part = experiments.load("small", tmp_path / "part")
+    assert len(part.missing) == 6 - sum(len(task.seeds) for task in seen) > 0
+    rest = []
+    again = experiments.perform("small", tmp_path / "part", report=lambda progress: rest.append(progress.task))
+    assert not set(rest) & set(seen)
+    assert values(again) == values(whole)
+
+
+def test_several_processes_make_the_same_record(tmp_path):
+    """Of an experiment that the other processes can find by its name."""
+    options = {"rows": ["R1, no momentum", "no R1"], "seeds": [0], "budget": "tiny"}
+    one = experiments.perform("ring_momentum", tmp_path / "1", **options)
+    two = experiments.perform("ring_momentum", tmp_path / "2", jobs=2, **options)
+    assert values(one) == values(two)
+
+
+def test_a_row_with_other_settings_is_measured_anew(planted, tmp_path):
+    experiments.perform("small", tmp_path)
+    ROWS["fast"] = small(lr_d=0.02)
+    assert list(record.stale(record.read("small", tmp_path), ROWS)) == ["fast"]
+    done = []
+    experiments.perform("small", tmp_path, report=lambda progress: done.append(progress.task.row))
+    assert done == ["fast", "fast"]
+
+
+def test_code_that_computes_something_else_makes_a_record_stale(planted, tmp_path, monkeypatch):
+    experiments.perform("small", tmp_path)
+    plain = record.read("small", tmp_path)
+    assert record.stale(plain, ROWS) == {}
+    step = Run.d_step
+    monkeypatch.setattr(Run, "d_step", lambda self, real, fake, *rest: step(self, real, 0.5 * fake, *rest))
+    assert set(record.stale(plain, ROWS)) == {"base", "fast", "all at once"}
+
+
+def test_other_seeds_are_added(planted, tmp_path):
+    experiments.perform("small", tmp_path, rows=["base"], seeds=[1])
+    found = experiments.perform("small", tmp_path, rows=["base"], seeds=[0, 5])
+    assert found.rows["base"].seeds == (0, 1, 5)
+    assert ("fast", 5) in found.missing
+
+
+def test_a_run_that_diverges_is_recorded_as_such(monkeypatch, tmp_path):
+    rows = {"base": small(lr_g=1e30, lr_d=1e30), "sound": small()}
+    monkeypatch.setattr(catalogue, "find", lambda name: Experiment("?", lambda: rows, "base", range(2)))
+    found = experiments.perform("small", tmp_path)
+    assert np.isnan(found.rows["base"].values["d_loss"]).all()
+    assert np.isfinite(found.rows["sound"].values["modes"]).all()
+    with pytest.raises(BadInput, match="finite"):
+        found.compare("d_loss")
+
+
+def test_scores_between_two_looks_lie_on_a_line(planted, tmp_path):
+    found = experiments.perform("small", tmp_path, seeds=[0])
+    row = found.rows["base"]
+    middle = (row.compute[0] + row.compute[1]) / 2
+    assert found.at("d_loss", middle)["base"][0] == pytest.approx(row.values["d_loss"][0, :2].mean())
+    assert found.at("d_loss")["base"][0] == row.values["d_loss"][0, -1]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("{", "damaged"), ("[]", "format"), ('{"format": 99}', "format"), (None, "no records")],
+)
+def test_a_bad_record_is_named(text, words, tmp_path):
+    if text is not None:
+        (tmp_path / "x.json").write_text(text)
+    with pytest.raises(BadInput, match=words):
+        experiments.load("x", tmp_path)
+
+
+def test_a_record_of_another_budget_is_not_mixed_in(planted, tmp_path):
+    experiments.perform("small", tmp_path, budget="quick")
+    before = (tmp_path / "small.json").read_bytes()
+    with pytest.raises(BadInput, match="budget 'quick'"):
+        experiments.perform("small", tmp_path)
+    assert (tmp_path / "small.json").read_bytes() == before
+
+
+def test_the_sheet_of_samples_shows_them_row_by_row(tmp_path):
+    from PIL import Image
+
+    images = torch.linspace(-1, 1, 25)[:, None, None, None].expand(25, 1, 4, 4)
+    record.write_sheet(images, tmp_path / "a.png")
+    sheet = np.array(Image.open(tmp_path / "a.png"))
+    assert sheet.shape == (8, 40)  # two full rows of ten
+    assert sheet[0, 0] == 0
+    assert sheet[5, 13] == round((images[13, 0, 0, 0].item() + 1) * 127.5)
+
+
+def test_scores_that_are_missing_at_a_look_are_nan():
+    trace = Trace()
+    trace.add(1, 1.0, {"d_loss": 2.0})
+    trace.add(2, 2.0, {"d_loss": 1.0, "modes": 3})
+    trace.add(3, 3.0, {"d_loss": 0.5})
+    assert trace.values["d_loss"] == [2.0, 1.0, 0.5]
+    assert np.array_equal(trace.values["modes"], [math.nan, 3, math.nan], equal_nan=True)
+
+
+# --- the experiments of the course -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", experiments.NAMES)
+def test_every_experiment_runs_and_its_record_is_up_to_date(name):
+    """Each row at a tiny budget: whatever has a record gives the numbers that it had then."""
+    experiment = experiments.find(name)
+    rows = experiment.rows()
+    assert experiment.base in rows
+    assert len(experiment.seeds) >= 5
+    if name not in record.names():
+        assert all(math.isfinite(value) for row in rows.values() for value in record.tiny(row).values())
+        return
+    plain = record.read(name)
+    assert record.stale(plain, rows) == {}
+    missing = set(rows) - set(plain["rows"])
+    assert all(math.isfinite(value) for row in missing for value in record.tiny(rows[row]).values())
+
+
+def test_records_are_small_and_belong_to_an_experiment():
+    files = list(record.folder().glob("*"))
+    assert {path.stem for path in files if path.suffix == ".json"} <= set(experiments.NAMES)
+    assert all(path.stat().st_size <= 200_000 for path in files)
+    assert sum(path.stat().st_size for path in files) <= 4_000_000
+
+
+def test_more_compute_is_spent_on_a_wider_net():
+    rows = experiments.find("growth").rows()
+    assert rows["width 64, batch 64"].of_a_step() > 3 * rows["width 32, batch 64"].of_a_step()
+
+
+# --- pictures and the command ----------------------------------------------------------------------------------------
+
+
+def test_pictures_of_a_record_show_its_numbers(planted, tmp_path):
+    found = experiments.perform("small", tmp_path)
+    (axes,) = show.record(found, "d_loss", ["fast", "base"], over="steps").axes
+    base = axes.lines[0]
+    assert base.get_label() == "base"
+    assert np.allclose(base.get_ydata(), found.rows["base"].values["d_loss"].mean(0))
+    assert base.get_xdata().tolist() == [20, 40, 60]
+    band = axes.collections[0].get_paths()[0].vertices
+    low, high = experiments.interval(found.rows["base"].values["d_loss"][:, -1])[1:]
+    last = band[np.isclose(band[:, 0], 60), 1]
+    assert np.isclose(last, low).any()
+    assert np.isclose(last, high).any()
+    (axes,) = show.seeds(found, "d_loss").axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["base", "fast", "all at once"]
+    assert np.allclose(axes.lines[0].get_xdata(), found.at("d_loss")["base"])
+
+
+def test_pictures_of_what_a_record_lacks(planted, tmp_path):
+    found = experiments.perform("small", tmp_path)
+    with pytest.raises(BadInput, match=re.escape("unknown score 'frechet'")):
+        show.record(found, "frechet")
+    with pytest.raises(BadInput, match="unknown row 'slow'"):
+        show.seeds(found, "d_loss", ["slow"])
+
+
+def test_the_command_lists_them(capsys):
+    assert cli.main(["experiment"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"{name}\n    {experiments.find(name).question}\n" in listed for name in experiments.NAMES)
+
+
+def test_the_command_makes_a_record(planted, tmp_path, capsys):
+    command = ["experiment", "small", "--seeds", "0-1", "--rows", "base", "--folder", str(tmp_path)]
+    assert cli.main(command) == 0
+    out, err = capsys.readouterr()
+    assert "4 of its seeds are missing" in out
+    assert "100%  base, seed 1: modes" in err
+    assert json.loads((tmp_path / "small.json").read_text(encoding="utf-8"))["budget"] == "full"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["nothing"], "unknown experiment 'nothing'"), (["ring_momentum", "--seeds", "a-b"], "'a-b' names no seeds"),
+     (["ring_momentum", "--budget", "huge"], "choose full or quick"), (["ring_momentum", "--jobs", "0"], "--jobs is 0"),
+     (["ring_momentum", "--rows", "x", "--folder", "nowhere"], "unknown row 'x'")],
+)  # fmt: skip
+def test_what_the_command_cannot_do(options, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["experiment", *options]) == 2
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tasks_go_seed_by_seed():
+    plain = record.begin("small", SMALL, ROWS, "full")
+    tasks = execution.tasks_left(plain, {"base": ROWS["base"], "fast": ROWS["fast"]}, [0, 1])
+    assert [(task.row, task.seeds) for task in tasks] == [
+        ("base", (0,)),
+        ("fast", (0,)),
+        ("base", (1,)),
+        ("fast", (1,)),
+    ]
