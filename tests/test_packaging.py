@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gantutor.experiments import record
 from gantutor.runs import pretrained
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,7 +50,7 @@ def bin_folder(wheel, tmp_path_factory) -> Path:
     return folder / SCRIPTS
 
 
-def test_the_wheel_holds_the_package_with_judges_and_generators_only(wheel):
+def test_the_wheel_holds_the_package_with_its_weights_and_records_only(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gantutor").rglob("*.py")}
@@ -57,6 +58,7 @@ def test_the_wheel_holds_the_package_with_judges_and_generators_only(wheel):
     assert {"gantutor/py.typed", "gantutor/cli/jupyter/labconfig/default_setting_overrides.json"} <= names
     assert {f"gantutor/assets/classifiers/{name}.pt" for name in ("strokes", "mnist", "fashion-mnist")} <= names
     assert {f"gantutor/assets/generators/{name}.pt" for name in pretrained.SHIPPED} <= names
+    assert {f"gantutor/assets/experiments/{name}.json" for name in record.names()} <= names
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"gantutor"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert wheel.stat().st_size < 5_000_000

@@ -19,7 +19,7 @@ from gantutor.data import download
 from gantutor.errors import BadInput, DataUnavailable, reason, unknown
 from gantutor.publish import pages
 
-ASSETS = ("classifiers", "generators")  # folders of data/ that the package needs at run time
+ASSETS = ("classifiers", "experiments", "generators")  # folders of data/ that the package needs at run time
 LICENCES = {
     "mnist": "MNIST: Yann LeCun and Corinna Cortes, made from NIST's Special Databases 1 and 3. Widely stated to be "
     "under CC BY-SA 3.0 (https://creativecommons.org/licenses/by-sa/3.0/).",

@@ -1,7 +1,7 @@
 """The training loop: a `Run` holds everything that changes, and ``for step in run.steps(n)`` trains.
 
 It draws a batch and noise, lets both players take their `step`, and yields what came of it. Whatever makes a step
-faster, smaller or shared wraps it from outside: see `Run.turn`.
+faster, smaller or shared wraps it from outside: it is put into an attribute of the run, at the end of `Run.__init__`.
 """
 
 import copy
