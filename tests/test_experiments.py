@@ -16,7 +16,7 @@ from torch import nn
 from gantutor import cli, experiments, models, show
 from gantutor.data import toy
 from gantutor.errors import BadInput
-from gantutor.experiments import catalogue, comparison, compute, execution, material, record
+from gantutor.experiments import catalogue, comparison, compute, execution, fitting, material, record
 from gantutor.experiments.experiment import BUDGETS, Experiment, Trace
 from gantutor.experiments.training import Training, with_equal_compute
 from gantutor.train import Recipe, Run
@@ -270,6 +270,37 @@ def test_scores_that_are_missing_at_a_look_are_nan():
     trace.add(3, 3.0, {"d_loss": 0.5})
     assert trace.values["d_loss"] == [2.0, 1.0, 0.5]
     assert np.array_equal(trace.values["modes"], [math.nan, 3, math.nan], equal_nan=True)
+
+
+class Counting(fitting.Model):
+    """Costs 100 in each step, and 1000 more in the middle."""
+
+    def __init__(self, images, seed):
+        super().__init__(images, seed)
+        self.shares = []
+
+    def step(self, done):
+        self.shares.append(done)
+        self.counted("step", lambda: torch.ones(1, 10) @ torch.ones(10, 10))
+        if done >= 0.5 and "once" not in self.costs:
+            self.counted("once", lambda: torch.ones(1, 10) @ torch.ones(10, 100))
+
+    def sample(self, n, seed):
+        return torch.zeros(n, 1, 28, 28)
+
+
+def test_a_model_is_trained_until_its_compute_is_spent():
+    row = fitting.Fitting(Counting, "strokes for the test", 3000.0, looks=2)
+    budget = BUDGETS["full"]._replace(samples=200)
+    images = material.published("mnist", "train", True)
+    examples = material.Material(images, lambda samples: {"n": len(samples)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(material, "load", lambda name, budget: examples)
+        ((seed, trace),) = row.traces([4], budget)
+    assert seed == 4
+    assert trace.compute == [1500, 3000]
+    assert trace.steps == [15, 20]  # and not 30: what happens once costs as much as ten of them
+    assert trace.values == {"n": [200, 200], "multiply-adds per sample": [0, 0]}
 
 
 # --- the experiments of the course -----------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ NAMES = (
     "recipe_medium",
     "recipe_long",
     "growth",
+    "rivals",
 )
 
 
