@@ -19,6 +19,9 @@ NAMES = (
     "recipe_long",
     "growth",
     "rivals",
+    "detectors",
+    "extra_data",
+    "museum_sides",
 )
 
 

@@ -1,0 +1,96 @@
+"""The museum: does each sound side draw digits, and what does each broken side draw, after equal steps?"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gantutor.data import Images
+from gantutor.experiments import compute, material
+from gantutor.experiments.experiment import BUDGETS, Budget, Device, Experiment, Row, Trace
+from gantutor.museum import catalogue
+from gantutor.museum.exhibits import hold_out
+from gantutor.museum.settings import Parts
+from gantutor.train import Run
+
+POINTS_OR_METRICS = {"seven-of-eight", "mean-over-all-axes", "precision-recall-exchanged"}  # nothing to see in digits
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of an exhibit, trained on MNIST and drawn as the exhibit draws.
+
+    Attributes:
+        exhibit: its id.
+        version: "broken" or "sound".
+        steps: under the full budget, the same for both sides.
+        looks: how often it is judged.
+    """
+
+    exhibit: str
+    version: str
+    steps: int = 800
+    looks: int = 4
+
+    def parts(self, budget: Budget) -> Parts:
+        exhibit = catalogue.exhibit(self.exhibit)
+        return exhibit.parts(getattr(exhibit, self.version), shown_images(budget))
+
+    def resolved(self) -> dict[str, Any]:
+        return {"exhibit": self.exhibit, "version": self.version, "steps": self.steps, "looks": self.looks}
+
+    def of_a_step(self) -> float:
+        return compute.of_a_step(self.parts(BUDGETS["tiny"]).run(0))
+
+    def cost(self, budget: Budget) -> float:
+        return budget.steps(self.steps) * self.of_a_step()
+
+    def groups(self, seeds: Sequence[int]) -> list[list[int]]:
+        return [[seed] for seed in seeds]
+
+    def traces(self, seeds: Sequence[int], budget: Budget, device: Device = "cpu") -> Iterator[tuple[int, Trace]]:
+        each, score = self.of_a_step(), material.load("mnist", budget).score
+        for seed in seeds:
+            parts, trace = self.parts(budget), Trace()
+            run, steps = parts.run(seed), budget.steps(self.steps)
+            looks, began = budget.looks(steps, self.looks), time.perf_counter()
+            for step in run.steps(steps):
+                if step.index not in looks:
+                    continue
+                trace.seconds += time.perf_counter() - began
+                samples = drawn(parts, run, budget.samples)
+                usable = samples.shape[1:] == (1, 28, 28) and bool(torch.isfinite(samples).all())
+                losses = {"d_loss": step.d_loss.item(), "g_loss": step.g_loss.item()}
+                trace.add(step.index, step.index * each, {**(score(samples) if usable else {}), **losses})
+                trace.samples = samples[:20] if usable else None
+                began = time.perf_counter()
+            yield seed, trace
+
+
+@cache
+def shown_images(budget: Budget) -> Images:
+    images = material.load("mnist", budget).examples
+    assert isinstance(images, Images)
+    return hold_out(images)[0]  # as `Exhibit.run` does
+
+
+def drawn(parts: Parts, run: Run, n: int) -> Tensor:
+    """Samples as the exhibit draws them, within [-1, 1]."""
+    return parts.draw(run, n).detach().float().clamp(-1, 1)
+
+
+def rows() -> dict[str, Row]:
+    exhibits = [name for name in catalogue.CATALOGUE if name not in POINTS_OR_METRICS]
+    return {f"{name}, {version}": Side(name, version) for name in exhibits for version in ("sound", "broken")}
+
+
+EXPERIMENT = Experiment(
+    question="Does each sound side of the museum draw digits, and what does its broken side draw after as many steps?",
+    rows=rows,
+    base="double-sigmoid, sound",
+    seeds=range(3),  # a check and not a comparison
+)
