@@ -6,7 +6,6 @@ from functools import cache, lru_cache, partial
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,6 +40,8 @@ def noisy(x: Tensor) -> Tensor:
 
 def resaved(x: Tensor) -> Tensor:
     """As JPEG files of quality 75."""
+    from PIL import Image
+
     pictures = []
     for pixels in ((x + 1) * 127.5).round().byte()[:, 0]:
         file = io.BytesIO()

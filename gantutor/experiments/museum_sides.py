@@ -21,7 +21,7 @@ POINTS_OR_METRICS = {"seven-of-eight", "mean-over-all-axes", "precision-recall-e
 
 
 @dataclass(frozen=True)
-class Side:
+class ExhibitSide:
     """One side of an exhibit, trained on MNIST and drawn as the exhibit draws.
 
     Attributes:
@@ -85,7 +85,7 @@ def drawn(parts: Parts, run: Run, n: int) -> Tensor:
 
 def rows() -> dict[str, Row]:
     exhibits = [name for name in catalogue.CATALOGUE if name not in POINTS_OR_METRICS]
-    return {f"{name}, {version}": Side(name, version) for name in exhibits for version in ("sound", "broken")}
+    return {f"{name}, {version}": ExhibitSide(name, version) for name in exhibits for version in ("sound", "broken")}
 
 
 EXPERIMENT = Experiment(

@@ -20,7 +20,7 @@ def shallow(seed: int) -> tuple[nn.Module, nn.Module]:
 
 
 def rows() -> dict[str, Row]:
-    base = Training(deep, "grid, scaled", PLANE, steps=8000, looks=20, together=True, shown=300)
+    base = Training(deep, "grid, scaled", PLANE, steps=8000, looks=20, together=True, shown=200)
     plain = remedies.RECIPE
     parts = {name: getattr(plain, name) for name in ("batch_size", "betas", "ema_decay", "decay_from", "penalty")}
     changed = {

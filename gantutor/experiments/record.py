@@ -163,7 +163,7 @@ def add(plain: dict[str, Any], name: str, row: Row, seed: int, trace: Trace) -> 
     if name not in plain["rows"]:
         fresh = {"resolved": row.resolved(), "tiny": tiny(row), "steps": trace.steps, "seeds": {}}
         plain["rows"][name] = {**fresh, "compute": [significant(c) for c in trace.compute]}
-    values = {score: [significant(v) for v in line] for score, line in trace.values.items()}
+    values = {score: [significant(v, 3) for v in line] for score, line in trace.values.items()}
     saved = plain["rows"][name]
     saved["seeds"][str(seed)] = {"seconds": significant(trace.seconds), "values": values}
     if trace.samples is not None and trace.samples.ndim == 2 and "points" not in saved:

@@ -36,7 +36,7 @@ def pair(changes: dict[str, Any], seed: int) -> tuple[nn.Module, nn.Module]:
 
 
 def rows(material: str, steps: int) -> dict[str, Row]:
-    base = Training(partial(pair, {}), material, RECIPE, steps, looks=25, together=True, shown=300)
+    base = Training(partial(pair, {}), material, RECIPE, steps, looks=25, together=True, shown=200)
     changed = {
         name: replace(base, recipe=replace(RECIPE, **recipe), nets=partial(pair, nets))
         for name, (recipe, nets) in REMEDIES.items()

@@ -17,7 +17,7 @@ def pair(seed: int):
 
 
 def rows() -> dict[str, Row]:
-    base = Training(pair, "ring", RECIPE, steps=4000, looks=20, together=True, shown=300)
+    base = Training(pair, "ring", RECIPE, steps=4000, looks=20, together=True, shown=200)
     recipes = {
         "R1, no momentum": RECIPE,
         "no R1": replace(RECIPE, penalty=None),
