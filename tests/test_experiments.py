@@ -225,12 +225,26 @@ def test_a_run_that_diverges_is_recorded_as_such(monkeypatch, tmp_path):
         found.compare("d_loss")
 
 
+def test_a_seed_that_diverges_at_once_keeps_the_others_readable(tmp_path):
+    plain = record.begin("small", SMALL, ROWS, "full")
+    for seed, scores in enumerate([{"modes": 3.0, "d_loss": 1.0}, {"d_loss": math.nan}]):
+        trace = Trace()
+        trace.add(20, 1.0, scores)
+        record.add(plain, "base", ROWS["base"], seed, trace)
+    record.write(plain, tmp_path)
+    found = experiments.load("small", tmp_path).rows["base"].values
+    assert np.array_equal(found["modes"], [[3], [math.nan]], equal_nan=True)
+    assert np.array_equal(found["d_loss"], [[1], [math.nan]], equal_nan=True)
+
+
 def test_scores_between_two_looks_lie_on_a_line(planted, tmp_path):
     found = experiments.perform("small", tmp_path, seeds=[0])
     row = found.rows["base"]
     middle = (row.compute[0] + row.compute[1]) / 2
     assert found.at("d_loss", middle)["base"][0] == pytest.approx(row.values["d_loss"][0, :2].mean())
     assert found.at("d_loss")["base"][0] == row.values["d_loss"][0, -1]
+    with pytest.raises(BadInput, match="'base' was judged between"):
+        found.at("d_loss", 2 * row.compute[-1])
 
 
 @pytest.mark.parametrize(
@@ -301,6 +315,37 @@ def test_a_model_is_trained_until_its_compute_is_spent():
     assert trace.compute == [1500, 3000]
     assert trace.steps == [15, 20]  # and not 30: what happens once costs as much as ten of them
     assert trace.values == {"n": [200, 200], "multiply-adds per sample": [0, 0]}
+
+
+@pytest.mark.parametrize("name", ["rivals", "detectors", "museum_sides"])
+def test_what_is_measured_on_the_cpu_says_so(name):
+    row = list(experiments.find(name).rows().values())[-1]
+    with pytest.raises(BadInput, match="measured on the CPU"):
+        list(row.traces([0], TINY, "cuda"))
+
+
+def test_labels_drawn_anew_reach_g_and_d_with_the_fakes_only():
+    run = experiments.find("telling_the_label").rows()["labels drawn anew"].run([0], TINY)
+    seen = []
+    given = run.D_pass.given
+    object.__setattr__(run.D_pass, "given", lambda y: seen.append(y) or given(y))
+    batch = run.batch
+    run.batch = lambda: batches.append(batch()) or batches[-1]
+    batches: list = []
+    run.train_step(penalise=False)
+    ((_, y),) = batches
+    assert not torch.equal(run.asked, y)
+    assert [torch.equal(labels, y) for labels in seen] == [True, False, False]  # D: real, fake; G: fake
+    assert all(torch.equal(labels, run.asked) for labels in seen[1:])
+
+
+def test_the_auxiliary_classifier_learns_the_labels():
+    run = experiments.find("telling_the_label").rows()["auxiliary classifier"].run([0], TINY)
+    x, y = run.batch()
+    before = run.D.wrong(x, y).item()
+    for _ in run.steps(40):
+        pass
+    assert before > 2.2 > 1.5 > run.D.wrong(x, y).item()  # log 10 = 2.3
 
 
 # --- the experiments of the course -----------------------------------------------------------------------------------
@@ -379,6 +424,7 @@ def test_the_command_makes_a_record(planted, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [(["nothing"], "unknown experiment 'nothing'"), (["ring_momentum", "--seeds", "a-b"], "'a-b' names no seeds"),
+     (["ring_momentum", "--seeds", "4-0"], "the lower one first"),
      (["ring_momentum", "--budget", "huge"], "choose full or quick"), (["ring_momentum", "--jobs", "0"], "--jobs is 0"),
      (["ring_momentum", "--rows", "x", "--folder", "nowhere"], "unknown row 'x'")],
 )  # fmt: skip

@@ -40,7 +40,10 @@ def seeds(text: str) -> list[int]:
     parts = [part.partition("-") for part in text.split(",")]
     if not all(a.isdecimal() and (b.isdecimal() if dash else not b) for a, dash, b in parts):
         raise argparse.ArgumentTypeError(f"{text!r} names no seeds: give a range such as 0-4")
-    return sorted({seed for a, _, b in parts for seed in range(int(a), int(b or a) + 1)})
+    found = sorted({seed for a, _, b in parts for seed in range(int(a), int(b or a) + 1)})
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} names no seeds: give the lower one first")
+    return found
 
 
 def run(args: argparse.Namespace) -> int:

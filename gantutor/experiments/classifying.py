@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gantutor.experiments import compute
-from gantutor.experiments.experiment import Budget, Device, Trace
+from gantutor.experiments.experiment import Budget, Device, Trace, only_on_cpu
 from gantutor.metrics.classifier import Classifier
 from gantutor.state import Randomness
 
@@ -64,6 +64,7 @@ class Classifying:
         return [[seed] for seed in seeds]
 
     def traces(self, seeds: Sequence[int], budget: Budget, device: Device = "cpu") -> Iterator[tuple[int, Trace]]:
+        only_on_cpu(device)
         for seed in seeds:
             yield seed, self.trace(seed, budget)
 

@@ -1,5 +1,7 @@
 """Two ways of telling the label that the library does not have, and a game in which labels are drawn anew."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -72,16 +74,13 @@ class AuxiliaryRun(Run):
     can_be_captured = False
 
     def d_step(self, real, fake, y=None, penalise=False):
-        D = self.D
-        real_logits, fake_logits = D(real).flatten(), D(fake).flatten()
-        loss = self.loss.d(real_logits, fake_logits)
-        total = loss + D.wrong(real, y) + D.wrong(fake, y)
-        if penalise:
-            total = total + self.weighted_penalty(y)(real, fake)
-        self.opt_d.zero_grad()
-        total.backward()
-        self.opt_d.step()
-        return loss.detach(), real_logits.detach(), fake_logits.detach()
+        D, penalty = self.D, self.weighted_penalty(y) if penalise else None
+
+        def extra(real: Tensor, fake: Tensor) -> Tensor:
+            named = D.wrong(real, y) + D.wrong(fake, y)
+            return named if penalty is None else named + penalty(real, fake)
+
+        return step.d_step(self.d_as_it_is(real, fake, y), self.opt_d, self.loss, real, fake, extra)
 
     def g_step(self, real, fake, y=None):
         with frozen(self.D):
@@ -97,22 +96,23 @@ class LabelsDrawnAnew(Run):
 
     can_be_captured = False
 
-    def train_step(self, penalise):
-        self.G.train()
-        self.D.train()
-        real, y = self.batch()
-        asked = torch.randint(self.D.classes, y.shape, device=y.device)
-        fake = self.generate(asked)
-        D_real, D_fake = self.d_as_it_is(real, fake, y), self.d_as_it_is(real, fake, asked)
-        real_logits, fake_logits = D_real(real), D_fake(fake.detach())
-        loss = self.loss.d(real_logits, fake_logits)
-        self.opt_d.zero_grad()
-        (loss + self.weighted_penalty(y)(real, fake.detach()) if penalise else loss).backward()
-        self.opt_d.step()
-        with frozen(self.D):
-            g_loss = self.loss.g(real_logits.detach(), D_fake(fake))
-            self.opt_g.zero_grad()
-            g_loss.backward()
-        self.opt_g.step()
-        step.update_ema(self.G_ema, self.G, self.ema_weight)
-        return loss.detach(), g_loss.detach(), real_logits.detach(), fake_logits.detach()
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.d_in_its_step = self.d_in_gs_step = WithOwnLabels
+
+    def generate(self, y):
+        self.asked = torch.randint(self.G.classes, y.shape, device=y.device)
+        return super().generate(self.asked)
+
+
+class WithOwnLabels:
+    """D with the label of each image: for real ones that of the batch, for fakes the one that G was asked for."""
+
+    def __init__(self, run: LabelsDrawnAnew, real: Tensor, fake: Tensor, y: Tensor):
+        self.run, self.real, self.y = run, real, y
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.run.D_pass.given(self.y if x is self.real else self.run.asked)(x)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        return self.run.D.parameters()

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from gantutor import models, train
 from gantutor.data import Images
+from gantutor.doctor.measures import roc_auc
 from gantutor.experiments import material
 from gantutor.experiments.classifying import Classifying, Task
 from gantutor.experiments.experiment import Budget, Experiment, Row
@@ -51,13 +52,6 @@ def resaved(x: Tensor) -> Tensor:
 
 
 HANDLING: dict[str, Callable[[Tensor], Tensor]] = {"blurred": blurred, "noisy": noisy, "resaved": resaved}
-
-
-def auc(low: Tensor, high: Tensor) -> float:
-    """How often a number of `high` is above one of `low`; a tie counts half."""
-    ordered = low.sort().values
-    below, at_most = torch.searchsorted(ordered, high), torch.searchsorted(ordered, high, right=True)
-    return (below + at_most).double().mean().item() / 2 / len(low)
 
 
 @lru_cache(len(SOURCES))  # those of one seed
@@ -102,11 +96,11 @@ def prepare(source: str, seed: int, budget: Budget) -> Task:
 
     def score(net: classifier.Classifier) -> dict[str, float]:
         of_real = suspicion(net, tried)
-        found = {f"AUC {name}": auc(of_real, suspicion(net, x)) for name, x in others.items()}
+        found = {f"AUC {name}": roc_auc(suspicion(net, x), of_real) for name, x in others.items()}
         for name, change in HANDLING.items():
-            of_changed = suspicion(net, change(tried)), suspicion(net, change(others[source]))
-            found[f"AUC {name}"] = auc(*of_changed)
-            found[f"false alarms {name}"] = (of_changed[0] > 0).double().mean().item()
+            of_changed = suspicion(net, change(tried))
+            found[f"AUC {name}"] = roc_auc(suspicion(net, change(others[source])), of_changed)
+            found[f"false alarms {name}"] = (of_changed > 0).double().mean().item()
         return {**found, "false alarms": (of_real > 0).double().mean().item()}
 
     return Task(("real", "generated"), draw, score)

@@ -77,7 +77,7 @@ def perform(
         for seed, trace in traces.items():
             record.add(plain, task.row, every[task.row], seed, trace)
             if trace.samples is not None and trace.samples.ndim == 4 and seed == min(experiment.seeds):
-                record.write_sheet(trace.samples, where / f"{name}.{task.row.replace(' ', '-')}.png")
+                record.write_sheet(trace.samples, record.sheet_of(name, task.row, where))
         plain["made"] = made(device)
         record.write(plain, where)
         done += costs[task.row] * len(task.seeds)

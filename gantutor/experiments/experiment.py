@@ -1,8 +1,11 @@
-"""What an experiment is: a question, and rows that differ in one factor, each measured with several seeds.
+"""What an experiment is: a question, and rows that differ in one factor, each measured with several seeds::
 
-for name, row in experiment.rows().items():
-    for seed, trace in row.traces(experiment.seeds, BUDGETS["quick"]):
-        print(name, seed, trace.values["frechet"])
+    for name, row in experiment.rows().items():
+        for group in row.groups(experiment.seeds):
+            for seed, trace in row.traces(group, BUDGETS["quick"]):
+                print(name, seed, trace.values["frechet"])
+
+`execution.perform` does that and keeps a record.
 """
 
 import math
@@ -12,6 +15,8 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+from gantutor.errors import BadInput
 
 Device = str | torch.device
 
@@ -67,7 +72,17 @@ class Row(Protocol):
         """Which seeds are trained together: each alone, or all in one ensemble."""
 
     def traces(self, seeds: Sequence[int], budget: Budget, device: Device = "cpu") -> Iterator[tuple[int, Trace]]:
-        """The seeds of a group, trained and judged."""
+        """The seeds of a group, trained and judged.
+
+        Raises:
+            BadInput: the row cannot be trained on this device.
+        """
+
+
+def only_on_cpu(device: Device) -> None:
+    """For rows that are trained nowhere else. Raises `BadInput` for any other device."""
+    if torch.device(device).type != "cpu":
+        raise BadInput(f"the device is {device}, but this experiment is measured on the CPU: leave out --device.")
 
 
 @dataclass(frozen=True)
@@ -78,7 +93,7 @@ class Experiment:
         question: in one sentence.
         rows: gives the rows by name. They are made when they are asked for, because nets may be large.
         base: the row that the others are compared with.
-        seeds: at least five.
+        seeds: at least five where rows are compared.
     """
 
     question: str

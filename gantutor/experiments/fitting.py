@@ -1,6 +1,7 @@
 """A row that trains anything but a GAN, until its multiply-adds are spent."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,11 @@ from torch import Tensor, nn
 
 from gantutor.data import Images
 from gantutor.experiments import compute, material
-from gantutor.experiments.experiment import BUDGETS, Budget, Device, Trace
+from gantutor.experiments.experiment import BUDGETS, Budget, Device, Trace, only_on_cpu
 from gantutor.state import Randomness
 
 
-class Model:
+class Model(ABC):
     """What is trained: subclasses say how in `step`, and pass all that costs anything through `counted`.
 
     Args:
@@ -36,17 +37,17 @@ class Model:
             self.costs[name] = compute.multiply_adds(work)
         self.compute += self.costs[name]
 
+    @abstractmethod
     def step(self, done: float) -> None:
         """Train a little; `done` is the share of the multiply-adds that are spent, from 0 to 1."""
-        raise NotImplementedError
 
     def nets(self) -> dict[str, nn.Module]:
         """The nets by name."""
         return {}
 
+    @abstractmethod
     def sample(self, n: int, seed: int) -> Tensor:
         """Images (n, C, H, W) in [-1, 1]."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class Fitting:
     looks: int = 10
     shown: int = 40
 
-    def made(self, seed: int, budget: Budget, device: Device = "cpu") -> Model:
+    def made(self, seed: int, budget: Budget) -> Model:
         examples = material.load(self.material, budget).examples
         assert isinstance(examples, Images)
-        return self.model(examples.to(device), seed)
+        return self.model(examples, seed)
 
     def resolved(self) -> dict[str, Any]:
         nets = self.made(0, BUDGETS["tiny"]).nets()
@@ -84,12 +85,13 @@ class Fitting:
         return [[seed] for seed in seeds]
 
     def traces(self, seeds: Sequence[int], budget: Budget, device: Device = "cpu") -> Iterator[tuple[int, Trace]]:
+        only_on_cpu(device)
         for seed in seeds:
-            yield seed, self.trace(seed, budget, device)
+            yield seed, self.trace(seed, budget)
 
-    def trace(self, seed: int, budget: Budget, device: Device) -> Trace:
-        model, trace, steps, looked = self.made(seed, budget, device), Trace(), 0, 0
-        score, randomness = material.load(self.material, budget).score, Randomness(seed, torch.device(device))
+    def trace(self, seed: int, budget: Budget) -> Trace:
+        model, trace, steps, looked = self.made(seed, budget), Trace(), 0, 0
+        score, randomness = material.load(self.material, budget).score, Randomness(seed, torch.device("cpu"))
         began = time.perf_counter()
 
         def done() -> float:
@@ -102,7 +104,7 @@ class Fitting:
             if (int(done() * self.looks) > looked and not budget.tiny) or done() >= 1 or model.finished:
                 looked = int(done() * self.looks)
                 trace.seconds += time.perf_counter() - began
-                samples = model.sample(budget.samples, 1).cpu()
+                samples = model.sample(budget.samples, 1)
                 price = compute.multiply_adds(lambda: model.sample(100, 1)) / 100
                 trace.add(steps, model.compute, {**score(samples), "multiply-adds per sample": price})
                 trace.samples = samples[: self.shown]

@@ -69,36 +69,26 @@ def judge_and_test(name: str, tiny: bool) -> tuple[classifier.Classifier, Tensor
     return j, classifier.features_and_logits(j, published(name, "test", tiny).pixels)[0]
 
 
-def images(name: str, budget: Budget) -> Material:
-    return Material(published(name, "train", budget.tiny), partial(score_images, name, budget.tiny))
+def images(name: str, conditional: bool, budget: Budget) -> Material:
+    return Material(published(name, "train", budget.tiny), partial(score_images, name, conditional, budget.tiny))
 
 
-def score_images(name: str, tiny: bool, samples: Tensor) -> Scores:
-    """Are they good, is everything there, and is each class made?"""
+def score_images(name: str, conditional: bool, tiny: bool, samples: Tensor) -> Scores:
+    """Are they good, is everything there, and is each class made? If conditional: is it the one that was asked for?"""
     j, test = judge_and_test(name, tiny)
     features, logits = classifier.features_and_logits(j, samples)
     found = metrics.precision_and_recall(test[: len(features)], features)
     most, classes = classifier.probabilities(logits).max(1)
     shares = torch.bincount(classes, minlength=logits.shape[1]) / len(classes)
+    asked = torch.arange(len(samples)) % logits.shape[1]
     return {
+        **({"accuracy": metrics.accuracy(logits, asked)} if conditional else {}),
         "frechet": metrics.frechet(features, test),
         "precision": found.precision,
         "recall": found.recall,
         "confident": (most > 0.9).double().mean().item(),  # share of images that are clearly of some class
         **{f"class {i}": share for i, share in enumerate(shares.tolist())},
     }
-
-
-def score_labelled(name: str, tiny: bool, samples: Tensor) -> Scores:
-    """As `score_images`, and: are they of the class that was asked for?"""
-    j, _ = judge_and_test(name, tiny)
-    logits = classifier.features_and_logits(j, samples)[1]
-    asked = torch.arange(len(samples)) % logits.shape[1]
-    return {"accuracy": metrics.accuracy(logits, asked), **score_images(name, tiny, samples)}
-
-
-def labelled(name: str, budget: Budget) -> Material:
-    return Material(published(name, "train", budget.tiny), partial(score_labelled, name, budget.tiny))
 
 
 def stacked(name: str, budget: Budget) -> Material:
@@ -123,7 +113,7 @@ MATERIALS: dict[str, Callable[[Budget], Material]] = {
     "ring, scaled": partial(points, RING, True),
     "grid": partial(points, GRID, False),
     "grid, scaled": partial(points, GRID, True),
-    "mnist": partial(images, "mnist"),
-    "mnist with labels": partial(labelled, "mnist"),
+    "mnist": partial(images, "mnist", False),
+    "mnist with labels": partial(images, "mnist", True),
     "stacked mnist": partial(stacked, "mnist"),
 }

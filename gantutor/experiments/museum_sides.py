@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gantutor.data import Images
 from gantutor.experiments import compute, material
-from gantutor.experiments.experiment import BUDGETS, Budget, Device, Experiment, Row, Trace
+from gantutor.experiments.experiment import BUDGETS, Budget, Device, Experiment, Row, Trace, only_on_cpu
 from gantutor.museum import catalogue
 from gantutor.museum.exhibits import hold_out
 from gantutor.museum.settings import Parts
@@ -53,6 +53,7 @@ class ExhibitSide:
         return [[seed] for seed in seeds]
 
     def traces(self, seeds: Sequence[int], budget: Budget, device: Device = "cpu") -> Iterator[tuple[int, Trace]]:
+        only_on_cpu(device)
         each, score = self.of_a_step(), material.load("mnist", budget).score
         for seed in seeds:
             parts, trace = self.parts(budget), Trace()

@@ -69,13 +69,17 @@ class Record:
         """One value for each seed, by row: at the end, or at so many multiply-adds, between two looks on a line.
 
         Raises:
-            BadInput: no row has this score.
+            BadInput: no row has this score, or one was not judged at so many multiply-adds.
         """
         found = {name: row for name, row in self.rows.items() if score in row.values}
         if not found:
             raise unknown("score", score, sorted({name for row in self.rows.values() for name in row.values}))
         if compute is None:
             return {name: row.values[score][:, -1] for name, row in found.items()}
+        for name, row in found.items():
+            first, last = row.compute[0], row.compute[-1]
+            if not first <= compute <= last:
+                raise BadInput(f"compute is {compute:g}, but {name!r} was judged between {first:g} and {last:g}.")
         return {
             name: np.array([np.interp(compute, row.compute, line) for line in row.values[score]])
             for name, row in found.items()
@@ -104,7 +108,7 @@ def load(name: str, where: Path | None = None) -> Record:
         BadInput: there is none, or its file is damaged.
     """
     plain = read(name, where)
-    rows = {row: curves_of(row, saved) for row, saved in plain["rows"].items() if saved["seeds"]}
+    rows = {row: curves_of(saved) for row, saved in plain["rows"].items()}
     missing = [(row, seed) for row in plain["all rows"] for seed in plain["all seeds"] if not has(plain, row, seed)]
     made = MappingProxyType(plain["made"])
     return Record(plain["name"], plain["question"], plain["base"], plain["budget"], MappingProxyType(rows), made,
@@ -115,11 +119,9 @@ def read(name: str, where: Path | None = None) -> dict[str, Any]:
     """A record as plain values."""
     path = (where or folder()) / f"{name}.json"
     if not path.is_file():
-        raise (
-            unknown("record", name, names(where))
-            if names(where)
-            else BadInput(f"there are no records in {path.parent}.")
-        )
+        if names(where):
+            raise unknown("record", name, names(where))
+        raise BadInput(f"there are no records in {path.parent}: run gantutor experiment {name}.")
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError):
@@ -129,10 +131,12 @@ def read(name: str, where: Path | None = None) -> dict[str, Any]:
     return plain
 
 
-def curves_of(row: str, saved: Mapping[str, Any]) -> Curves:
+def curves_of(saved: Mapping[str, Any]) -> Curves:
     seeds = sorted(map(int, saved["seeds"]))
     found = [saved["seeds"][str(seed)] for seed in seeds]
-    scores = {name: np.array([decoded(seed["values"][name]) for seed in found]) for name in found[0]["values"]}
+    nothing = [None] * len(saved["steps"])  # of a seed that had diverged before its first look
+    names = dict.fromkeys(name for seed in found for name in seed["values"])
+    scores = {name: np.array([decoded(seed["values"].get(name, nothing)) for seed in found]) for name in names}
     points = saved.get("points")
     return Curves(
         np.array(saved["steps"]), np.array(saved["compute"]), tuple(seeds), MappingProxyType(scores),
@@ -179,15 +183,20 @@ def significant(value: float, digits: int = 4) -> float | int | None:
 
 
 def write(plain: Mapping[str, Any], where: Path) -> None:
-    """Write a record, one line for each seed, so that a change is seen as what it is."""
+    """Write a record, each list of numbers on a line of its own."""
     text = json.dumps(plain, ensure_ascii=False, indent=1, allow_nan=False)
     text = re.sub(r"\[[^][{}]*\]", lambda found: " ".join(found[0].split()), text)  # a list of numbers on one line
     with replacing(where / f"{plain['name']}.json") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def sheet_of(name: str, row: str, where: Path) -> Path:
+    """Where the picture of a row's samples lies."""
+    return where / f"{name}.{re.sub(r'[^A-Za-z0-9.]+', '-', row)}.png"
+
+
 def write_sheet(samples: Tensor, path: Path, columns: int = 10) -> None:
-    """Write images (n, C, H, W) in [-1, 1] as one PNG, row by row."""
+    """Write images (n, C, H, W) in [-1, 1] as one PNG, row by row. `show` has such grids too, but is a room above."""
     from PIL import Image
 
     n, C, H, W = samples.shape

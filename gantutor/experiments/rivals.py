@@ -1,7 +1,7 @@
 """Rivals of the GAN at equal compute: a VAE, diffusion in pixels and in a VAE's latents, and two cheap baselines."""
 
 import copy
-from functools import partial
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -165,7 +165,7 @@ class KernelDensity(Model):
 def rows() -> dict[str, Row]:
     base = Training(gan, "mnist", steps=4000)
     whole = base.steps * base.of_a_step()
-    fitted = {
+    fitted: dict[str, Callable[[Images, int], Model]] = {
         "VAE": Autoencoder,
         "diffusion of pixels": PixelDiffusion,
         "diffusion of latents": LatentDiffusion,
@@ -177,7 +177,7 @@ def rows() -> dict[str, Row]:
         "GAN": base,
         "DCGAN": Training(convolutional, "mnist", steps=round(whole / dcgan.of_a_step())),
     }
-    return made | {name: Fitting(partial(model), "mnist", whole) for name, model in fitted.items()}
+    return made | {name: Fitting(model, "mnist", whole) for name, model in fitted.items()}
 
 
 EXPERIMENT = Experiment(
