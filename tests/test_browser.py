@@ -27,7 +27,6 @@ live.spot(e.code(), Image.new("RGB", (60, 40), "black"), ["the weather", e.title
 """
 
 RUN = """
-import time
 from gantutor import live, models, train
 from gantutor.data import toy
 ring = toy.ring(std=0.05)
@@ -39,15 +38,14 @@ from gantutor.live import watch
 pressed = []
 request_stop = watch.Buttons.request_stop
 def noted(self):
-    pressed.append(time.perf_counter())
+    pressed.append(run.step)
     request_stop(self)
 watch.Buttons.request_stop = noted
 history = await live.train(run, 1_000_000, metrics={"points": lambda run: len(run.examples)})
-ended = time.perf_counter()
 """
 AFTER = """
 print("usable", tuple(run.sample(3).shape), 0 <= run.step - history[-1][0] < 64)
-print("milliseconds after the press:", round(1000 * (ended - pressed[-1])))
+print("steps after the press:", run.step - pressed[-1])
 """
 LAB = "lab = live.lab('ring')\nlab"
 LATENT = """
@@ -220,10 +218,10 @@ def test_a_training_is_paused_slowed_and_stopped_at_once(page):
     page.locator(".jp-OutputArea-output select").select_option("10 steps/s")
     changes(frame, lambda: None)
     press(page, "Stop")()
-    text = says(page, "milliseconds after the press: ")
+    text = says(page, "steps after the press: ")
     assert re.search(r"Stopped at step [\d,]+ of 1,000,000: run this cell again to go on\.", text)
     assert "usable (3, 2) True" in text
-    assert int(re.search(r"after the press: (\d+)", text)[1]) < 500
+    assert int(re.search(r"after the press: (\d+)", text)[1]) <= 1  # at 10 a second
     assert page.locator(".jp-OutputArea-output button").count() == 0
     assert page.locator(".jp-RenderedImage img").count() == 1
 

@@ -84,6 +84,7 @@ class Watch:
         self.losses = known[2] if known and known[:2] == (self.first, self.steps) else Losses()
         watched[run] = self.first, self.steps, self.losses
         self.values: dict[str, float] = {}
+        self.measured = -1  # the step of `values`
         self.start, self.began, self.drawn = run.step, time.perf_counter(), -1
         self.rested = 0.0  # seconds spent paused
         self.screen, self.below, self.buttons = Screen(), Screen(), Buttons()
@@ -151,7 +152,10 @@ class Watch:
         self.clock.tick(now)
 
     def update_metrics(self) -> None:
-        self.values = {name: metric_value(name, value, self.run) for name, value in self.metrics.items()}
+        """Measure the metrics, unless this step has been measured."""
+        if self.measured != self.run.step:
+            self.values = {name: metric_value(name, value, self.run) for name, value in self.metrics.items()}
+            self.measured = self.run.step
 
     def update_metrics_at_end(self) -> str:
         """Measure a last time, or say which metric fails and keep its old value: the training itself is done."""
