@@ -10,6 +10,7 @@ NAMES = (
     "remedies_ring",
     "remedies_grid",
     "plane_recipe",
+    "stacked_digits",
     "dcgan_guidelines",
     "dcgan_guidelines_ours",
     "telling_the_label",

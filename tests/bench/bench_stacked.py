@@ -14,24 +14,16 @@ from dataclasses import replace
 
 import torch
 
-from gantutor import data, metrics, models
+from gantutor import data, metrics
 from gantutor.cli import common
+from gantutor.experiments.stacked_digits import METHODS, RECIPE, pair
 from gantutor.metrics import classifier
-from gantutor.train import R3GAN, Recipe, Run
+from gantutor.train import Run
 
 PAPERS = """\
 papers, 26,000 samples, their own nets: DCGAN 99 modes, KL 3.40; PacDCGAN4 1000, .07; R3GAN 1000, .029
 papers, D at a quarter of the width:    DCGAN 78.5 modes, KL 5.21; PacDCGAN4 667.4, 1.81"""
 COUNT = 26_000
-PLAIN = Recipe(lr_g=1e-3, lr_d=2e-4, betas=(0.5, 0.999), penalty=None, ema_decay=0.99, decay_from=0.5)
-METHODS = {  # name -> changes of the recipe, changes of the nets
-    "plain GAN": ({}, {}),
-    "packs of 4": ({}, {"pack": 4}),
-    "5 D steps": ({"d_steps": 5}, {}),
-    "R1, even rates": ({"penalty": Recipe.penalty, "penalty_every": 1, "lr_d": 1e-3, "betas": (0.0, 0.99)}, {}),
-    "R3GAN": ({"loss": R3GAN.loss, "penalty": R3GAN.penalty, "penalty_every": 1, "lr_d": 1e-3, "betas": (0.0, 0.99)},
-              {"norm": "none"}),
-}  # fmt: skip
 
 
 def main() -> None:
@@ -69,10 +61,8 @@ def measure(
     device: str,
     args: argparse.Namespace,
 ) -> str:
-    recipe, nets = METHODS[name][0], dict(METHODS[name][1])
-    G = models.DCGANGenerator(64, widths[0], (3, 28, 28), norm=nets.pop("norm", "batch"), seed=2 * seed)
-    D = models.DCGANDiscriminator(widths[1], (3, 28, 28), seed=2 * seed + 1, **nets)
-    run = Run(G, D, pixels, replace(PLAIN, **recipe), seed=seed, device=device)
+    recipe, g, d = METHODS[name]
+    run = Run(*pair(g, d, *widths, 2 * seed), pixels, replace(RECIPE, **recipe), seed=seed, device=device)
     began = time.perf_counter()
     for _ in run.steps(args.steps, seconds=args.seconds):
         pass
