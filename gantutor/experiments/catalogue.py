@@ -13,6 +13,7 @@ NAMES = (
     "stacked_digits",
     "dcgan_guidelines",
     "dcgan_guidelines_ours",
+    "fading_classes",
     "telling_the_label",
     "fast_discriminator",
     "recipe_short",

@@ -73,6 +73,13 @@ def images(name: str, conditional: bool, budget: Budget) -> Material:
     return Material(published(name, "train", budget.tiny), partial(score_images, name, conditional, budget.tiny))
 
 
+def few_images(name: str, n: int, budget: Budget) -> Material:
+    """`n` of the images, drawn at random, always the same ones; scored like `images`."""
+    whole = images(name, False, budget)
+    chosen = torch.randperm(len(whole.examples), generator=torch.Generator().manual_seed(0))[:n]
+    return Material(whole.examples[chosen], whole.score)
+
+
 def score_images(name: str, conditional: bool, tiny: bool, samples: Tensor) -> Scores:
     """Are they good, is everything there, and is each class made? If conditional: is it the one that was asked for?"""
     j, test = judge_and_test(name, tiny)
@@ -114,6 +121,8 @@ MATERIALS: dict[str, Callable[[Budget], Material]] = {
     "grid": partial(points, GRID, False),
     "grid, scaled": partial(points, GRID, True),
     "mnist": partial(images, "mnist", False),
+    "mnist, 1,000 images": partial(few_images, "mnist", 1000),
+    "mnist, 300 images": partial(few_images, "mnist", 300),
     "mnist with labels": partial(images, "mnist", True),
     "stacked mnist": partial(stacked, "mnist"),
 }
