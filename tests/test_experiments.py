@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import stats
 from torch import nn
 
@@ -404,6 +405,34 @@ def test_pictures_of_what_a_record_lacks(planted, tmp_path):
         show.record(found, "frechet")
     with pytest.raises(BadInput, match="unknown row 'slow'"):
         show.seeds(found, "d_loss", ["slow"])
+
+
+def test_a_film_shows_samples_and_shares_of_each_look(monkeypatch, tmp_path):
+    monkeypatch.setitem(material.MATERIALS, "drawn", lambda budget: material.images("mnist", False, TINY))
+    row = Training(
+        lambda seed: models.mlp(g_hidden=(8,), d_hidden=(8,), seed=seed), "drawn", steps=6, looks=3, film=True
+    )
+    monkeypatch.setattr(
+        catalogue, "find", lambda name: Experiment("Does it?", lambda: {"base": row}, "base", seeds=[0])
+    )
+    found = experiments.perform("filmed", tmp_path)
+    sheet = np.asarray(Image.open(found.sheets["base"]))
+    assert sheet.shape == (3 * 28, 10 * 28)
+    run = row.run([0], TINY)
+    for _ in zip(range(2), run.steps(6), strict=False):
+        pass
+    first = ((run.sample(5000, seed=1)[:10] + 1) * 127.5).round().squeeze(1)  # (10, 28, 28)
+    assert np.abs(sheet[:28].astype(float) - torch.cat(list(first), 1).numpy()).max() <= 1
+    left, right = show.film(found, "base").axes
+    assert np.array_equal(left.images[0].get_array(), sheet)
+    assert [text.get_text() for text in left.get_yticklabels()] == ["2", "4", "6"]
+    shares = np.stack([found.rows["base"].values[f"class {i}"][0] for i in range(10)], 1)
+    assert [text.get_text() for text in right.texts] == [f"{100 * share:.0f}" for share in shares.flatten()]
+    assert {text.get_color() == show.FAKE for text in right.texts if float(text.get_text()) > 1} == {False}
+    with pytest.raises(BadInput, match="unknown row 'slow'"):
+        show.film(found, "slow")
+    with pytest.raises(BadInput, match="there is no film of 'no R1'"):
+        show.film(experiments.load("ring_momentum"), "no R1")
 
 
 def test_the_command_lists_them(capsys):

@@ -17,7 +17,7 @@ def pair(seed: int) -> tuple[nn.Module, nn.Module]:
 
 
 def rows() -> dict[str, Row]:
-    twin = Training(pair, "mnist", PLAIN, steps=6000, looks=12)
+    twin = Training(pair, "mnist", PLAIN, steps=6000, looks=12, film=True)
     fewer = replace(twin, material="mnist, 1,000 images")
     return {
         "60,000 images": twin,

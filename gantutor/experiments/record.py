@@ -55,6 +55,7 @@ class Record:
         rows: by name, those of which at least one seed is measured.
         made: versions, computer and date of the last measurement.
         missing: (row, seed) that are not measured yet.
+        sheets: by row, the PNG with samples of the first seed, where they are images.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Record:
     rows: Mapping[str, Curves]
     made: Mapping[str, str]
     missing: tuple[tuple[str, int], ...]
+    sheets: Mapping[str, Path]
 
     def at(self, score: str, compute: float | None = None) -> dict[str, np.ndarray]:
         """One value for each seed, by row: at the end, or at so many multiply-adds, between two looks on a line.
@@ -111,8 +113,9 @@ def load(name: str, where: Path | None = None) -> Record:
     rows = {row: curves_of(saved) for row, saved in plain["rows"].items()}
     missing = [(row, seed) for row in plain["all rows"] for seed in plain["all seeds"] if not has(plain, row, seed)]
     made = MappingProxyType(plain["made"])
+    sheets = {row: path for row in rows if (path := sheet_of(name, row, where or folder())).is_file()}
     return Record(plain["name"], plain["question"], plain["base"], plain["budget"], MappingProxyType(rows), made,
-                  tuple(missing))  # fmt: skip
+                  tuple(missing), MappingProxyType(sheets))  # fmt: skip
 
 
 def read(name: str, where: Path | None = None) -> dict[str, Any]:

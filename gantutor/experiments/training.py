@@ -31,6 +31,7 @@ class Training:
         together: train all seeds in one `Ensemble`, which saves time where the nets are small.
         game: a subclass of `Run`, for what no recipe says.
         shown: how many samples are kept.
+        film: keep the first ten samples of each look, and not only those of the last one.
     """
 
     nets: Callable[[int], Pair]
@@ -41,6 +42,7 @@ class Training:
     together: bool = False
     game: type[Run] = Run
     shown: int = 40
+    film: bool = False
 
     def resolved(self) -> dict[str, Any]:
         recipe = {field.name: getattr(self.recipe, field.name) for field in fields(self.recipe)}
@@ -83,7 +85,9 @@ class Training:
             for i, (trace, samples) in enumerate(zip(traces, samples_of(run, budget.samples), strict=True)):
                 scores = score(samples) if torch.isfinite(samples).all() else {}
                 trace.add(step.index, step.index * each, {**scores, **{k: v[i] for k, v in means.items()}})
-                trace.samples, trace.seconds = samples[: self.shown], seconds / len(traces)
+                before = [trace.samples] if self.film and trace.samples is not None else []
+                trace.samples = torch.cat([*before, samples[: 10 if self.film else self.shown]])
+                trace.seconds = seconds / len(traces)
             began = time.perf_counter()
         yield from zip(seeds, traces, strict=True)
 

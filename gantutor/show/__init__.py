@@ -16,7 +16,7 @@ from gantutor import lazy
 if TYPE_CHECKING:
     from gantutor.show.pictures import chart, dots, game, grid, stack, strip
     from gantutor.show.plots import curves, densities, field, losses, points, surface
-    from gantutor.show.records import record, seeds
+    from gantutor.show.records import film, record, seeds
     from gantutor.show.reports import COLOURS, card, comparison, evidence
     from gantutor.show.style import FAKE, GREY, PALETTE, REAL, Figure, History, Picture, png
 
@@ -37,6 +37,7 @@ __all__ = [
     "dots",
     "evidence",
     "field",
+    "film",
     "game",
     "grid",
     "losses",

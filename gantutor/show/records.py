@@ -1,4 +1,4 @@
-"""Figures of an experiment's record: curves with their intervals, and the seeds one by one."""
+"""Figures of an experiment's record: curves with their intervals, the seeds one by one, and a training as a film."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from gantutor.errors import BadInput, unknown
 from gantutor.experiments import Record, interval
-from gantutor.show.style import STYLES, Figure, new_axes
+from gantutor.show.style import FAKE, STYLES, Figure, new_axes
 
 # The base is black. Neither blue nor orange, which are real and generated; from the palettes of Okabe and Ito, and Tol.
 COLOURS = ("#000000", "#009E73", "#CC79A7", "#882255", "#999933", "#332288", "#6b6b6b")
@@ -89,6 +89,44 @@ def seeds(
     axes.invert_yaxis()
     if log:
         axes.set_xscale("log")
+    return picture
+
+
+def film(found: Record, row: str, *, title: str = "") -> Figure:
+    """The first seed of a row, a line for each look: ten samples from the same latents, and the shares of the classes.
+
+    Shares below 1% are orange. They are those of all samples that were judged, not of the ten that are shown.
+
+    Raises:
+        BadInput: the record has no such row, or keeps no film of it.
+    """
+    from PIL import Image
+
+    if row not in found.rows:
+        raise unknown("row", row, found.rows)
+    steps, values = found.rows[row].steps, found.rows[row].values
+    shares = np.stack([values[name][0] for name in values if name.startswith("class ")] or [[]], 1)  # (L, K)
+    sheet = np.asarray(Image.open(found.sheets[row])) if row in found.sheets else np.empty((0, 1))
+    side = sheet.shape[1] // 10
+    if not shares.size or sheet.shape[0] != side * len(steps):
+        raise BadInput(f"there is no film of {row!r} in the record {found.name!r}: its experiment keeps none.")
+    looks, K = shares.shape
+    picture = Figure(figsize=(9, 0.8 + 0.42 * looks), dpi=100, layout="constrained")
+    left, right = picture.subplots(1, 2, sharey=True)
+    left.imshow(sheet, cmap="gray", extent=(0, 10, looks, 0), interpolation="nearest")
+    left.set_xticks([])
+    left.set_yticks(np.arange(looks) + 0.5, [f"{step:,}" for step in steps])
+    left.set_ylabel("training step", fontsize=11)
+    left.set_title(title, fontsize=12)
+    right.imshow(shares, cmap="Greys", vmin=0, vmax=0.6, extent=(0, K, looks, 0), aspect="auto")
+    for (y, x), share in np.ndenumerate(shares):
+        colour = FAKE if share < 0.01 else "white" if share > 0.3 else "black"
+        right.text(x + 0.5, y + 0.5, f"{100 * share:.0f}", ha="center", va="center", fontsize=9, color=colour)
+    right.set_xticks(np.arange(K) + 0.5, range(K))
+    right.set_title("share of each class, %", fontsize=12)
+    for axes in (left, right):
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
     return picture
 
 
