@@ -111,14 +111,14 @@ def film(found: Record, row: str, *, title: str = "") -> Figure:
     if not shares.size or sheet.shape[0] != side * len(steps):
         raise BadInput(f"there is no film of {row!r} in the record {found.name!r}: its experiment keeps none.")
     looks, K = shares.shape
-    picture = Figure(figsize=(9, 0.8 + 0.42 * looks), dpi=100, layout="constrained")
-    left, right = picture.subplots(1, 2, sharey=True)
+    picture = Figure(figsize=(9, 0.8 + 0.41 * looks), dpi=100, layout="constrained")
+    left, right = picture.subplots(1, 2, sharey=True, width_ratios=(10, K))
     left.imshow(sheet, cmap="gray", extent=(0, 10, looks, 0), interpolation="nearest")
     left.set_xticks([])
     left.set_yticks(np.arange(looks) + 0.5, [f"{step:,}" for step in steps])
     left.set_ylabel("training step", fontsize=11)
     left.set_title(title, fontsize=12)
-    right.imshow(shares, cmap="Greys", vmin=0, vmax=0.6, extent=(0, K, looks, 0), aspect="auto")
+    right.imshow(shares, cmap="Greys", vmin=0, vmax=0.6, extent=(0, K, looks, 0))
     for (y, x), share in np.ndenumerate(shares):
         colour = FAKE if share < 0.01 else "white" if share > 0.3 else "black"
         right.text(x + 0.5, y + 0.5, f"{100 * share:.0f}", ha="center", va="center", fontsize=9, color=colour)
