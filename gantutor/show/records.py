@@ -92,13 +92,16 @@ def seeds(
     return picture
 
 
-def film(found: Record, row: str, *, title: str = "") -> Figure:
+def film(found: Record, row: str, looks: Sequence[int] | None = None, *, title: str = "") -> Figure:
     """The first seed of a row, a line for each look: ten samples from the same latents, and the shares of the classes.
 
     Shares below 1% are orange. They are those of all samples that were judged, not of the ten that are shown.
 
+    Args:
+        looks: those to draw, counted from 0; None means all.
+
     Raises:
-        BadInput: the record has no such row, or keeps no film of it.
+        BadInput: the record has no such row or look, or keeps no film of it.
     """
     from PIL import Image
 
@@ -106,23 +109,41 @@ def film(found: Record, row: str, *, title: str = "") -> Figure:
         raise unknown("row", row, found.rows)
     steps, values = found.rows[row].steps, found.rows[row].values
     shares = np.stack([values[name][0] for name in values if name.startswith("class ")] or [[]], 1)  # (L, K)
-    sheet = np.asarray(Image.open(found.sheets[row])) if row in found.sheets else np.empty((0, 1))
+    sheet = np.asarray(Image.open(found.sheets[row])) if row in found.sheets else np.empty((0, 10))
     side = sheet.shape[1] // 10
     if not shares.size or sheet.shape[0] != side * len(steps):
         raise BadInput(f"there is no film of {row!r} in the record {found.name!r}: its experiment keeps none.")
-    looks, K = shares.shape
-    picture = Figure(figsize=(9, 0.8 + 0.41 * looks), dpi=100, layout="constrained")
-    left, right = picture.subplots(1, 2, sharey=True, width_ratios=(10, K))
-    left.imshow(sheet, cmap="gray", extent=(0, 10, looks, 0), interpolation="nearest")
+    for look in looks or ():
+        if look not in range(len(steps)):
+            raise BadInput(f"there is no look {look!r}: give whole numbers from 0 to {len(steps) - 1}.")
+    kept = list(range(len(steps)) if looks is None else looks)
+    return film_of(sheet.reshape(len(steps), side, *sheet.shape[1:])[kept], shares[kept], steps[kept], title)
+
+
+def film_of(lines: np.ndarray, shares: np.ndarray, steps: np.ndarray, title: str) -> Figure:
+    """Lines of images (L, side, width), with shares (L, K) beside them. Each pixel is drawn twice as large, exactly."""
+    (L, side, width), K = lines.shape[:3], shares.shape[1]
+    before, above, below, gap, cell = 80, 34, 28, 20, 32  # pixels
+    size = before + 2 * width + gap + cell * K + 10, above + 2 * side * L + below
+    picture = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100)
+
+    def axes_at(x: float, wide: float):
+        return picture.add_axes((x / size[0], below / size[1], wide / size[0], 2 * side * L / size[1]))
+
+    left, right = axes_at(before, 2 * width), axes_at(before + 2 * width + gap, cell * K)
+    greys = np.round(lines.reshape(L * side, *lines.shape[2:]) / 17) * 17  # 16 of them: a third of the file
+    left.imshow(greys.astype(np.uint8), cmap="gray", vmin=0, vmax=255, extent=(0, 10, L, 0), aspect="auto",
+                interpolation="nearest")  # fmt: skip
     left.set_xticks([])
-    left.set_yticks(np.arange(looks) + 0.5, [f"{step:,}" for step in steps])
+    left.set_yticks(np.arange(L) + 0.5, [f"{step:,}" for step in steps])
     left.set_ylabel("training step", fontsize=11)
     left.set_title(title, fontsize=12)
-    right.imshow(shares, cmap="Greys", vmin=0, vmax=0.6, extent=(0, K, looks, 0))
+    right.imshow(shares, cmap="Greys", vmin=0, vmax=0.6, extent=(0, K, L, 0), aspect="auto")
     for (y, x), share in np.ndenumerate(shares):
         colour = FAKE if share < 0.01 else "white" if share > 0.3 else "black"
-        right.text(x + 0.5, y + 0.5, f"{100 * share:.0f}", ha="center", va="center", fontsize=9, color=colour)
+        right.text(x + 0.5, y + 0.5, f"{100 * share:.0f}", ha="center", va="center", fontsize=10, color=colour)
     right.set_xticks(np.arange(K) + 0.5, range(K))
+    right.set_yticks([])
     right.set_title("share of each class, %", fontsize=12)
     for axes in (left, right):
         axes.tick_params(length=0)
