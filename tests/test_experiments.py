@@ -8,6 +8,7 @@ import math
 import re
 from dataclasses import replace
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -430,7 +431,8 @@ def test_a_film_shows_samples_and_shares_of_each_look(monkeypatch, tmp_path):
     shares = np.stack([found.rows["base"].values[f"class {i}"][0] for i in range(10)], 1)
     assert [text.get_text() for text in right.texts] == [f"{100 * share:.0f}" for share in shares.flatten()]
     assert {text.get_color() == show.FAKE for text in right.texts if float(text.get_text()) > 1} == {False}
-    drawn = np.asarray(Image.open(io.BytesIO(show.png(show.film(found, "base")))).convert("L"))
+    with matplotlib.rc_context({"figure.constrained_layout.use": True}):  # as in the lessons
+        drawn = np.asarray(Image.open(io.BytesIO(show.png(show.film(found, "base")))).convert("L"))
     assert np.array_equal(drawn[34 : 34 + 6 * 28, 80 : 80 + 560], left.images[0].get_array().repeat(2, 0).repeat(2, 1))
     left, right = show.film(found, "base", [2]).axes
     assert np.abs(left.images[0].get_array() - sheet[56:].astype(float)).max() <= 8.5

@@ -125,7 +125,7 @@ def film_of(lines: np.ndarray, shares: np.ndarray, steps: np.ndarray, title: str
     (L, side, width), K = lines.shape[:3], shares.shape[1]
     before, above, below, gap, cell = 80, 34, 28, 20, 32  # pixels
     size = before + 2 * width + gap + cell * K + 10, above + 2 * side * L + below
-    picture = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100)
+    picture = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, layout="none")
 
     def axes_at(x: float, wide: float):
         return picture.add_axes((x / size[0], below / size[1], wide / size[0], 2 * side * L / size[1]))
