@@ -120,13 +120,13 @@ def clean_bundle(data: dict) -> nbformat.NotebookNode:
 
 
 def pack(png: str) -> str:
-    """The same picture as a PNG in greys, or with a palette of 256 colours, which is a third of the size."""
+    """The same picture as a PNG in 64 greys, or with a palette of 256 colours: a third of the size, and looks alike."""
     from PIL import Image
 
     image = Image.open(io.BytesIO(base64.b64decode(png)))
     red, green, blue = image.convert("RGB").split()
     if red.tobytes() == green.tobytes() == blue.tobytes():
-        image = red
+        image = red.point([round(round(level * 63 / 255) * 255 / 63) for level in range(256)])
     elif image.mode in ("RGB", "RGBA"):
         image = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     file = io.BytesIO()
