@@ -389,6 +389,7 @@ def test_pictures_of_a_record_show_its_numbers(planted, tmp_path):
     (axes,) = show.record(found, "d_loss", ["fast", "base"], over="steps").axes
     base = axes.lines[0]
     assert base.get_label() == "base"
+    assert axes.get_ylabel() == "D's loss"
     assert np.allclose(base.get_ydata(), found.rows["base"].values["d_loss"].mean(0))
     assert base.get_xdata().tolist() == [20, 40, 60]
     band = axes.collections[0].get_paths()[0].vertices

@@ -11,6 +11,12 @@ from gantutor.show.style import FAKE, STYLES, Figure, new_axes
 # The base is black. Neither blue nor orange, which are real and generated; from the palettes of Okabe and Ito, and Tol.
 COLOURS = ("#000000", "#009E73", "#CC79A7", "#882255", "#999933", "#332288", "#6b6b6b")
 
+LABELS = {
+    "frechet": "Fréchet distance",
+    "confident": "share of clear images",
+    "d_loss": "D's loss",
+    "g_loss": "G's loss",
+}
 UNITS = ((1e12, "10¹²"), (1e9, "10⁹"), (1e6, "10⁶"))
 
 
@@ -46,7 +52,7 @@ def record(
         raise BadInput(f"there are {len(names)} rows, but curves can be told apart for {len(COLOURS)}: choose some.")
     unit, power = unit_of(max(found.rows[name].compute[-1] for name in names))
     label = "training step" if over == "steps" else f"compute ({power} multiply-adds)"
-    picture, axes = new_axes(size, title=title, xlabel=label, ylabel=score)
+    picture, axes = new_axes(size, title=title, xlabel=label, ylabel=LABELS.get(score, score))
     for i, name in enumerate(names):
         row = found.rows[name]
         x = row.steps if over == "steps" else row.compute / unit
@@ -77,7 +83,7 @@ def seeds(
     Args: as for `record`. Raises `BadInput` as `record` does.
     """
     names, values = chosen(found, score, rows), found.at(score, compute)
-    picture, axes = new_axes((width, 1.2 + 0.32 * len(names)), title=title, xlabel=score)
+    picture, axes = new_axes((width, 1.2 + 0.32 * len(names)), title=title, xlabel=LABELS.get(score, score))
     for y, name in enumerate(names):
         x = values[name][np.isfinite(values[name])]
         colour = COLOURS[0] if name == found.base else COLOURS[1]
@@ -125,7 +131,8 @@ def film_of(lines: np.ndarray, shares: np.ndarray, steps: np.ndarray, title: str
     (L, side, width), K = lines.shape[:3], shares.shape[1]
     before, above, below, gap, cell = 80, 34, 28, 20, 32  # pixels
     size = before + 2 * width + gap + cell * K + 10, above + 2 * side * L + below
-    picture = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, layout="none")
+    picture = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100)
+    picture.set_layout_engine("none")  # whatever the defaults are
 
     def axes_at(x: float, wide: float):
         return picture.add_axes((x / size[0], below / size[1], wide / size[0], 2 * side * L / size[1]))
