@@ -22,6 +22,7 @@ from gantutor.errors import BadInput
 from gantutor.experiments import catalogue, comparison, compute, execution, fitting, material, record
 from gantutor.experiments.experiment import BUDGETS, Experiment, Trace
 from gantutor.experiments.training import Training, with_equal_compute
+from gantutor.show import records
 from gantutor.train import Recipe, Run
 
 TINY = BUDGETS["tiny"]
@@ -376,6 +377,16 @@ def test_records_are_small_and_belong_to_an_experiment():
     assert sum(path.stat().st_size for path in files) <= 4_000_000
 
 
+def test_few_images_are_always_the_same_ones_of_all():
+    everything = material.load("mnist", TINY).examples.pixels
+    few = material.load("mnist, 300 images", TINY).examples
+    assert few.shape == (300, 1, 28, 28)
+    assert torch.equal(few, material.few_images("mnist", 300, TINY).examples)
+    known = {image.numpy().tobytes() for image in everything}
+    assert {image.numpy().tobytes() for image in few} <= known
+    assert not torch.equal(few, everything[:300])  # drawn, not the first
+
+
 def test_more_compute_is_spent_on_a_wider_net():
     rows = experiments.find("growth").rows()
     assert rows["width 64, batch 64"].of_a_step() > 3 * rows["width 32, batch 64"].of_a_step()
@@ -431,19 +442,26 @@ def test_a_film_shows_samples_and_shares_of_each_look(monkeypatch, tmp_path):
     assert [text.get_text() for text in left.get_yticklabels()] == ["2", "4", "6"]
     shares = np.stack([found.rows["base"].values[f"class {i}"][0] for i in range(10)], 1)
     assert [text.get_text() for text in right.texts] == [f"{100 * share:.0f}" for share in shares.flatten()]
-    assert {text.get_color() == show.FAKE for text in right.texts if float(text.get_text()) > 1} == {False}
     with matplotlib.rc_context({"figure.constrained_layout.use": True}):  # as in the lessons
         drawn = np.asarray(Image.open(io.BytesIO(show.png(show.film(found, "base")))).convert("L"))
     assert np.array_equal(drawn[34 : 34 + 6 * 28, 80 : 80 + 560], left.images[0].get_array().repeat(2, 0).repeat(2, 1))
     left, right = show.film(found, "base", [2]).axes
     assert np.abs(left.images[0].get_array() - sheet[56:].astype(float)).max() <= 8.5
     assert [text.get_text() for text in right.texts] == [f"{100 * share:.0f}" for share in shares[2]]
-    with pytest.raises(BadInput, match="there is no look 3: give whole numbers from 0 to 2"):
-        show.film(found, "base", [3])
+    for looks in ([3], [-1], []):
+        with pytest.raises(
+            BadInput, match=re.escape(f"the looks are {looks}: give at least one whole number from 0 to 2")
+        ):
+            show.film(found, "base", looks)
     with pytest.raises(BadInput, match="unknown row 'slow'"):
         show.film(found, "slow")
     with pytest.raises(BadInput, match="there is no film of 'no R1'"):
         show.film(experiments.load("ring_momentum"), "no R1")
+
+
+def test_rare_classes_are_orange_in_a_film():
+    picture = records.film_of(np.zeros((1, 28, 280)), np.array([[0.009, 0.011, 0.98]]), np.array([5]), "")
+    assert [text.get_color() for text in picture.axes[1].texts] == [show.FAKE, "black", "white"]
 
 
 def test_the_command_lists_them(capsys):

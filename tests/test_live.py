@@ -17,6 +17,7 @@ import shades
 import torch
 from ipywidgets.widgets import widget
 from PIL import Image
+from waiting import until
 
 from gantutor import live, losses, models, train
 from gantutor.data import toy
@@ -237,13 +238,6 @@ async def pressing(training, script):
     spent = time.perf_counter() - began
     await beside
     return history, spent
-
-
-async def until(condition, limit=60.0):
-    end = time.perf_counter() + limit
-    while not condition():
-        assert time.perf_counter() < end, "waited in vain"
-        await asyncio.sleep(0.001)
 
 
 def test_stop_ends_it_soon_and_the_same_call_goes_on_to_the_same_end(page):

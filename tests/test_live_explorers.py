@@ -6,7 +6,6 @@ import html
 import io
 import itertools
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import shades
 import torch
 from ipywidgets.widgets import widget
 from PIL import Image
+from waiting import until
 
 from gantutor import live, losses, metrics, models, show, train
 from gantutor.doctor import Diagnosis, Evidence, Finding
@@ -83,14 +83,6 @@ def test_a_closed_panel_leaves_no_widget_behind():
 
 
 # --- what plays by itself --------------------------------------------------------------------------------------------
-
-
-async def until(condition):
-    """Let the others work until the condition holds, or for a minute."""
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        await asyncio.sleep(0.001)
 
 
 class Game:

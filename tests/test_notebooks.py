@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -229,6 +230,20 @@ def test_a_card_and_the_picture_of_it_in_the_next_cell_are_stored_once():
     first, second = notebook.cells
     assert ["image/png" in output.data for output in first.outputs] == [False, True]
     assert "image/png" in second.outputs[0].data
+
+
+def test_a_grey_picture_is_packed_into_64_greys_and_stays_as_it_is_then():
+    import refresh_notebooks
+
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    file = io.BytesIO()
+    Image.fromarray(ramp).save(file, "PNG")
+    once = refresh_notebooks.pack(base64.b64encode(file.getvalue()).decode())
+    packed = np.asarray(Image.open(io.BytesIO(base64.b64decode(once))))
+    assert len(np.unique(packed)) == 64
+    assert (packed.min(), packed.max()) == (0, 255)
+    assert np.abs(packed - ramp.astype(int)).max() <= 2
+    assert refresh_notebooks.pack(once) == once
 
 
 def png(shade: int) -> str:

@@ -1,4 +1,7 @@
-"""Mode collapse on digits as people meet it: few training images, and classes that vanish while the samples sharpen."""
+"""Classes that go missing: a plain GAN that learns from few digits, beside its twin that has all of them.
+
+The steps are equal. R1 makes them 4% more expensive.
+"""
 
 from dataclasses import replace
 

@@ -119,10 +119,9 @@ def film(found: Record, row: str, looks: Sequence[int] | None = None, *, title: 
     side = sheet.shape[1] // 10
     if not shares.size or sheet.shape[0] != side * len(steps):
         raise BadInput(f"there is no film of {row!r} in the record {found.name!r}: its experiment keeps none.")
-    for look in looks or ():
-        if look not in range(len(steps)):
-            raise BadInput(f"there is no look {look!r}: give whole numbers from 0 to {len(steps) - 1}.")
     kept = list(range(len(steps)) if looks is None else looks)
+    if not kept or any(look not in range(len(steps)) for look in kept):
+        raise BadInput(f"the looks are {kept}: give at least one whole number from 0 to {len(steps) - 1}.")
     return film_of(sheet.reshape(len(steps), side, *sheet.shape[1:])[kept], shares[kept], steps[kept], title)
 
 
