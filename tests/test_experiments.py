@@ -442,7 +442,7 @@ def test_a_film_shows_samples_and_shares_of_each_look(monkeypatch, tmp_path):
     assert [text.get_text() for text in left.get_yticklabels()] == ["2", "4", "6"]
     shares = np.stack([found.rows["base"].values[f"class {i}"][0] for i in range(10)], 1)
     assert [text.get_text() for text in right.texts] == [f"{100 * share:.0f}" for share in shares.flatten()]
-    with matplotlib.rc_context({"figure.constrained_layout.use": True}):  # as in the lessons
+    with matplotlib.rc_context({"figure.constrained_layout.use": True, "axes.grid": True}):  # as in the lessons
         drawn = np.asarray(Image.open(io.BytesIO(show.png(show.film(found, "base")))).convert("L"))
     assert np.array_equal(drawn[34 : 34 + 6 * 28, 80 : 80 + 560], left.images[0].get_array().repeat(2, 0).repeat(2, 1))
     left, right = show.film(found, "base", [2]).axes

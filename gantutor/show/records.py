@@ -152,6 +152,7 @@ def film_of(lines: np.ndarray, shares: np.ndarray, steps: np.ndarray, title: str
     right.set_yticks([])
     right.set_title("share of each class, %", fontsize=12)
     for axes in (left, right):
+        axes.grid(False)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     return picture
