@@ -1,4 +1,5 @@
-"""State that is borrowed and restored: torch's random streams, a net's mode, and whether its weights get gradients."""
+"""State that is borrowed and restored: torch's random streams and threads, a net's mode, whether its weights get
+gradients."""
 
 import contextlib
 from collections.abc import Iterator
@@ -28,6 +29,20 @@ def evaluating(net: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for each of torch's operations: a second one costs small steps more than it helps, and changes sums.
+
+    Several Python threads may still work beside each other.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class HasWeights(Protocol):

@@ -11,8 +11,6 @@ Everything before the pen is linear in the control points, so all images of a st
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,6 +18,7 @@ import torch
 from torch import Tensor
 
 from gantutor.errors import whole_number
+from gantutor.state import one_thread
 
 # STYLES[digit][style]: points `x,y` in percent of a box, x to the right and y down, through which the pen passes
 # smoothly. At `/` it turns sharply and continues from the last point; at `|` it is lifted.
@@ -113,18 +112,7 @@ class Strokes:
         return len(self.pixels)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread, because a second one costs such small steps more than it helps, and so that every sum is the same."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@_one_thread()
+@one_thread()
 def draw(n: int, seed: int) -> Strokes:
     """`n` images in random order, with digits balanced to within one image and styles equally likely.
 
