@@ -1,6 +1,7 @@
 """The command line, called as a function where that shows the same, and as a process for signals."""
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from PIL import Image
 
 from gantutor import cli, data, files, models, museum, train
 from gantutor.cli import common, sample
-from gantutor.data import strokes
+from gantutor.data import faces, strokes
 from gantutor.errors import BadInput
 from gantutor.runs import checkpoint
 from gantutor.train import Recipe, Run, accelerate
@@ -160,7 +161,7 @@ def test_each_model_is_the_pair_of_its_name(few, capsys, model, make):
 def test_the_batch_size_and_the_precision_are_those_asked_for(few, capsys):
     asked = "train mlp --steps 3 --batch-size 32 --precision bf16 --out here"
     assert cli.main([*asked.split(), *CPU]) == 0
-    assert "(200 images, cpu, bf16)" in capsys.readouterr().err
+    assert "(200 images of 28×28, cpu, bf16)" in capsys.readouterr().err
     run = checkpoint.load("here", few)
     assert_same_progress(run, few, steps=3, of=3, recipe=Recipe(batch_size=32), precision="bf16")
     with pytest.raises(AssertionError):
@@ -331,14 +332,87 @@ def test_sample_draws_the_classes_asked_for(conditional, tmp_path, capsys, optio
     assert np.abs(pixels / 127.5 - 1 - expected.numpy()).max() <= 0.5 / 127.5 + 1e-6
 
 
-def test_a_run_on_data_of_ones_own_has_numbers_for_classes(images, tmp_path, capsys):
+def test_a_run_on_data_of_ones_own_knows_its_classes(images, tmp_path, capsys):
     mine = data.Images("mine", images.pixels, images.labels, data.CLASSES["fashion-mnist"])
-    checkpoint.save(Run(*models.mlp(classes=10), mine), tmp_path)
+    path = checkpoint.save(Run(*models.mlp(classes=10), mine), tmp_path)
     sample = ["sample", str(tmp_path), "--out", str(tmp_path / "x.npz"), "--label"]
+    assert cli.main([*sample, "sneaker"]) == 0
+    assert "of class sneaker" in capsys.readouterr().out
+    state = torch.load(path, weights_only=True)
+    del state["classes"]  # as it was saved before
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path.write_bytes(checkpoint.sealed(buffer.getvalue()))
     assert cli.main([*sample, "sneaker"]) == 2
     assert "unknown class 'sneaker': The choices are: 0, 1, 2" in capsys.readouterr().err
     assert cli.main([*sample, "7"]) == 0
     assert "of class 7" in capsys.readouterr().out
+
+
+# --- pictures of one's own -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """A folder of 60 faces, as PNG, in two folders of classes, with what file managers leave behind."""
+    drawn = faces.draw(60, seed=0, size=32)
+    for i, picture in enumerate(drawn.pixels.permute(0, 2, 3, 1).numpy()):
+        folder = tmp_path / "my faces" / ("bald" if i < 30 else "hairy")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{i:02}.png")
+    (tmp_path / "my faces" / ".DS_Store").write_text("hidden")
+    (tmp_path / "my faces" / "bald" / "notes.txt").write_text("no picture")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "my faces"
+
+
+def test_train_and_sample_on_a_folder(pictures, capsys):
+    assert cli.main(["train", "cdcgan", "--data", "my faces", "--size", "28", "--flip", "--steps", "2", *CPU]) == 0
+    said = capsys.readouterr()
+    assert "Left out 1 of 61 files: 1 not a picture (bald/notes.txt)." in said.err
+    assert "Training cdcgan on my faces (120 images of 28×28 in colour, cpu)" in said.err
+    run = Path("runs", "cdcgan-my faces")
+    assert cli.main(["sample", str(run), "--label", "hairy", "--count", "5", "--out", "x.npz"]) == 0
+    assert "of class hairy" in capsys.readouterr().out
+    assert np.load("x.npz")["images"].shape == (5, 3, 28, 28)
+    assert cli.main(["train", "cdcgan", "--data", "my faces", "--steps", "3", "--resume", *CPU]) == 0  # flags are kept
+    assert "120 images of 28×28" in capsys.readouterr().err
+    shutil.make_archive("packed", "zip", pictures)
+    assert cli.main(["train", "mlp", "--data", "packed.zip", "--augment", "ada", "--steps", "1", *CPU]) == 0
+    assert checkpoint.load("runs/mlp-packed", data.from_folder("packed.zip", 32)).augment.name == "ada"
+    assert "There are 60 pictures, so the batch has 60 and not 64." in capsys.readouterr().err
+
+
+def test_train_on_drawn_faces(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gantutor.data.images.FACES", {"train": (100, 0), "test": (50, 1)})
+    line = ["train", "cmlp", "--data", "faces:glasses", "--size", "32", "--steps", "1", *CPU]
+    assert cli.main(line) == 0
+    assert "100 images of 32×32 in colour" in capsys.readouterr().err
+    sample = ["sample", str(Path("runs", "cmlp-faces-glasses")), "--label", "dark", "--out", "x.png"]
+    assert cli.main(sample) == 0
+    assert "of class dark" in capsys.readouterr().out
+
+
+def refused(folder: Path, capsys) -> str:
+    assert cli.main(["train", "cdcgan", "--data", folder.name, "--steps", "1", *CPU]) == 2
+    assert not list(folder.parent.rglob("*.pt"))
+    return capsys.readouterr().err
+
+
+def test_a_folder_needs_fifty_pictures_and_two_of_each_class(pictures, capsys):
+    kept = sorted((pictures / "hairy").glob("*.png"))
+    for path in kept[19:]:
+        path.unlink()
+    assert "my faces holds 49 pictures: a GAN needs 50 at least" in refused(pictures, capsys)
+    for path in sorted((pictures / "bald").glob("*.png"))[1:]:
+        path.unlink()
+    for i in range(40):
+        Image.new("RGB", (16, 16), (i, 0, 0)).save(pictures / "hairy" / f"more{i}.png")
+    said = "the class 'bald' in my faces has 1 picture: give it more, or move its folder away."
+    assert said in refused(pictures, capsys)
+    shutil.rmtree(pictures)
+    assert "unknown data set or folder 'my faces'" in refused(pictures, capsys)
 
 
 @pytest.mark.parametrize(("per_class", "columns"), [(3, 3), (25, 25), (31, 16), (100, 25)])
@@ -433,7 +507,7 @@ BAD = [
     ("trian", "unknown command 'trian': did you mean 'train'?"),
     ("train", "required: MODEL"),
     ("train mpl --steps 1", "unknown model 'mpl': did you mean 'mlp'?"),
-    ("train mlp --data minst --steps 1", "unknown data set 'minst': did you mean 'mnist'?"),
+    ("train mlp --data minst --steps 1", "unknown data set or folder 'minst': did you mean 'mnist'?"),
     ("train mlp", "--steps N or --seconds S"),
     ("train mlp --steps 0", "--steps is 0"),
     ("train mlp --steps -3", "--steps is -3"),

@@ -151,9 +151,9 @@ def test_the_real_mirrors_are_asked_by_full_names():
     """The tables as the package has them, before the fixture replaced them."""
     code = "from gantutor.data import download as d; print(*d.MIRRORS, *d.SHA256, *sum(d.MIRRORS.values(), ()))"
     words = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert words[:4] == ["mnist", "fashion-mnist"] * 2
-    assert len(words) == 8
-    assert all(url.startswith("http") and url.endswith("/") for url in words[4:])
+    assert words[:6] == ["mnist", "fashion-mnist", "cifar10"] * 2
+    assert len(words) == 11
+    assert all(url.startswith("http") and url.endswith("/") for url in words[6:])
 
 
 # --- two at once, and killed -----------------------------------------------------------------------------------------

@@ -94,14 +94,14 @@ def test_a_factor_that_is_fixed_changes_the_pictures_and_nothing_else_of_their_t
             assert (one.pixels[seen] != another.pixels[seen]).flatten(1).any(1).all()
 
 
-@pytest.mark.parametrize(("name", "value"), [("eyes", "round"), ("ears", "large"), ("hair color", "blue")])
+@pytest.mark.parametrize(("name", "value"), [("eyes", "round"), ("ears", "large"), ("hair-color", "blue")])
 def test_what_is_called_invisible_cannot_be_seen(name, value):
-    covering = {"eyes": {"glasses": "dark"}, "ears": {"hair": "long"}, "hair color": {"hair": "bald"}}[name]
+    covering = {"eyes": {"glasses": "dark"}, "ears": {"hair": "long"}, "hair-color": {"hair": "bald"}}[name]
     fixed = {**covering, "beard": "none"}
     one, other = faces.draw(40, seed=2, fixed=fixed), faces.draw(40, seed=2, fixed={**fixed, name: value})
     assert not one.visible(name).any()
     differing = (one.pixels.int() - other.pixels.int()).abs().sum(1) > 30
-    assert differing.double().mean() < (0.03 if name == "hair color" else 1e-9)  # the brows
+    assert differing.double().mean() < (0.03 if name == "hair-color" else 1e-9)  # the brows
 
 
 def test_glasses_lie_over_the_eyes_and_nowhere_else():

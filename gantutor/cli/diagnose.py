@@ -13,10 +13,10 @@ def add_arguments(add: Callable[..., Parser]) -> None:
     text = "find out from its samples what is wrong with a GAN"
     command = add(help=text, description=f"{capital(text)}. Exit status 0: healthy, 1: something was found.")
     command.add_argument("samples", metavar="SAMPLES", type=Path,
-                         help="500 images or more: .npz (keys images, labels), .npy, or a folder of pictures; "
+                         help="500 images or more: .npz (keys images, labels), .npy, or a folder or .zip of pictures; "
                               "(N, H, W) or (N, C, H, W), bytes or floats in [-1, 1]")  # fmt: skip
     command.add_argument("--against", metavar="REAL", required=True,
-                         help="mnist, fashion-mnist or strokes; or a file or folder like SAMPLES")  # fmt: skip
+                         help="mnist, fashion-mnist, strokes or faces; or a file or folder like SAMPLES")  # fmt: skip
     command.add_argument("--json", action="store_true", help="print the findings as JSON, and nothing else, on stdout")
 
 
@@ -24,12 +24,12 @@ def run(args: argparse.Namespace) -> int:
     from gantutor import data, doctor
     from gantutor.doctor import inputs
 
-    if args.against not in data.NAMES and not os.path.exists(args.against):
+    if args.against not in data.CLASSES and not os.path.exists(args.against):
         raise unknown("data set, file or folder", args.against, data.NAMES)
     samples, labels = inputs.load_images(args.samples)
     held_out = None
     real: inputs.Pictures
-    if args.against in data.NAMES:
+    if args.against in data.CLASSES:
         note(f"Reading {args.against} …")
         real, real_labels, held_out = data.load(args.against), None, data.load(args.against, "test")
     else:

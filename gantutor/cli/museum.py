@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gantutor.cli.common import Parser, capital, check_counts, note, seed
-from gantutor.errors import BadInput, unknown
+from gantutor.errors import BadInput
 
 
 def add_arguments(add: Callable[..., Parser]) -> None:
@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{e.number:>3}  {e.id:26} {e.title}  [{room}]")
         return 0
     exhibit = museum.exhibit(args.id)
-    if args.data is not None and args.data not in data.NAMES:
-        raise unknown("data set", args.data, data.NAMES)
+    if args.data is not None:
+        data.check_name(args.data)
     images = data.load_or_strokes("mnist") if args.data is None else data.load(args.data)
     with contextlib.ExitStack() as stack:
         if args.out:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from gantutor import __version__
-from gantutor.cli import diagnose, experiment, fetch, handout, lab, museum, sample, speedrun, train
+from gantutor.cli import diagnose, experiment, fetch, film, handout, lab, museum, sample, speedrun, train
 from gantutor.cli.common import PROGRAM, Parser, fail, one_of_several
 from gantutor.errors import GantutorError, unknown
 
@@ -38,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-COMMANDS = {"lab": lab, "fetch": fetch, "train": train, "sample": sample, "diagnose": diagnose, "museum": museum,
-            "speedrun": speedrun, "experiment": experiment, "handout": handout}  # fmt: skip
+COMMANDS = {"lab": lab, "fetch": fetch, "train": train, "sample": sample, "film": film, "diagnose": diagnose,
+            "museum": museum, "speedrun": speedrun, "experiment": experiment, "handout": handout}  # fmt: skip
 
 
 def run_command(argv: list[str]) -> int:

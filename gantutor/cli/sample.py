@@ -4,9 +4,13 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gantutor.cli.common import Parser, capital, check_counts, seed
 from gantutor.errors import BadInput, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MOST_IMAGES = 1_000_000  # per file
 
@@ -41,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     from gantutor.files import replacing
     from gantutor.models import classes_of
 
-    G, trained_on = find_generator(args.run)
-    n, labels, what = choose_classes(args, classes_of(G), trained_on)
+    G, names = find_generator(args.run)
+    n, labels, what = choose_classes(args, classes_of(G), names)
     if n > MOST_IMAGES:
         raise BadInput(
             f"these are {n:,} images: draw at most {MOST_IMAGES:,} into one file, and more into others with "
@@ -64,16 +68,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def find_generator(run: Path):
-    """The generator of a saved run, or a shipped one if no folder has that name; and the name of its data set."""
+def find_generator(run: Path) -> tuple["nn.Module", Sequence[str]]:
+    """The generator of a saved run, or a shipped one if no folder has that name; and the names of its classes."""
+    from gantutor import data
     from gantutor.runs import checkpoint, pretrained
 
     if str(run) in pretrained.SHIPPED and not os.path.exists(run):
-        return pretrained.generator(str(run)), pretrained.SHIPPED[str(run)].data
-    return checkpoint.load_generator(run), str(checkpoint.read_state(run)[1]["data"])
+        return pretrained.generator(str(run)), data.CLASSES[pretrained.SHIPPED[str(run)].data]
+    G, state = checkpoint.load_generator(run), checkpoint.read_state(run)[1]
+    return G, list(state.get("classes") or data.CLASSES.get(str(state["data"]), ()))
 
 
-def choose_classes(args: argparse.Namespace, classes: int, trained_on: str) -> tuple[int, int | list[int] | None, str]:
+def choose_classes(
+    args: argparse.Namespace, classes: int, names: Sequence[str]
+) -> tuple[int, int | list[int] | None, str]:
     """The number of images to draw, their labels as `train.sample` takes them, and the choice in words."""
     if not classes and (args.label is not None or args.per_class is not None):
         option = "--per-class" if args.label is None else "--label"
@@ -84,15 +92,12 @@ def choose_classes(args: argparse.Namespace, classes: int, trained_on: str) -> t
     n = 64 if args.count is None else args.count
     if args.label is None:
         return n, None, ", the classes in turn" if classes else ""
-    label, name = find_class(args.label, trained_on, classes)
+    label, name = find_class(args.label, names, classes)
     return n, label, f" of class {name}"
 
 
-def find_class(text: str, trained_on: str, classes: int) -> tuple[int, str]:
-    """The number and the name of a class, from either. In an unknown data set the number is also the name."""
-    from gantutor import data
-
-    names: Sequence[str] = data.CLASSES.get(trained_on, ())
+def find_class(text: str, names: Sequence[str], classes: int) -> tuple[int, str]:
+    """The number and the name of a class, from either. Where the names are not known, the number is also the name."""
     numbers = [str(label) for label in range(classes)]
     names = names if len(names) == classes else numbers
     for known in (numbers, [name.casefold() for name in names]):

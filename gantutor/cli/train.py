@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gantutor.cli import progress
+from gantutor.cli import progress, sources
 from gantutor.cli.common import (
     MODELS,
     PROGRAM,
@@ -27,11 +27,14 @@ from gantutor.cli.common import (
 )
 from gantutor.errors import BadInput, Diverged, OutOfMemory, RankLost, real_number, unknown
 
+AUGMENTS = "none", "diff", "ada"
 TOO_VAGUE = "say how long to train: --steps N or --seconds S."
 
 
-FLAGS = {"model": None, "data": "mnist", "seed": 0, "batch_size": None, "precision": "fp32"}  # with their defaults
-"""They are saved with a run. One that is left out when it is resumed is what it was; another value is refused."""
+FLAGS = {"model": None, "data": "mnist", "size": None, "flip": False, "augment": "none", "seed": 0,
+         "batch_size": None, "precision": "fp32"}  # fmt: skip
+"""With their defaults. They are saved with a run. One that is left out when the run is resumed is what it was; another
+value is refused."""
 
 
 def add_arguments(add: Callable[..., Parser]) -> None:
@@ -44,7 +47,17 @@ def add_arguments(add: Callable[..., Parser]) -> None:
         "--resume, which starts again from the last save when a process is lost.",
     )
     command.add_argument("model", metavar="MODEL", help=", ".join(MODELS))
-    command.add_argument("--data", metavar="NAME", help="strokes, mnist (default) or fashion-mnist")
+    command.add_argument("--data", metavar="NAME|FOLDER",
+                         help="mnist (default), fashion-mnist, strokes, faces, or faces:FACTOR such as faces:glasses; "
+                              "or a folder or .zip of pictures, 50 at least, whose subfolders are classes")  # fmt: skip
+    command.add_argument("--size", type=int, metavar="N",
+                         help="pixels a side: of pictures from a folder (default: 64, or 32 or 28 if they are "
+                              "smaller), and of faces, 64 or 32")  # fmt: skip
+    command.add_argument("--flip", action="store_const", const=True,
+                         help="train on the mirror image of every picture too")  # fmt: skip
+    command.add_argument("--augment", metavar="HOW",
+                         help="change the pictures that D sees at random, so that it cannot learn few of them by "
+                              "heart: none (default), diff, or ada, which finds out how much is needed")  # fmt: skip
     length = command.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, metavar="N", help="train for N steps")
     length.add_argument("--seconds", type=float, metavar="S", help="train for S seconds; loading does not count")
@@ -108,11 +121,11 @@ def train_as(args: argparse.Namespace, ranks) -> int:
         for turn in (ranks.local == 0, ranks.local > 0):  # the first on each machine may have to download them
             images = ranks.run_on_all(partial(load_images, args, ranks) if turn else lambda images=images: images)
         run = ranks.run_on_all(partial(make_run, args, images, ranks, out, state))
-        how = [args.device, *["bf16"] * (args.precision == "bf16"), *["compiled"] * args.compile,
+        how = [f"{len(images):,} images of {sources.shape(images)}", args.device,
+               *["bf16"] * (args.precision == "bf16"), *["compiled"] * args.compile,
                *["CUDA graph"] * run.capture, *[f"{ranks.size} ranks"] * (ranks.size > 1),
                *[f"batches in {args.accumulate} parts"] * (run.parts > 1)]  # fmt: skip
-        note(f"Training {args.model} on {args.data} ({len(images):,} images, {', '.join(how)}). "
-             "Ctrl-C ends early and saves.")  # fmt: skip
+        note(f"Training {args.model} on {args.data} ({', '.join(how)}). Ctrl-C ends early and saves.")
         if ranks.size > 1:
             run = share(run, ranks)
         return learn(args, run, out) if ranks.rank == 0 else follow(args, run)
@@ -120,14 +133,13 @@ def train_as(args: argparse.Namespace, ranks) -> int:
 
 def claim(args: argparse.Namespace, ranks, stack: contextlib.ExitStack) -> tuple[Path, bytes]:
     """The folder that is this process's own until the stack is left, and the file of the run in it, or b""."""
-    from gantutor import data
     from gantutor.runs import autosave, checkpoint
 
-    if args.data not in (None, *data.NAMES):
-        raise unknown("data set", args.data, data.NAMES)
+    if args.data is not None:
+        sources.check(args.data)
     if ranks.rank > 0:
         return Path(stack.enter_context(tempfile.TemporaryDirectory())), b""
-    out = args.out or Path("runs", f"{args.model}-{args.data or FLAGS['data']}")
+    out = args.out or Path("runs", f"{args.model}-{sources.short_name(args.data or str(FLAGS['data']))}")
     stack.enter_context(autosave.held(out))
     path = checkpoint.run_file(out) if find_saved(args, out) else None
     return out, path.read_bytes() if path else b""
@@ -147,11 +159,9 @@ def take_up(args: argparse.Namespace, out: Path, content: bytes) -> dict | None:
 
 
 def load_images(args: argparse.Namespace, ranks):
-    from gantutor import data
-
     args.device = choose_device(args.device) if ranks.size == 1 else choose_rank_device(args.device, ranks)
     check_speed(args, args.device)
-    return data.load(args.data, device=args.device)
+    return sources.load(args.data, args.size, bool(args.flip), args.device)
 
 
 def find_saved(args: argparse.Namespace, out: Path) -> dict | None:
@@ -169,7 +179,7 @@ def find_saved(args: argparse.Namespace, out: Path) -> dict | None:
     if mended := checkpoint.recover(out):
         note(mended)
     path, state = checkpoint.read_state(out)
-    if not isinstance(state["flags"], dict) or state["flags"].keys() != FLAGS.keys():
+    if not isinstance(state["flags"], dict) or not {"model"} <= state["flags"].keys() <= FLAGS.keys():
         raise BadInput(f"{path} was not saved by this version of gantutor train: go on with it in Python, with "
                        "checkpoint.load.")  # fmt: skip
     if args.steps is None and state["plan"]:
@@ -181,11 +191,12 @@ def settle_flags(args: argparse.Namespace, out: Path, saved: dict) -> None:
     """Give each of `FLAGS` that was left out its saved value, or its default. Raises `BadInput` where one differs."""
     for name, default in FLAGS.items():
         given = getattr(args, name)
+        before = saved.get(name, default) if saved else given
         if given is None:
             setattr(args, name, saved.get(name, default))
-        elif given != saved.get(name, given):
+        elif given != before:
             flag = "MODEL" if name == "model" else "--" + name.replace("_", "-")
-            raise BadInput(f"{flag} is {given}, but the run in {out} has {saved[name]!r}: it goes on with that alone.")
+            raise BadInput(f"{flag} is {given}, but the run in {out} has {before!r}: it goes on with that alone.")
 
 
 def make_run(args: argparse.Namespace, images, ranks, out: Path, state: dict | None):
@@ -204,14 +215,18 @@ def make_run(args: argparse.Namespace, images, ranks, out: Path, state: dict | N
 
 def begin(args: argparse.Namespace, images):
     from gantutor import models
-    from gantutor.train import Recipe, Run
+    from gantutor.train import Recipe, Run, augment
 
     make_nets = getattr(models, args.model.removeprefix("c"))
     classes = len(images.classes) if args.model.startswith("c") else 0
-    G, D = make_nets(shape=tuple(images.pixels.shape[1:]), seed=args.seed, classes=classes)
+    G, D = make_nets(shape=tuple(images.stored.shape[1:]), seed=args.seed, classes=classes)
     recipe = Recipe() if args.batch_size is None else Recipe(batch_size=args.batch_size)
+    if args.batch_size is None and len(images) < recipe.batch_size:
+        recipe = Recipe(batch_size=len(images))
+        note(f"There are {len(images)} pictures, so the batch has {len(images)} and not {Recipe().batch_size}.")
     return Run(G, D, images, recipe, seed=args.seed, device=args.device, precision=args.precision,
-               compile=args.compile, capture=args.capture, accumulate=args.accumulate or 1)  # fmt: skip
+               compile=args.compile, capture=args.capture, accumulate=args.accumulate or 1,
+               augment=None if args.augment == "none" else augment.made(args.augment))  # fmt: skip
 
 
 def go_on(args: argparse.Namespace, images, out: Path, state: dict):
@@ -303,6 +318,8 @@ def check_flags(args: argparse.Namespace) -> None:
     check_numbers(args)
     if args.model not in MODELS:
         raise unknown("model", args.model, MODELS)
+    if args.augment not in (None, *AUGMENTS):
+        raise unknown("augmentation", args.augment, AUGMENTS)
 
 
 def check_numbers(args: argparse.Namespace) -> None:

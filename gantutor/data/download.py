@@ -1,9 +1,9 @@
-"""The published files of `mnist` and `fashion-mnist`: finding them on disk, checking them and downloading them.
+"""The published files of `mnist`, `fashion-mnist` and `cifar10`: finding them on disk, checking them, downloading them.
 
-A data set is four files in a folder of its name. They are looked for in a given folder, then in `$GANTUTOR_DATA` or, if
-that is not set, in the `data/` of the repository and in the user's cache. Missing files are downloaded, unless
-`$GANTUTOR_DATA` is set, because that folder has to be complete and is only ever read. No file gets its final name
-before the SHA-256 of its contents has been checked.
+A data set is four files in a folder of its name; CIFAR-10 is one archive. They are looked for in a given folder, then
+in `$GANTUTOR_DATA` or, if that is not set, in the `data/` of the repository and in the user's cache. Missing files are
+downloaded, unless `$GANTUTOR_DATA` is set, because that folder has to be complete and is only ever read. No file gets
+its final name before the SHA-256 of its contents has been checked.
 """
 
 import contextlib
@@ -32,7 +32,8 @@ FILES = {  # split -> (images, labels)
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
 
-# Of the decompressed contents, because mirrors compress differently. Small files come first, to show trouble early.
+# Of the decompressed contents, because mirrors compress differently, but of an archive as it is. Small files come
+# first, to show trouble early.
 SHA256 = {
     "mnist": {
         "t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
@@ -46,7 +47,9 @@ SHA256 = {
         "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
         "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     },
+    "cifar10": {"cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
 }
+USUAL = ("mnist", "fashion-mnist")  # what the course needs
 
 MIRRORS = {
     "mnist": (
@@ -57,14 +60,19 @@ MIRRORS = {
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     ),
+    "cifar10": ("https://www.cs.toronto.edu/~kriz/",),
 }
 
 CONNECT_SECONDS = 5.0  # to find a mirror, connect to it and get a first answer
 STALL_SECONDS = 15.0  # without a byte before a mirror is given up
 SLOWEST = 2_000  # bytes/s; a mirror that is slower after STALL_SECONDS is given up as well
-LARGEST = 64 * 2**20  # bytes, compressed or not; the largest published file has 47 MB
+LARGEST = 192 * 2**20  # bytes, compressed or not; the largest published file has 170 MB
 
-REMEDY = "set GANTUTOR_DATA to a folder that holds {name}/train-images-idx3-ubyte.gz and the other three files"
+
+def remedy_for(name: str) -> str:
+    """What helps without a network."""
+    files = "cifar-10-binary.tar.gz" if name == "cifar10" else "train-images-idx3-ubyte.gz and the other three files"
+    return f"set GANTUTOR_DATA to a folder that holds {name}/{files}"
 
 
 class NoMirror(DataUnavailable):
@@ -89,21 +97,21 @@ class MirrorFailed(Exception):
 
 
 def fetch(name: str, root: str | os.PathLike | None = None) -> Path:
-    """The folder that holds the four files of `name`, all of them checked; missing ones are downloaded first.
+    """The folder that holds the files of `name`, all of them checked; missing ones are downloaded first.
 
     Raises:
         BadInput: an unknown name, a damaged file, or a `GANTUTOR_DATA` that lacks a file.
         DataUnavailable: the files could not be downloaded (`NoMirror` if no mirror answered) or stored.
     """
-    if name == "strokes":
-        raise BadInput("'strokes' has no files to fetch: the program draws it. Load it with data.load('strokes').")
+    if name in ("strokes", "faces"):
+        raise BadInput(f"{name!r} has no files to fetch: the program draws it. Load it with data.load({name!r}).")
     if name not in SHA256:
         raise unknown("data set", name, SHA256)
     folder = locate(name, SHA256[name], root)
     for file in SHA256[name]:
         path = find_file(folder, file) or folder / file
         with naming_damaged(path):
-            check_digest(name, file, read_decompressed(path))
+            check_digest(name, file, read_contents(path))
     return folder
 
 
@@ -124,7 +132,7 @@ def locate(name: str, files: Iterable[str], root: str | os.PathLike | None = Non
         )
     missing = next(folder / file for file in files if not find_file(folder, file))
     if not download:
-        remedy = f"run `gantutor fetch {name}`, or {REMEDY.format(name=name)}"
+        remedy = f"run `gantutor fetch {name}`, or {remedy_for(name)}"
         raise DataUnavailable(f"{name} is not on this computer ({missing} is missing): {remedy}.")
     mirrors = list(MIRRORS[name])
     for file in SHA256[name]:
@@ -135,7 +143,7 @@ def locate(name: str, files: Iterable[str], root: str | os.PathLike | None = Non
 
 def find_file(folder: Path, file: str) -> Path | None:
     """`folder/file`, or the same file already decompressed (without its `.gz`), or None if there is neither."""
-    both = (folder / file, folder / file.removesuffix(".gz"))
+    both = (folder / file, folder / (file if is_archive(file) else file.removesuffix(".gz")))
     return next((path for path in both if os.path.exists(path)), None)
 
 
@@ -174,13 +182,22 @@ def _cache_folder() -> Path:
 # --- checking them ----------------------------------------------------------------------------------------------------
 
 
-def read_decompressed(path: Path) -> bytearray:
-    """The decompressed contents of a file. Raises `Damaged`."""
+def is_archive(file: str) -> bool:
+    return file.endswith(".tar.gz")
+
+
+def read_contents(path: Path) -> bytearray:
+    """What is checked by its hash: the decompressed contents of a file, or an archive as it is. Raises `Damaged`."""
     try:
         with open(path, "rb") as file:
-            return decompress(file) if path.suffix == ".gz" else bytearray(file.read(LARGEST))
+            return contents_of(path.name, file)
     except OSError as error:
         raise Damaged(f"cannot be read ({error.strerror or error})") from error
+
+
+def contents_of(name: str, file: BinaryIO) -> bytearray:
+    """The same from an open file of this name."""
+    return decompress(file) if name.endswith(".gz") and not is_archive(name) else bytearray(file.read(LARGEST))
 
 
 def decompress(file: BinaryIO) -> bytearray:
@@ -209,7 +226,8 @@ def check_digest(name: str, file: str, contents: bytearray) -> None:
     """Raise `Damaged` unless `contents` are those of the published file."""
     digest, published = hashlib.sha256(contents).hexdigest(), SHA256[name][file]
     if digest != published:
-        raise Damaged(f"is not the published file (SHA-256 of its contents {digest[:12]}…, not {published[:12]}…)")
+        of = "" if is_archive(file) else " of its contents"
+        raise Damaged(f"is not the published file (SHA-256{of} {digest[:12]}…, not {published[:12]}…)")
 
 
 @contextlib.contextmanager
@@ -234,7 +252,7 @@ def _download(name: str, file: str, folder: Path, mirrors: list[str]) -> None:
         host = urlsplit(mirror).netloc
         try:
             body = _receive(mirror + file, f"{name}/{file}")
-            check_digest(name, file, decompress(io.BytesIO(body)))
+            check_digest(name, file, contents_of(file, io.BytesIO(body)))
         except MirrorFailed as error:
             reached |= error.reached
             reasons.append(f"{host} {error}")
@@ -245,7 +263,7 @@ def _download(name: str, file: str, folder: Path, mirrors: list[str]) -> None:
             mirrors.remove(mirror)
             mirrors.insert(0, mirror)
             return _store(name, folder / file, body)
-    why, remedy = "; ".join(reasons), REMEDY.format(name=name)
+    why, remedy = "; ".join(reasons), remedy_for(name)
     if not reached:
         raise NoMirror(f"{name} is not on this computer and no mirror can be reached ({why}): go online, or {remedy}.")
     raise DataUnavailable(f"{name}/{file} could not be downloaded ({why}): try again later, or {remedy}.")
@@ -261,7 +279,7 @@ def _store(name: str, path: Path, body: bytearray) -> None:
         reason = getattr(error.__cause__, "strerror", None) or error
         raise DataUnavailable(
             f"{name} cannot be stored in {path.parent} ({reason}): make room or make it writable, "
-            f"pass another folder as root, or {REMEDY.format(name=name)}."
+            f"pass another folder as root, or {remedy_for(name)}."
         ) from error
 
 

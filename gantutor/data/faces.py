@@ -47,14 +47,18 @@ class Faces:
 
     def visible(self, name: str) -> Tensor:
         """bool (n,): whether the value of a factor can be seen: not eyes behind dark glasses, nor ears under hair."""
-        if name == "eyes":
+        if name in ("eyes", "brows"):
             return self.factors["glasses"] != FACTORS["glasses"].index("dark")
         if name == "ears":
             covering = torch.tensor([FACTORS["hair"].index(style) for style in COVERING_EARS])
             return ~torch.isin(self.factors["hair"], covering)
-        if name == "hair color":  # brows are of the hair's colour, but too thin to tell it by
+        if name == "hair-color":  # brows are of the hair's colour, but too thin to tell it by
             return (self.factors["hair"] != FACTORS["hair"].index("bald")) | (self.factors["beard"] != 0)
         return torch.ones(len(self), dtype=torch.bool)
+
+    def seen(self, name: str) -> Tensor:
+        """int64 (n,): the values of a factor, -1 where it is not visible."""
+        return self.factors[name].where(self.visible(name), -1)
 
 
 def draw(n: int, seed: int, size: int = 64, fixed: Mapping[str, str] | None = None) -> Faces:

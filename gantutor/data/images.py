@@ -8,14 +8,15 @@ import itertools
 import math
 import os
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from gantutor.data import strokes
+from gantutor.data import cifar, faces, strokes
 from gantutor.data.download import (
     FILES,
     SHA256,
@@ -25,21 +26,32 @@ from gantutor.data.download import (
     find_file,
     locate,
     naming_damaged,
-    read_decompressed,
+    read_contents,
 )
 from gantutor.errors import BadDataFolder, BadInput, DataUnavailable, OutOfMemory, reason, unknown, whole_number
 
-NAMES = ("strokes", "mnist", "fashion-mnist")
+NAMES = ("strokes", "mnist", "fashion-mnist", "faces", "cifar10")
 DIGITS = tuple("0123456789")
-CLASSES = {
+CLASSES: dict[str, tuple[str, ...]] = {  # of each data set; those of faces are the values of a factor
     "strokes": DIGITS,
     "mnist": DIGITS,
     "fashion-mnist": (
         *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
         *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
     ),
+    "cifar10": cifar.CLASSES,
+    "faces": faces.FACTORS["hair"],
+    **{f"faces:{factor}": values for factor, values in faces.FACTORS.items()},
 }
 STROKES = {"train": (60_000, 0), "test": (10_000, 1)}  # split -> (images, seed)
+FACES = {"train": (20_000, 0), "test": (5_000, 1)}
+
+
+class Factor(NamedTuple):
+    """What every image of a set has one value of, such as a face its hair."""
+
+    values: tuple[str, ...]  # their names
+    labels: Tensor  # int64 (N,): the number of each image's value, -1 where it cannot be seen
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,6 +63,7 @@ class Images:
         stored: float32 (N, C, H, W), N ≥ 1, in [−1, 1]: −1 is black, 1 is white; or uint8, 0 to 255.
         labels: int64 (N,), class numbers from 0, on the device of the pixels.
         classes: the name of each class.
+        factors: where more is known than the class, every factor by name; on the CPU.
 
     Raises:
         BadInput: a field is not as described.
@@ -60,6 +73,7 @@ class Images:
     stored: Tensor
     labels: Tensor
     classes: tuple[str, ...]
+    factors: Mapping[str, Factor] = field(default_factory=dict)
 
     def __post_init__(self):
         x, y = self.stored, self.labels
@@ -94,7 +108,7 @@ class Images:
 
     def to(self, device: str | torch.device) -> "Images":
         """The same images on another device. Raises `BadInput` if this computer does not have it."""
-        return Images(self.name, place(self.stored, device), place(self.labels, device), self.classes)
+        return Images(self.name, place(self.stored, device), place(self.labels, device), self.classes, self.factors)
 
 
 def floats(pixels: Tensor) -> Tensor:
@@ -108,24 +122,42 @@ def load(
     root: str | os.PathLike | None = None,
     device: str | torch.device | None = None,
     download: bool = True,
+    size: int | None = None,
 ) -> Images:
-    """One split of a data set: 60,000 training or 10,000 test images of shape (1, 28, 28), in 10 classes.
+    """One split of a data set.
+
+    `strokes`, `mnist` and `fashion-mnist` have 60,000 training and 10,000 test images of shape (1, 28, 28) in 10
+    classes; `cifar10` has 50,000 and 10,000 of shape (3, 32, 32) in 10 classes, `faces` 20,000 and 5,000 of shape
+    (3, 64, 64), both kept as bytes.
 
     Args:
-        name: `"strokes"` (drawn by the program; needs no file), `"mnist"` or `"fashion-mnist"`.
+        name: `"strokes"` or `"faces"`, which the program draws and which need no file; `"mnist"`, `"fashion-mnist"` or
+            `"cifar10"`, which are downloaded.
+            The classes of faces are their hair styles, or the values of another factor that the name adds, as in
+            `"faces:glasses"`; `factors` has all of them.
         split: `"train"` or `"test"`.
         root: a folder that holds, or is to hold, `mnist/train-images-idx3-ubyte.gz` and so on. It is searched first,
             then `$GANTUTOR_DATA` or, if that is not set, the repository's `data/` and the user's cache folder.
         device: where the tensors are put; the CPU by default.
         download: whether missing files may be downloaded, into `root`, the repository or the cache. Nothing is ever
             written to `$GANTUTOR_DATA`, and no file that is there already is replaced.
+        size: pixels a side of faces: 64 (default) or 32. The others have one size.
 
     Raises:
-        BadInput: an unknown name or split, a `root` or `GANTUTOR_DATA` that is not a folder, a `GANTUTOR_DATA` that
-            lacks the files, or a file that is not the published one (checked by SHA-256 at every load).
+        BadInput: an unknown name, split or size, a `root` or `GANTUTOR_DATA` that is not a folder, a `GANTUTOR_DATA`
+            that lacks the files, or a file that is not the published one (checked by SHA-256 at every load).
         DataUnavailable: the files are not on this computer and could not be downloaded or stored.
     """
     _check_names(name, split)
+    if name.startswith("faces"):
+        return load_faces(name, split, device, 64 if size is None else size)
+    own = 32 if name == "cifar10" else 28
+    if size not in (None, own):
+        raise BadInput(f"size is {size}: the images of {name} have {own} pixels a side; only faces come in two sizes.")
+    if name == "cifar10":
+        pixels, labels = cifar.read(split, locate(name, [cifar.ARCHIVE], root, download))
+        where = device or "cpu"
+        return Images(name, place(pixels, where), place(labels, where).long(), CLASSES[name])
     if name == "strokes":
         drawn = strokes.draw(*STROKES[split])
         return _as_images(name, drawn.pixels, drawn.digit, device)
@@ -133,40 +165,58 @@ def load(
     return _as_images(name, *_read_published(name, split, folder), device)
 
 
+def load_faces(name: str, split: str, device: str | torch.device | None, size: int) -> Images:
+    """Drawn faces, with the classes that the name asks for."""
+    drawn = faces.draw(*FACES[split], size)
+    factors = {factor: Factor(faces.FACTORS[factor], drawn.seen(factor)) for factor in faces.FACTORS}
+    labels = drawn.factors[name.partition(":")[2] or "hair"]
+    where = device or "cpu"
+    return Images(name, place(drawn.pixels, where), place(labels, where), CLASSES[name], factors)
+
+
 def load_or_strokes(name: str, split: str = "train", device: str | torch.device | None = None) -> Images:
     """For notebooks: what `load` returns or, if no mirror can be reached, `strokes`, with a printed line that says so.
 
-    The choice holds for both splits and until the process ends, so that a notebook never mixes data sets and waits for
-    the network only once. Raises as `load` does if anything else is wrong, such as a damaged file.
+    In the place of `cifar10`, which is in colour, come `faces` of the same size. The choice holds for both splits and
+    until the process ends, so that a notebook never mixes data sets and waits for the network only once. Raises as
+    `load` does if anything else is wrong, such as a damaged file.
     """
     _check_names(name, split)
-    if name != "strokes" and name not in _chosen:
+    if name in SHA256 and name not in _chosen:
         _chosen[name] = _choose(name)
-    return load(_chosen.get(name, name), split, device=device)
+    given = _chosen.get(name, name)
+    return load(given, split, device=device, size=32 if given != name == "cifar10" else None)
 
 
 _chosen: dict[str, str] = {}  # what load_or_strokes returns in this process: data set asked for -> data set given
 
 
 def _choose(name: str) -> str:
-    """`name`, or "strokes" if there is no network. Downloads what is missing."""
-    offline = "strokes" in _chosen.values()
+    """`name`, or a drawn set if there is no network. Downloads what is missing."""
+    offline, drawn = any(given != name for name, given in _chosen.items()), "faces" if name == "cifar10" else "strokes"
     try:
         locate(name, SHA256[name], download=not offline)
     except DataUnavailable as error:
         if isinstance(error, BadDataFolder) or not (offline or isinstance(error, NoMirror)):
             raise
         print(
-            f"No mirror of {name} can be reached: strokes, drawn by the program, takes its place. "
+            f"No mirror of {name} can be reached: {drawn}, drawn by the program, takes its place. "
             "(For the real images go online, or set GANTUTOR_DATA, and restart the kernel.)"
         )
-        return "strokes"
+        return drawn
     return name
 
 
-def _check_names(name: str, split: str) -> None:
-    if name not in NAMES:
+def check_name(name: str) -> None:
+    """Raise `BadInput` unless `load` knows this name."""
+    if name.startswith("faces:") and name not in CLASSES:
+        raise unknown("factor of faces", name.removeprefix("faces:"), faces.FACTORS)
+    if name not in CLASSES:
         raise unknown("data set", name, NAMES)
+
+
+def _check_names(name: str, split: str) -> None:
+    check_name(name)
     if split not in FILES:
         raise unknown("split", split, FILES)
 
@@ -238,7 +288,7 @@ def _read_published(name: str, split: str, folder: Path) -> tuple[Tensor, Tensor
     contents, tensors = [], []
     for path, shape in zip(paths, ((28, 28), ()), strict=True):
         with naming_damaged(path):
-            contents.append(read_decompressed(path))
+            contents.append(read_contents(path))
             tensors.append(parse_idx(contents[-1], shape))
     images, labels = tensors  # (N, 28, 28), (N,)
     if len(images) != len(labels):

@@ -15,7 +15,7 @@ SHARES: dict[str, dict[str, int]] = {
         **{"bald": 10, "short": 14, "fringe": 13, "spiky": 12},
         **{"bob": 13, "long": 13, "curly": 13, "pigtails": 12},
     },
-    "hair color": {"black": 18, "brown": 18, "blond": 16, "ginger": 16, "grey": 16, "blue": 16},
+    "hair-color": {"black": 18, "brown": 18, "blond": 16, "ginger": 16, "grey": 16, "blue": 16},
     "skin": {"porcelain": 16, "peach": 17, "honey": 17, "tan": 17, "brown": 17, "dark": 16},
     "eyes": {"round": 40, "narrow": 30, "closed": 30},
     "brows": {"flat": 34, "raised": 33, "stern": 33},
@@ -35,7 +35,7 @@ COLORS: dict[str, dict[str, tuple[int, int, int]]] = {
         **{"porcelain": (255, 226, 204), "peach": (247, 200, 164), "honey": (227, 172, 122)},
         **{"tan": (193, 134, 88), "brown": (148, 96, 62), "dark": (110, 70, 50)},
     },
-    "hair color": {
+    "hair-color": {
         **{"black": (44, 38, 46), "brown": (112, 66, 38), "blond": (244, 206, 104)},
         **{"ginger": (222, 104, 42), "grey": (188, 190, 198), "blue": (64, 128, 214)},
     },
@@ -164,7 +164,7 @@ class Painting:
 
     def hairy(self, distance: Tensor, which: Tensor, rows: slice = slice(None)) -> None:
         """Hair of these faces, with a darker line around it."""
-        self.outlined(distance, self.color("hair color")[which], self.color("hair color", 0.55)[which], which, rows)
+        self.outlined(distance, self.color("hair-color")[which], self.color("hair-color", 0.55)[which], which, rows)
 
     def finished(self) -> Tensor:
         if not self.n:
@@ -172,8 +172,8 @@ class Painting:
         self.head = self.head_distance()
         self.bare_ears = self.has("hair", *(style for style in FACTORS["hair"] if style not in COVERING_EARS))
         behind = self.ground, self.hair_behind, self.body, self.ears, self.face
-        features = self.eyes, self.brows, self.nose_line, self.beard, self.mouth, self.moustache
-        for layer in (*behind, *features, self.hair_in_front, self.rings, self.glasses, self.hat):
+        features = self.eyes, self.nose_line, self.beard, self.mouth, self.moustache
+        for layer in (*behind, *features, self.hair_in_front, self.brows, self.rings, self.glasses, self.hat):
             layer()
         return self.canvas.clamp_(0, 1)
 
@@ -228,7 +228,7 @@ class Painting:
         for shape, a, b in (("round", 0.115, 0.135), ("narrow", 0.125, 0.075)):
             which = self.has("eyes", shape)
             if len(which):
-                u, v, size = x[which], y[which], 1 + 0.06 * self.of(self.eye[which])
+                u, v, size = x[which], y[which], 1 + 0.03 * self.of(self.eye[which])
                 white = ellipse(u, v, a * size, b * size)
                 ink = torch.tensor(INK).expand(len(which), 3) / 255
                 self.paint(white - 0.025, ink, which, rows)
@@ -243,10 +243,12 @@ class Painting:
     def brows(self) -> None:
         rows = slice(16, 36)
         x, y = self.eye_places(rows)
-        angle = torch.tensor([0.0, -0.12, 0.34])[self.factors["brows"]]
-        lift = torch.tensor([0.0, 0.075, -0.035])[self.factors["brows"]] + 0.008 * self.lift
-        line = self.color("hair color", 0.62)
-        self.paint(stroke(x, y + 0.2 + self.of(lift) + self.of(angle) * x, 0.1, 0.03, 0.058), line, rows=rows)
+        angle = torch.tensor([0.0, -0.1, 0.5])[self.factors["brows"]]
+        lift = torch.tensor([0.0, 0.06, -0.015])[self.factors["brows"]] + 0.004 * self.lift
+        bend = torch.tensor([0.0, 0.07, 0.0])[self.factors["brows"]]
+        line = self.color("hair-color", 0.55)
+        y = y + 0.185 + self.of(lift) + self.of(angle) * x
+        self.paint(stroke(x, y, 0.1, self.of(bend), 0.06), line, rows=rows)
 
     def nose_line(self) -> None:
         rows = slice(30, 48)
@@ -313,14 +315,14 @@ class Painting:
             return -0.32 + 0.62 * (x.abs() - 0.08).clamp(min=0) + 3.2 * (x.abs() - 0.36).clamp(min=0)
 
         def swept(x: Tensor, y: Tensor) -> Tensor:
-            return -0.27 + 0.22 * (x + 0.25).clamp(min=0) + 2.2 * (x.abs() - 0.4).clamp(min=0)
+            return -0.34 + 0.22 * (x + 0.25).clamp(min=0) + 2.2 * (x.abs() - 0.4).clamp(min=0)
 
         def jagged(x: Tensor, y: Tensor) -> Tensor:
-            return -0.34 + 0.13 * zigzag(x + 0.09, 0.18) + 2.0 * (x.abs() - 0.42).clamp(min=0)
+            return -0.37 + 0.1 * zigzag(x + 0.09, 0.18) + 2.0 * (x.abs() - 0.42).clamp(min=0)
 
         self.each_style({
             "short": cap(0.05, swept),
-            "fringe": cap(0.07, lambda x, y: -0.2 + 0.06 * x * x + 3.0 * (x.abs() - 0.4).clamp(min=0)),
+            "fringe": cap(0.07, lambda x, y: -0.26 + 0.06 * x * x + 3.0 * (x.abs() - 0.4).clamp(min=0)),
             "spiky": cap(0.04, jagged),
             "bob": cap(0.08, parted),
             "long": cap(0.07, lambda x, y: parted(x + 0.12, y)),

@@ -18,7 +18,6 @@ from torch.nn import functional as F
 
 from gantutor import data
 from gantutor.data import Images
-from gantutor.data.folder import is_hidden
 from gantutor.doctor import measures
 from gantutor.errors import BadInput, reason
 from gantutor.metrics import Classifier, classifier
@@ -313,20 +312,18 @@ def train_classifier(real: Tensor, labels: Tensor) -> tuple[Classifier, tuple[in
 
 
 def load_images(path: str | os.PathLike[str]) -> tuple[np.ndarray | Images, np.ndarray | None]:
-    """Images and labels (or None) from a .npz (keys images, labels), a .npy, or a folder of pictures.
-
-    A folder is read by `load_folder`.
+    """Images and labels (or None) from a .npz (keys images, labels), a .npy, or a folder or .zip of pictures.
 
     Raises:
         BadInput: there is no such file, it has another format, or it is damaged.
     """
     path = Path(path).expanduser()
-    if path.is_dir():
-        return load_folder(path), None
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        return data.from_folder(path), None
     if not path.is_file():
         raise BadInput(f"there is no file or folder {str(path)!r}: give a .npz, a .npy or a folder of pictures.")
     if path.suffix not in (".npz", ".npy"):
-        raise BadInput(f"{path} is neither .npz nor .npy: give one of these, or a folder of pictures.")
+        raise BadInput(f"{path} is neither .npz nor .npy: give one of these, or a folder or .zip of pictures.")
     try:
         with open(path, "rb") as file:
             content = np.load(file, allow_pickle=False)
@@ -344,20 +341,3 @@ def load_images(path: str | os.PathLike[str]) -> tuple[np.ndarray | Images, np.n
         raise BadInput(
             f"{path} cannot be read ({reason(error)}): save it again with numpy.savez or numpy.save."
         ) from error
-
-
-def load_folder(path: Path) -> Images:
-    """A folder of pictures as `Images`, at the size of its first picture (8 to 64), grey if all are."""
-    from PIL import Image
-
-    size, grey = None, True
-    try:
-        for file in (file for file in sorted(path.rglob("*")) if file.is_file() and not is_hidden(file, path)):
-            with Image.open(file) as picture:
-                size = size or min(max(min(picture.size), MIN_SIDE), 64)
-                grey = picture.mode in ("1", "L", "I;16", "I", "F")
-            if not grey:
-                break
-    except (OSError, Image.DecompressionBombError):
-        grey = False  # `data.from_folder` says what is wrong
-    return data.from_folder(path, size or 64, grey)

@@ -18,6 +18,8 @@ from gantutor import files, models
 from gantutor.data import Images
 from gantutor.errors import BadInput, DamagedRun, whole_number
 from gantutor.train import Recipe, Run
+from gantutor.train import augment as augments
+from gantutor.train.augment import Augment
 
 FILE = "run.pt"
 PREVIOUS = "run.previous.pt"
@@ -46,6 +48,7 @@ def save(
         "nets": {"G": _describe(run.G), "D": _describe(run.D)},
         "recipe": run.recipe.as_plain(),
         "data": run.data.name if isinstance(run.data, Images) else "",
+        "classes": list(run.data.classes) if isinstance(run.data, Images) else [],
         "flags": dict(flags or {}),
         "step": run.step,
         "plan": run.plan and list(run.plan),
@@ -55,6 +58,7 @@ def save(
         "G_ema": run.G_ema.state_dict(),
         "opt_g": _optimizer(run.opt_g),
         "opt_d": _optimizer(run.opt_d),
+        "augment": run.augment and {"name": run.augment.name, **run.augment.state()},
         "order": [generator.get_state() for generator in run.source.generators()],
         "randomness": run.randomness.state,
     }
@@ -77,8 +81,11 @@ def load(
     compile: bool = False,
     capture: bool | None = None,
     accumulate: int = 1,
+    augment: Augment | None = None,
 ) -> Run:
     """The run as it was saved, ready for more `steps`. Nets that are not the package's own are passed in as G and D.
+
+    So is an augmentation of your own.
 
     On the kind of device it was saved on, it goes on bit for bit; on another, with random numbers of its own. How the
     steps are computed is not part of the file: `device`, `precision`, `compile`, `capture` and `accumulate` are those
@@ -94,9 +101,24 @@ def load(
         G, D = _net(path, state, "G", G), _net(path, state, "D", D)
         seed = state["step"]  # where the saved streams do not fit the device
         run = Run(G, D, data, Recipe.from_plain(state["recipe"]), seed=seed, device=device, precision=precision,
-                  compile=compile, capture=capture, accumulate=accumulate)  # fmt: skip
+                  compile=compile, capture=capture, accumulate=accumulate,
+                  augment=_augment(state, augment))  # fmt: skip
         restore(run, path, state)
     return run
+
+
+def _augment(state: dict[str, Any], given: Augment | None) -> Augment | None:
+    """The augmentation of the saved run, where it had got to."""
+    saved = state.get("augment")
+    if not saved:
+        if given is not None:
+            raise BadInput("the run was not augmented: leave augment out.")
+        return None
+    augment = augments.made(saved["name"]) if given is None else given
+    if augment.name != saved["name"]:
+        raise BadInput(f"the run was augmented by {saved['name']!r}, not by {augment.name!r}.")
+    augment.restore({name: value for name, value in saved.items() if name != "name"})
+    return augment
 
 
 def restore(run: Run, path: Path, state: dict[str, Any]) -> None:

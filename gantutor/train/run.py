@@ -18,6 +18,7 @@ from gantutor.models import with_labels
 from gantutor.state import Randomness
 from gantutor.train import accelerate, sampling, step, unrolled, validate
 from gantutor.train.accumulate import in_parts
+from gantutor.train.augment import Augment
 from gantutor.train.recipe import Recipe, decay, ramp, share
 
 Outcome = tuple[Tensor, Tensor, Tensor, Tensor]  # the fields of a `Step`, without its index
@@ -53,6 +54,7 @@ class Run:
             are the package's own: yours must not wait for the device (`.item()`), nor decide or count anything in
             Python. A captured run keeps its recipe, and its nets and optimizers must stay where they are.
         accumulate: work through each batch in so many equal parts; see `accumulate`.
+        augment: changes the images before D sees them, where there are few; see `augment`.
 
     Raises `BadInput` when the data, the nets and the recipe do not fit together or this computer cannot do it.
     """
@@ -78,15 +80,16 @@ class Run:
         compile: bool = False,
         capture: bool | None = None,
         accumulate: int = 1,
+        augment: Augment | None = None,
     ):
         self.data, self.recipe = data, recipe or Recipe()
         found = validate.check_run(
             type(self), G, D, data, self.recipe, device, precision=precision, compile=compile, capture=capture,
-            parts=accumulate,
+            parts=accumulate, augment=augment,
         )  # fmt: skip
         self.examples, self.labels = found.examples, found.labels  # (N, *shape), as they are stored; (N,) or None
         self.device, self.dtype = self.examples.device, floats(self.examples[:1]).dtype
-        self.compile, self.capture, self.parts = compile, found.capture, accumulate
+        self.compile, self.capture, self.parts, self.augment = compile, found.capture, accumulate, augment
 
         self.G, self.D = (accelerate.placed(net, self.examples) for net in (G, D))
         self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False)
@@ -105,6 +108,11 @@ class Run:
         # How a turn is taken. Ensembles, ranks and the like put something else in the place of these.
         self.turn: Turn = type(self).train_step
         through_g, through_d = (torch.compile(net) if compile else net for net in (self.G, self.D))
+        self.seen: Callable[[Tensor], Tensor] = lambda x: x  # by D, of images
+        if augment:
+            augment.to(self.device)
+            self.seen, whole_d = augment, through_d
+            through_d = lambda x, *y: whole_d(augment(x), *y)  # noqa: E731
         self.G_pass = accelerate.Pass(self.G, through_g, precision)
         self.D_pass = accelerate.Pass(self.D, through_d, precision, shape=(-1,))
         self.d_in_its_step: View = Run.d_as_it_is
@@ -156,6 +164,8 @@ class Run:
         self.ema_weight = self.ema_weight.fill_(weight) if isinstance(self.ema_weight, Tensor) else weight
         with self.randomness, accelerate.telling_memory(self.device, self.recipe.batch_size):
             outcome = self.turn(self, penalise)
+        if self.augment:
+            self.augment.adapt(outcome[2])
         self.step += 1
         return Step(self.step, *outcome)
 
@@ -185,7 +195,9 @@ class Run:
     def weighted_penalty(self, y: Tensor | None) -> Callable[[Tensor, Tensor], Tensor] | None:
         """The penalty of a batch, times its weight. D itself is asked: torch.compile has no second derivative."""
         penalty, weight = self.penalty, self.recipe.gamma * self.recipe.penalty_every
-        return penalty and (lambda real, fake: weight * penalty(with_labels(self.D, y), real, fake))
+        return penalty and (
+            lambda real, fake: weight * penalty(with_labels(self.D, y), self.seen(real), self.seen(fake))
+        )
 
     def batch(self) -> tuple[Tensor, Tensor | None]:
         """Examples (B, *shape), drawn with replacement, and their labels (B,) or None."""

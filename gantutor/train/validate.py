@@ -11,6 +11,7 @@ from gantutor.errors import BadInput, reason, whole_number
 from gantutor.models import NETS, MinibatchStd, classes_of, pack_of, with_labels
 from gantutor.state import evaluating
 from gantutor.train import accelerate
+from gantutor.train.augment import AUGMENTS, Augment
 from gantutor.train.recipe import Recipe
 from gantutor.train.sampling import length_of_latents
 
@@ -40,6 +41,7 @@ def check_run(
     compile: bool,
     capture: bool | None,
     parts: int,
+    augment: Augment | None,
 ) -> Found:
     """Everything that can be known before the first step; the arguments are those of `Run`, and `kind` is its class.
 
@@ -58,13 +60,32 @@ def check_run(
         check_hooks(kind, parts)
         check_parts(G, D, recipe, parts, f"{parts} parts", labels)
     accelerate.check_precision(precision, device)
-    ours = recipe.all_ours() and vars(kind).get("can_be_captured", False) and {type(G), type(D)} <= set(NETS.values())
+    if augment is not None:
+        check_augment(augment, recipe, examples)
+    ours = (
+        recipe.all_ours()
+        and (augment is None or type(augment) in AUGMENTS.values())
+        and vars(kind).get("can_be_captured", False)
+        and {type(G), type(D)} <= set(NETS.values())
+    )
     captured = choose_capture(capture, device, ours and parts == 1)
     if captured and parts > 1:
         raise BadInput(f"accumulate is {parts}: such steps are not recorded as a CUDA graph; leave capture out.")
     if compile:
         accelerate.check_compile(device)
     return Found(examples, labels, captured)
+
+
+def check_augment(augment: Augment, recipe: Recipe, examples: Tensor) -> None:
+    """Raise `BadInput` where the examples cannot be augmented, or the recipe does not go with it."""
+    if not isinstance(augment, Augment):
+        raise BadInput(f"augment is {augment!r}: give None, or an augmentation such as train.augment.DiffAugment().")
+    if examples.ndim != 4 or examples.shape[1] not in (1, 3):
+        shape = tuple(examples.shape[1:])
+        raise BadInput(f"the examples have the shape {shape}: only images of 1 or 3 channels can be augmented.")
+    if recipe.unroll:
+        raise BadInput(f"unroll is {recipe.unroll}: D ahead of its time is not augmented; leave out one of the two.")
+    augment.check(recipe.loss)
 
 
 def first(net: nn.Module) -> nn.Module:
