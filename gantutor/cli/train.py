@@ -25,14 +25,14 @@ from gantutor.cli.common import (
     seed,
     works,
 )
-from gantutor.errors import BadInput, Diverged, OutOfMemory, RankLost, real_number, unknown
+from gantutor.errors import BadInput, Diverged, OutOfMemory, RankLost, real_number, unknown, whole_number
 
 AUGMENTS = "none", "diff", "ada"
 TOO_VAGUE = "say how long to train: --steps N or --seconds S."
 
 
-FLAGS = {"model": None, "data": "mnist", "size": None, "flip": False, "augment": "none", "seed": 0,
-         "batch_size": None, "precision": "fp32"}  # fmt: skip
+FLAGS = {"model": None, "data": "mnist", "size": None, "flip": False, "augment": "none", "start": None,
+         "freeze_d": 0, "seed": 0, "batch_size": None, "precision": "fp32"}  # fmt: skip
 """With their defaults. They are saved with a run. One that is left out when the run is resumed is what it was; another
 value is refused."""
 
@@ -58,6 +58,10 @@ def add_arguments(add: Callable[..., Parser]) -> None:
     command.add_argument("--augment", metavar="HOW",
                          help="change the pictures that D sees at random, so that it cannot learn few of them by "
                               "heart: none (default), diff, or ada, which finds out how much is needed")  # fmt: skip
+    command.add_argument("--from", dest="start", metavar="DIR",
+                         help="start from the weights of this run, of the same model, size and classes")  # fmt: skip
+    command.add_argument("--freeze-d", type=int, metavar="N",
+                         help="with --from, do not train D's first N layers (default 0)")  # fmt: skip
     length = command.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, metavar="N", help="train for N steps")
     length.add_argument("--seconds", type=float, metavar="S", help="train for S seconds; loading does not count")
@@ -195,7 +199,7 @@ def settle_flags(args: argparse.Namespace, out: Path, saved: dict) -> None:
         if given is None:
             setattr(args, name, saved.get(name, default))
         elif given != before:
-            flag = "MODEL" if name == "model" else "--" + name.replace("_", "-")
+            flag = {"model": "MODEL", "start": "--from"}.get(name, "--" + name.replace("_", "-"))
             raise BadInput(f"{flag} is {given}, but the run in {out} has {before!r}: it goes on with that alone.")
 
 
@@ -215,11 +219,14 @@ def make_run(args: argparse.Namespace, images, ranks, out: Path, state: dict | N
 
 def begin(args: argparse.Namespace, images):
     from gantutor import models
+    from gantutor.runs import finetune
     from gantutor.train import Recipe, Run, augment
 
     make_nets = getattr(models, args.model.removeprefix("c"))
     classes = len(images.classes) if args.model.startswith("c") else 0
     G, D = make_nets(shape=tuple(images.stored.shape[1:]), seed=args.seed, classes=classes)
+    if args.start is not None:
+        finetune.start_from(G, D, args.start, args.freeze_d)
     recipe = Recipe() if args.batch_size is None else Recipe(batch_size=args.batch_size)
     if args.batch_size is None and len(images) < recipe.batch_size:
         recipe = Recipe(batch_size=len(images))
@@ -231,10 +238,11 @@ def begin(args: argparse.Namespace, images):
 
 def go_on(args: argparse.Namespace, images, out: Path, state: dict):
     """The saved run, with the rest of --steps before it."""
-    from gantutor.runs import checkpoint
+    from gantutor.runs import checkpoint, finetune
 
     run = checkpoint.load(out, images, device=args.device, precision=args.precision, compile=args.compile,
                           capture=args.capture, accumulate=args.accumulate or 1)  # fmt: skip
+    finetune.freeze_first(run.D, args.freeze_d)
     if run.plan is None or run.plan[1] != args.steps:
         if run.plan:
             note(f"It was planned for {run.plan[1]:,} steps: from here the learning rate follows the new total.")
@@ -330,6 +338,10 @@ def check_numbers(args: argparse.Namespace) -> None:
         if args.resume:
             raise BadInput("--seconds and --resume: a run goes on to a number of steps, give the total with --steps N.")
     real_number("--rank-timeout", args.rank_timeout, above=0)
+    if args.freeze_d is not None:
+        whole_number("--freeze-d", args.freeze_d)
+        if args.start is None and not args.resume:
+            raise BadInput("--freeze-d keeps what D knows from another run: give that run with --from.")
     check_counts(args, "steps", "batch_size", "save_every", "accumulate")
 
 

@@ -246,7 +246,9 @@ class Painting:
         angle = torch.tensor([0.0, -0.1, 0.5])[self.factors["brows"]]
         lift = torch.tensor([0.0, 0.06, -0.015])[self.factors["brows"]] + 0.004 * self.lift
         bend = torch.tensor([0.0, 0.07, 0.0])[self.factors["brows"]]
-        line = self.color("hair-color", 0.55)
+        dark, light, skin = self.color("hair-color", 0.55), self.color("hair-color"), self.color("skin")
+        darker = (dark - skin).abs().sum(1) > (light - skin).abs().sum(1)
+        line = torch.where(darker[:, None], dark, light)  # what can be seen better
         y = y + 0.185 + self.of(lift) + self.of(angle) * x
         self.paint(stroke(x, y, 0.1, self.of(bend), 0.06), line, rows=rows)
 
@@ -279,7 +281,7 @@ class Painting:
         which = self.has("beard", "full")
         if len(which):
             u, v = x[which], y[which]
-            mouth = ellipse(u, v - 0.36, 0.21, 0.115)
+            mouth = ellipse(u, v - 0.375, 0.23, 0.13)
             cheek = 0.2 + 0.05 * zigzag(u, 0.16) - 0.55 * (u.abs() - 0.36).clamp(min=0)
             shape = torch.maximum(self.head[which, rows] - 0.05, cheek + 0.08 - v)
             self.hairy(torch.maximum(shape, -mouth), which, rows)
@@ -398,7 +400,7 @@ def _beanie(x: Tensor, y: Tensor) -> list[tuple[Tensor, float]]:
 
 def _cap(x: Tensor, y: Tensor) -> list[tuple[Tensor, float]]:
     dome = torch.maximum(ellipse(x, y + 0.27, 0.53, 0.42), y + 0.3)
-    return [(dome, 1.0), (ellipse(x - 0.3, y + 0.29, 0.52, 0.075), 0.8)]
+    return [(dome, 1.0), (ellipse(x - 0.3, y + 0.31, 0.52, 0.07), 0.8)]
 
 
 def _party(x: Tensor, y: Tensor) -> list[tuple[Tensor, float]]:

@@ -4,7 +4,8 @@
     run = checkpoint.load("runs/mine", images)
 
 `checkpoint` writes and reads the file, `autosave` saves while a training goes on, `nan_guard` stops one that diverges
-and says where it began, and `pretrained` has generators that are trained already.
+and says where it began, `finetune` starts from the weights of another run, and `pretrained` has generators that are
+trained already.
 """
 
 from gantutor import lazy

@@ -124,7 +124,7 @@ def _augment(state: dict[str, Any], given: Augment | None) -> Augment | None:
 def restore(run: Run, path: Path, state: dict[str, Any]) -> None:
     """Put what `read_state` found into a run that was made alike."""
     for name, net in (("G", run.G), ("D", run.D), ("G_ema", run.G_ema)):
-        _fill(path, name, net, state[name])
+        fill(path, name, net, state[name])
     for name, optimizer in (("opt_g", run.opt_g), ("opt_d", run.opt_d)):
         own = optimizer.state_dict()["param_groups"]  # the options of the saved run may not fit this device
         optimizer.load_state_dict({"state": state[name]["state"], "param_groups": own})
@@ -143,7 +143,7 @@ def load_generator(folder: str | PathLike, G: nn.Module | None = None) -> nn.Mod
         raise BadInput(f"{path} holds an ensemble: load it with scale.load_ensemble, and take one of its members.")
     with blaming(path):
         net = _net(path, state, "G", G)
-        _fill(path, "G", net, state["G_ema"])
+        fill(path, "G", net, state["G_ema"])
         return net.eval().requires_grad_(False)
 
 
@@ -277,11 +277,12 @@ def made_again(path: Path, name: str, kind: str, config: dict, weights: dict[str
     """A net of the package, once it is sure that the weights fit: a short file could ask for a net of any size."""
     with torch.device("meta"):  # shapes without memory
         shell = models.NETS[kind](**config)
-    _fill(path, name, shell, dict(weights), assign=True)  # a copy, for torch writes into it that they are assigned
+    fill(path, name, shell, dict(weights), assign=True)  # a copy, for torch writes into it that they are assigned
     return models.NETS[kind](**config)
 
 
-def _fill(path: Path, name: str, net: nn.Module, weights: dict[str, Tensor], assign: bool = False) -> None:
+def fill(path: Path, name: str, net: nn.Module, weights: dict[str, Tensor], assign: bool = False) -> None:
+    """Give a net saved weights. Raises `BadInput` where they do not fit."""
     try:
         net.load_state_dict(weights, assign=assign)
     except RuntimeError as error:

@@ -1,0 +1,67 @@
+"""Start from the weights of another run: a GAN for few pictures learns faster from one that has seen many.
+
+    G, D = models.dcgan((3, 64, 64))
+    finetune.start_from(G, D, "runs/dcgan-faces", freeze=2)
+    run = Run(G, D, my_pictures)
+
+The averaged G and the latest D are taken. Freezing the first layers of D keeps what it knows about edges and colours
+(Freeze-D, Mo et al. 2020).
+"""
+
+from os import PathLike
+from pathlib import Path
+
+from torch import nn
+
+from gantutor.errors import BadInput, whole_number
+from gantutor.models.layers import NORMALISING, WEIGHTED
+from gantutor.runs import checkpoint
+
+FREE = ("seed", "init_std")  # of the initial weights, which are replaced
+
+
+def start_from(G: nn.Module, D: nn.Module, folder: str | PathLike, freeze: int = 0) -> None:
+    """Give both nets the weights of a saved run.
+
+    Args:
+        G, D: of the same kind, sizes and classes as those of the run.
+        freeze: how many of D's first layers with weights are not trained from now on.
+
+    Raises:
+        BadInput: there is no run, its nets differ from these, or `freeze` leaves nothing of D to be trained.
+    """
+    path, state = checkpoint.read_state(folder)
+    with checkpoint.blaming(path):
+        for name, net, weights in (("G", G, state["G_ema"]), ("D", D, state["D"])):
+            check_alike(path, name, net, state["nets"][name])
+            checkpoint.fill(path, name, net, weights)
+    freeze_first(D, freeze)
+
+
+def check_alike(path: Path, name: str, net: nn.Module, saved: dict) -> None:
+    """Raise `BadInput`, which names the first difference, unless a saved net is of the same kind and size."""
+    if saved["class"] != type(net).__name__:
+        raise BadInput(f"{path} holds a {saved['class']}, but {name} is a {type(net).__name__}: take the same model.")
+    mine, theirs = getattr(net, "config", None) or {}, saved["config"] or {}
+    for key in mine:
+        if key not in FREE and theirs.get(key) != mine[key]:
+            what = {"shape": "image size", "classes": "number of classes"}.get(key, key)
+            raise BadInput(
+                f"the {what} of {name} in {path} is {theirs.get(key)}, here it is {mine[key]}: make both the same."
+            )
+
+
+def freeze_first(D: nn.Module, layers: int) -> None:
+    """Take the first layers of D that have weights, and the batch norms between them, out of the training."""
+    layers = whole_number("the number of frozen layers", layers)
+    weighted = [module for module in D.modules() if isinstance(module, WEIGHTED)]
+    if layers >= len(weighted):
+        raise BadInput(f"{layers} layers of D are to be frozen, but it has {len(weighted)}: leave some to be trained.")
+    left = layers
+    for module in D.modules():
+        if isinstance(module, WEIGHTED):
+            if not left:
+                return
+            left -= 1
+        if isinstance(module, (*WEIGHTED, *NORMALISING)) and layers:
+            module.requires_grad_(False)

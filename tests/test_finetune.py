@@ -1,0 +1,103 @@
+"""Starting from the weights of another run."""
+
+import pytest
+import torch
+
+from gantutor import cli, data, models
+from gantutor.data import faces
+from gantutor.errors import BadInput
+from gantutor.runs import checkpoint, finetune
+from gantutor.train import Recipe, Run
+
+
+def pictures(size=32, seed=0) -> data.Images:
+    drawn = faces.draw(80, seed, size)
+    return data.Images("drawn", drawn.pixels, drawn.factors["hat"], faces.FACTORS["hat"])
+
+
+def pair(seed=0, shape=(3, 32, 32), **options):
+    return models.dcgan(shape, g_width=4, d_width=4, hidden=16, seed=seed, **options)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    run = Run(*pair(), pictures(), Recipe(batch_size=8, ema_decay=0.9))
+    for _ in run.steps(5):
+        pass
+    checkpoint.save(run, folder)
+    return folder, run
+
+
+def same(one, other) -> bool:
+    return all(torch.equal(one.state_dict()[key], value) for key, value in other.state_dict().items())
+
+
+def test_the_averaged_g_and_the_latest_d_are_taken(saved):
+    folder, run = saved
+    G, D = pair(seed=7)
+    finetune.start_from(G, D, folder)
+    assert same(G, run.G_ema)
+    assert not same(G, run.G)
+    assert same(D, run.D)
+    assert all(p.requires_grad for net in (G, D) for p in net.parameters())
+
+
+@pytest.mark.parametrize("layers", [0, 1, 3, 4])
+def test_frozen_layers_stay_as_they_are_and_the_others_learn(saved, layers):
+    G, D = pair(seed=7)
+    finetune.start_from(G, D, saved[0], freeze=layers)
+    run = Run(G, D, pictures(seed=1), Recipe(batch_size=8))
+    before = [p.detach().clone() for p in run.D.parameters()]
+    for _ in run.steps(2):
+        pass
+    changed = [not torch.equal(old, new) for old, new in zip(before, run.D.parameters(), strict=True)]
+    assert changed == [False] * 2 * layers + [True] * (len(changed) - 2 * layers)  # a weight and a bias each
+    assert any(p.requires_grad for p in run.D.parameters())
+
+
+def test_batch_norms_between_frozen_layers_are_frozen_too():
+    D = models.DCGANDiscriminator(4, (3, 32, 32), norm="batch")
+    finetune.freeze_first(D, 2)
+    frozen = [type(m).__name__ for m in D.modules() if list(m.parameters(recurse=False)) and not m.weight.requires_grad]
+    assert frozen == ["Conv2d", "Conv2d", "BatchNorm2d"]
+
+
+@pytest.mark.parametrize(
+    ("nets", "said"),
+    [
+        (lambda: pair(shape=(3, 64, 64)), r"the image size of G in .* is \[3, 32, 32\], here it is \[3, 64, 64\]"),
+        (lambda: pair(classes=4), "the number of classes of G in .* is 0, here it is 4"),
+        (lambda: models.mlp((3, 32, 32)), "holds a DCGANGenerator, but G is a MLPGenerator: take the same model"),
+        (lambda: (pair()[0], models.dcgan((3, 32, 32), d_width=8)[1]), "the width of D in .* is 4, here it is 8"),
+    ],
+)
+def test_other_nets_are_refused_with_the_difference(saved, nets, said):
+    with pytest.raises(BadInput, match=said):
+        finetune.start_from(*nets(), saved[0])
+
+
+def test_some_of_d_has_to_be_left(saved):
+    with pytest.raises(BadInput, match="5 layers of D are to be frozen, but it has 5"):
+        finetune.start_from(*pair(), saved[0], freeze=5)
+
+
+def test_the_command_starts_from_a_run_and_keeps_to_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gantutor.data.images.FACES", {"train": (70, 0), "test": (50, 1)})
+    line = ["train", "dcgan", "--data", "faces", "--size", "32", "--device", "cpu", "--steps"]
+    assert cli.main([*line, "1", "--out", "old"]) == 0
+    assert cli.main([*line, "1", "--out", "new", "--from", "old", "--freeze-d", "2", "--seed", "5"]) == 0
+    assert cli.main([*line, "2", "--out", "new", "--resume"]) == 0
+    images = data.load("faces", size=32)
+    old, new = (checkpoint.load(folder, images) for folder in ("old", "new"))
+    shared = [torch.equal(a, b) for a, b in zip(old.D.parameters(), new.D.parameters(), strict=True)]
+    assert shared == [True] * 4 + [False] * (len(shared) - 4)
+    capsys.readouterr()
+    for flags, said in (
+        (["--freeze-d", "1"], "--freeze-d keeps what D knows from another run"),
+        (["--from", "gone"], "there is no run in gone"),
+        (["--from", "old", "--freeze-d", "9"], "9 layers of D are to be frozen, but it has"),
+    ):
+        assert cli.main([*line, "1", "--out", "third", *flags]) == 2
+        assert said in capsys.readouterr().err
