@@ -1,0 +1,116 @@
+"""From a picture back to the latent that draws it: so a generator can vary a picture of your own.
+
+    found = invert.invert(G, picture, features=judge.features)   # the nearest picture that G can draw
+    mine = invert.tuned(G, found, picture)                      # a copy of G that draws it exactly
+
+`invert` searches among what G can draw; what is not there, it cannot find. `tuned` moves G itself a little, so that the
+picture comes to lie there (pivotal tuning, Roich et al. 2022).
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gantutor.errors import BadInput, real_number, whole_number
+from gantutor.models import with_labels
+from gantutor.state import evaluating, frozen
+from gantutor.train.sampling import latents, wanted_labels
+
+Features = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The latent z (latent_dim,) whose image (C, H, W) is the nearest one, the class it was drawn with, or None, and
+    the mean squared difference of the pixels.
+    """
+
+    z: Tensor
+    image: Tensor
+    label: int | None
+    error: float
+
+
+def invert(
+    G: nn.Module,
+    picture: Tensor,
+    *,
+    features: Features | None = None,
+    label: int | None = None,
+    steps: int = 200,
+    starts: int = 8,
+    lr: float = 0.05,
+    seed: int = 0,
+) -> Found:
+    """Search the latent that draws a picture, by gradient descent from several random starts.
+
+    What is lowered is the mean squared difference of the pixels, plus that of the features relative to the features'
+    size, plus a weak pull of z towards the length that normal latents have.
+
+    Args:
+        G: in eval mode for this; its weights stay as they are.
+        picture: (C, H, W) in [−1, 1], of G's size.
+        features: images (B, C, H, W) -> (B, d), such as those of a classifier, which see what matters.
+        label: the class that a conditional G draws it with.
+        steps: of Adam, with learning rate `lr`.
+        starts: latents that are tried; the best one counts.
+        seed: fixes the starts.
+
+    Raises:
+        BadInput: a picture of another shape than G's, a label that does not fit.
+    """
+    whole_number("steps", steps, least=1)
+    real_number("lr", lr, above=0)
+    weight = next(G.parameters())
+    z = latents(G, whole_number("starts", starts, least=1), seed).to(weight).requires_grad_()
+    y = wanted_labels(G, starts, label)
+    net = with_labels(G, None if y is None else y.to(weight.device))
+    target = picture.detach().to(weight)[None]
+    adam = torch.optim.Adam([z], lr)
+    with evaluating(G), frozen(G), torch.enable_grad():
+        check_shape(net(z.detach()), target)
+        wanted = None if features is None else features(target).detach()
+        for _ in range(steps):
+            adam.zero_grad()
+            images = net(z)
+            length = (z.square().mean(1) - 1).square()
+            (difference(images, target, features, wanted) + 0.01 * length).sum().backward()
+            adam.step()
+        images = net(z).detach()
+        best = int(difference(images, target, features, wanted).argmin())
+    error = (images[best] - target[0]).square().mean().item()
+    return Found(z[best].detach().cpu(), images[best].cpu(), None if y is None else int(y[best]), error)
+
+
+def tuned(G: nn.Module, found: Found, picture: Tensor, *, steps: int = 200, lr: float = 1e-3) -> nn.Module:
+    """A copy of G that draws the picture at the latent that was found; elsewhere it changes little."""
+    mine = copy.deepcopy(G).eval().requires_grad_(True)
+    weight = next(mine.parameters())
+    z, target = found.z.to(weight)[None], picture.detach().to(weight)[None]
+    y = None if found.label is None else torch.tensor([found.label], device=weight.device)
+    adam = torch.optim.Adam(mine.parameters(), real_number("lr", lr, above=0))
+    with torch.enable_grad():
+        check_shape(with_labels(mine, y)(z), target)
+        for _ in range(whole_number("steps", steps, least=1)):
+            adam.zero_grad()
+            (with_labels(mine, y)(z) - target).square().mean().backward()
+            adam.step()
+    return mine.requires_grad_(False)
+
+
+def check_shape(images: Tensor, target: Tensor) -> None:
+    if images.shape[1:] != target.shape[1:]:
+        raise BadInput(
+            f"the picture is {tuple(target.shape[1:])}, but G draws {tuple(images.shape[1:])}: read it at that size."
+        )
+
+
+def difference(images: Tensor, target: Tensor, features: Features | None, wanted: Tensor | None) -> Tensor:
+    """How far each image (B, C, H, W) is from the target (1, C, H, W): (B,)."""
+    pixels = (images - target).square().flatten(1).mean(1)
+    if features is None or wanted is None:
+        return pixels
+    return pixels + (features(images) - wanted).square().mean(1) / (wanted.square().mean() + 1e-8)
