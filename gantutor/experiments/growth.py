@@ -20,14 +20,14 @@ def pair(width: int, seed: int) -> tuple[nn.Module, nn.Module]:
 def rows() -> dict[str, Row]:
     cells = [(width, 64) for width in WIDTHS] + [(32, batch) for batch in BATCHES if batch != 64]
     made = {
-        f"width {width}, batch {batch}": Training(partial(pair, width), "mnist", Recipe(batch_size=batch), steps=2000)
+        f"width {width}, batch {batch}": Training(partial(pair, width), "mnist", Recipe(batch_size=batch), steps=1500)
         for width, batch in cells
     }
     return dict(with_equal_compute("width 32, batch 64", made))
 
 
 EXPERIMENT = Experiment(
-    question="How far does a wider DCGAN, or a larger batch, pay on MNIST, with the compute of 2,000 default steps?",
+    question="How far does a wider DCGAN, or a larger batch, pay on MNIST, with the compute of 1,500 default steps?",
     rows=rows,
     base="width 32, batch 64",
 )

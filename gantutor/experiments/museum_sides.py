@@ -33,7 +33,7 @@ class ExhibitSide:
 
     exhibit: str
     version: str
-    steps: int = 800
+    steps: int = 500
     looks: int = 4
 
     def parts(self, budget: Budget) -> Parts:
