@@ -337,7 +337,7 @@ def test_a_recipe_with_numbers_of_numpy_can_be_loaded_again(tmp_path):
 
 
 def test_means_in_the_memory_layout_of_another_device_go_to_their_weights(tmp_path):
-    """On CPUs and CUDA the weights of convolutions, and Adam's means with them, are channels-last. A file keeps that."""
+    """On CPUs and CUDA weights of convolutions, and Adam's means with them, are channels-last. A file keeps that."""
     images = few_images()
     nets = models.dcgan(latent_dim=3, g_width=2, d_width=2, hidden=4)
     run = Run(*nets, images, Recipe(batch_size=4), seed=1)

@@ -6,7 +6,7 @@ import torch
 from drawn import digits
 
 from gantutor import data, metrics
-from gantutor.data import Images
+from gantutor.data import Images, faces
 from gantutor.errors import BadInput
 from gantutor.metrics import classifier
 from gantutor.models import shipped
@@ -28,6 +28,51 @@ def test_shipped_classifiers_know_their_test_set(name, least):
     share = classifier.accuracy(classifier.load(name), data.load(name, "test"))
     assert share >= least
     assert share == pytest.approx(classifier.SHIPPED[name][0], abs=0.0005)
+
+
+def test_the_judge_of_faces_knows_every_factor_that_can_be_seen():
+    test = data.load("faces", "test")
+    j = classifier.load("faces")
+    shares = classifier.factor_accuracy(j, test)
+    assert set(shares) == set(faces.FACTORS)
+    assert min(shares.values()) >= 0.97
+    assert classifier.accuracy(j, test) == pytest.approx(classifier.SHIPPED["faces"][0], abs=0.0005)
+    assert (shipped.folder("classifiers") / "faces.pt").stat().st_size < 400_000
+
+
+def test_the_judge_of_small_faces_is_the_same_and_almost_as_good():
+    test = data.load("faces:hat", "test", size=32)
+    j = classifier.load("faces:hat", size=32)
+    assert j.classes == faces.FACTORS["hat"]
+    assert classifier.accuracy(j, test) > 0.99
+    shares = classifier.factor_accuracy(j, test)
+    assert min(shares.values()) > 0.9
+    large = classifier.load("faces")
+    assert all(torch.equal(value, large.state_dict()[name]) for name, value in j.state_dict().items())
+
+
+def test_the_classes_of_faces_are_those_of_the_factor_in_the_name():
+    j, hair = classifier.load("faces:glasses"), classifier.load("faces")
+    drawn = faces.draw(60, seed=3)
+    pixels = drawn.pixels / 127.5 - 1
+    assert j(pixels).shape == (60, 4)
+    assert (j(pixels).argmax(1) == drawn.factors["glasses"]).double().mean() > 0.95
+    assert torch.equal(hair.by_factor(hair.features(pixels))["glasses"], j(pixels))
+    shares = classifier.factor_shares(j, pixels)
+    found = torch.bincount(drawn.factors["hat"], minlength=4) / 60
+    assert (shares["hat"] - found).abs().max() < 0.02
+
+
+def test_only_known_sets_have_a_judge():
+    drawn = faces.draw(100, seed=0, size=32)
+    images = data.Images("faces", drawn.pixels, drawn.factors["hair"], faces.FACTORS["hair"])
+    assert classifier.of(images).shape == (3, 32, 32)
+    assert classifier.of(data.Images("my faces", *[images.stored, images.labels, images.classes])) is None
+    odd = data.Images("faces", images.stored[..., :30], images.labels, images.classes)
+    assert classifier.of(odd) is None
+    assert classifier.of(digits(50, 0, "strokes")).name == "strokes"
+    with pytest.raises(BadInput, match="size is 28: the classifier of faces takes 64 or 32 pixels"):
+        classifier.load("faces", size=28)
 
 
 def test_features_and_logits_belong_together_whatever_the_batch():

@@ -1,6 +1,7 @@
 """`gantutor experiment`: list the experiments, or make the record of one."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -30,6 +31,7 @@ def add_arguments(add: Callable[..., Parser]) -> None:
     command.add_argument("--budget", default="full", help="full (default), or quick: a twentieth of the steps")
     command.add_argument("--device", default="cpu", help="as in train")
     command.add_argument("--jobs", type=int, default=1, metavar="N", help="train so many at the same time (default 1)")
+    command.add_argument("--pictures", metavar="FOLDER", help="what small_data trains on; or set GANTUTOR_PICTURES")
     command.add_argument("--folder", type=Path, metavar="DIR",
                          help="where the record is made or completed: by default data/experiments of this checkout "
                          "with the full budget, and otherwise experiments/")  # fmt: skip
@@ -49,13 +51,15 @@ def seeds(text: str) -> list[int]:
 def run(args: argparse.Namespace) -> int:
     check_counts(args, "jobs")
 
-    from gantutor.experiments import catalogue, execution, record
+    from gantutor.experiments import catalogue, execution, material, record
     from gantutor.experiments.experiment import BUDGETS
 
     if args.name is None:
         for name in catalogue.NAMES:
             print(listed(name))
         return 0
+    if args.pictures:
+        os.environ[material.PICTURES] = str(Path(args.pictures).expanduser().resolve())
     experiment, name = catalogue.find(args.name), args.name.replace("-", "_")
     if args.budget not in BUDGETS:
         raise BadInput(f"--budget is {args.budget!r}: choose full or quick.")

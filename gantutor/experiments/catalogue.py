@@ -24,6 +24,7 @@ NAMES = (
     "detectors",
     "extra_data",
     "museum_sides",
+    "small_data",
 )
 
 

@@ -1,5 +1,6 @@
 """What is trained on, and how samples of it are scored."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -8,8 +9,8 @@ import torch
 from torch import Tensor
 
 from gantutor import data, metrics
-from gantutor.data import Images, strokes, toy
-from gantutor.errors import unknown
+from gantutor.data import Images, faces, floats, strokes, toy
+from gantutor.errors import BadInput, unknown
 from gantutor.experiments.experiment import Budget
 from gantutor.metrics import classifier
 
@@ -98,6 +99,48 @@ def score_images(name: str, conditional: bool, tiny: bool, samples: Tensor) -> S
     }
 
 
+PICTURES = "GANTUTOR_PICTURES"  # an environment variable, because several processes may train
+
+
+@cache
+def all_pictures(tiny: bool) -> Tensor:
+    """The pictures of the folder that `$GANTUTOR_PICTURES` names, bytes (N, 3, 32, 32), in an order that is always the
+    same. The tiny budget draws some.
+    """
+    if tiny:
+        return faces.draw(400, seed=5, size=32).pixels
+    folder = os.environ.get(PICTURES)
+    if not folder:
+        raise BadInput("this experiment trains on pictures of your own: name their folder with --pictures.")
+    pixels = data.from_folder(folder, 32, grey=False).stored
+    return pixels[torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))]
+
+
+def some_pictures(count: int, tiny: bool) -> tuple[Tensor, Tensor]:
+    """So many of the pictures to train on, and as many as a sixth of all that are held out, both as bytes."""
+    pixels = all_pictures(tiny)
+    held_out = len(pixels) // 6
+    return pixels[held_out:][:count], pixels[:held_out]
+
+
+@cache
+def judged_pictures(tiny: bool) -> tuple[classifier.Classifier, Tensor]:
+    """The classifier of drawn faces, and its features of all pictures."""
+    j = classifier.load("faces", size=32)
+    return j, classifier.features_and_logits(j, floats(all_pictures(tiny)))[0]
+
+
+def pictures(budget: Budget) -> Material:
+    return Material(all_pictures(budget.tiny), partial(score_pictures, budget.tiny))
+
+
+def score_pictures(tiny: bool, samples: Tensor) -> Scores:
+    j, every = judged_pictures(tiny)
+    features = classifier.features_and_logits(j, samples)[0]
+    found = metrics.precision_and_recall(every[: len(features)], features)
+    return {"frechet": metrics.frechet(features, every), "precision": found.precision, "recall": found.recall}
+
+
 def stacked(name: str, budget: Budget) -> Material:
     singles = published(name, "train", budget.tiny)
     return Material(data.stacked(singles, len(singles), seed=0), partial(score_stacked, name, budget.tiny))
@@ -125,4 +168,5 @@ MATERIALS: dict[str, Callable[[Budget], Material]] = {
     "mnist, 300 images": partial(few_images, "mnist", 300),
     "mnist with labels": partial(images, "mnist", True),
     "stacked mnist": partial(stacked, "mnist"),
+    "pictures": pictures,
 }

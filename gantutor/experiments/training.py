@@ -71,6 +71,10 @@ class Training:
             return Ensemble(pairs, examples, self.recipe, seeds=seeds, device=device)
         return self.game(*pairs[0], examples, self.recipe, seed=seeds[0], device=device)
 
+    def further(self, run: Run, budget: Budget) -> Mapping[str, float]:
+        """Scores beside those of the samples, of a run that trains alone."""
+        return {}
+
     def traces(self, seeds: Sequence[int], budget: Budget, device: Device = "cpu") -> Iterator[tuple[int, Trace]]:
         each, run = self.of_a_step(), self.run(seeds, budget, device)
         score, steps = material.load(self.material, budget).score, budget.steps(self.steps)
@@ -83,7 +87,7 @@ class Training:
             means = losses.take()  # waits for the device
             seconds += time.perf_counter() - began
             for i, (trace, samples) in enumerate(zip(traces, samples_of(run, budget.samples), strict=True)):
-                scores = score(samples) if torch.isfinite(samples).all() else {}
+                scores = {**score(samples), **self.further(run, budget)} if torch.isfinite(samples).all() else {}
                 trace.add(step.index, step.index * each, {**scores, **{k: v[i] for k, v in means.items()}})
                 before = [trace.samples] if self.film and trace.samples is not None else []
                 trace.samples = torch.cat([*before, samples[: 10 if self.film else self.shown]])

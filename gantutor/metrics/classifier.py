@@ -1,7 +1,8 @@
 """A small classifier per data set, whose features and predicted labels the metrics use.
 
 The weights for `strokes`, `mnist`, `fashion-mnist` and `faces` ship with the package. To train them again, each in a
-minute of CPU time, the faces in a quarter of an hour, run ``python -m gantutor.metrics.classifier NAME``.
+minute of CPU time, the faces in a quarter of an hour, run ``python -m gantutor.metrics.classifier NAME`` (for faces
+with ``--epochs 26``).
 """
 
 import argparse
@@ -20,6 +21,7 @@ from gantutor.state import evaluating, seeded
 SHIPPED = {
     "mnist": (0.9949, "1b545f65b0288ad94be05f1440a2355fee8433076d623c7cae406f7ff4596403"),
     "fashion-mnist": (0.8989, "a1a25d18054c939a04f7a65a1d30d620858f52130d6c7b949705d5898ab2a8d6"),
+    "faces": (0.9818, "0e6b472ba0b03ca1f4497b6b8615938379e1166097ebe37d6aee8f95ed6bd0e2"),
     "strokes": (0.9997, "826333c7ad1596208097b99ef1aedf45f2664fedd8b74f68bd2a50e9441ce0f2"),
 }
 SMOOTHING = 0.05  # label smoothing ε in training: the target is 1 − ε + ε/K for the right class, ε/K for any other
@@ -105,11 +107,25 @@ def load(name: str, device: str | torch.device = "cpu", size: int | None = None)
     state = shipped.load_half(shipped.intact("classifiers", base, SHIPPED[base][1]))
     if "factors" in state:
         side = 64 if size is None else size
+        if side not in (64, 32):
+            raise BadInput(f"size is {size}: the classifier of faces takes 64 or 32 pixels.")
         net = Classifier(name, data.CLASSES[name], (3, side, side), state["factors"])
     else:
         net = Classifier(name, state["classes"])
     net.load_state_dict(state["weights"])
     return net.to(device).eval().requires_grad_(False)
+
+
+def of(images: data.Images) -> Classifier | None:
+    """The shipped classifier of a data set, by the name and the shape of its images, or None if there is none."""
+    base = images.name.partition(":")[0]
+    if base not in SHIPPED or images.name not in data.CLASSES:
+        return None
+    shape = tuple(images.stored.shape[1:])
+    if base == "faces" and shape not in ((3, 64, 64), (3, 32, 32)):
+        return None
+    net = load(images.name, size=shape[1] if base == "faces" else None)
+    return net if net.shape == shape else None
 
 
 @torch.no_grad()
@@ -143,6 +159,19 @@ def factor_accuracy(net: Classifier, images: data.Images) -> dict[str, float]:
         seen = factor.labels >= 0
         shares[name] = (found[name].argmax(1).cpu() == factor.labels)[seen].double().mean().item()
     return shares
+
+
+def factor_shares(net: Classifier, pixels: Tensor) -> dict[str, Tensor]:
+    """For every factor the share of images (N, *shape) with each of its values, as the classifier sees them: (K,).
+
+    For faces they are to be compared with `faces.SHARES`, in hundredths; what is hidden is guessed.
+    """
+    with torch.no_grad():
+        found = net.by_factor(features_and_logits(net, pixels)[0])
+    return {
+        name: torch.bincount(logits.argmax(1).cpu(), minlength=logits.shape[1]) / len(pixels)
+        for name, logits in found.items()
+    }
 
 
 def probabilities(logits: Tensor) -> Tensor:
