@@ -12,8 +12,8 @@ class Graph(TorchDispatchMode):
     """In the place of `torch.cuda.CUDAGraph`: writes down tensor operations, and does the same ones again on `replay`.
 
     Like a CUDA graph it keeps Python's numbers and decisions as they were, writes its results to the tensors that it
-    made while recording, and refuses to wait for a value or to draw from a generator before it was told of one. Unlike
-    one, it does the work while it records.
+    made while recording, and refuses to wait for a value, to copy numbers from Python, or to draw from a generator
+    before it was told of one. Unlike one, it does the work while it records.
     """
 
     def __init__(self):
@@ -28,6 +28,8 @@ class Graph(TorchDispatchMode):
             raise RuntimeError("operation not permitted when stream is capturing")
         if (kwargs or {}).get("generator") is not None and not self.generators:
             raise RuntimeError("the generator is not registered, and the stream is capturing")
+        if operation is torch.ops.aten.lift_fresh.default:
+            raise RuntimeError("numbers of Python are copied to the device, and the stream is capturing")
         result = operation(*args, **(kwargs or {}))
         self.calls.append((operation, args, kwargs or {}, result))
         return result

@@ -7,9 +7,9 @@ from tape import stand_in
 from torch import nn
 
 from gantutor import losses, models, penalties, train
-from gantutor.data import Images, toy
+from gantutor.data import Images, faces, toy
 from gantutor.errors import BadInput, OutOfMemory
-from gantutor.train import Recipe, Run, accelerate, validate
+from gantutor.train import Recipe, Run, accelerate, augment, validate
 
 POINTS = toy.ring().sample(64, seed=0)
 RECIPE = Recipe(batch_size=8, penalty_every=4, decay_from=0.3)
@@ -29,6 +29,14 @@ def pictures(n=32):
 
 def small_dcgan(**changes):
     return models.dcgan(latent_dim=3, g_width=2, d_width=2, hidden=4, **changes)
+
+
+def colour_pictures():
+    return faces.draw(32, seed=0, size=32).pixels / 127.5 - 1
+
+
+def colour_dcgan():
+    return small_dcgan(shape=(3, 32, 32))
 
 
 def weights(net):
@@ -77,6 +85,19 @@ def test_a_captured_run_takes_the_steps_of_an_eager_one(tape, pair, data, change
     for net in ("G", "D", "G_ema"):
         assert torch.equal(*(weights(getattr(run, net)) for run in runs))
     assert len(runs[1].turn.recorded) == (2 if runs[1].recipe.penalty else 1)
+
+
+@pytest.mark.parametrize("make", [augment.DiffAugment, lambda: augment.ADA(target=-0.99, images=200)])
+def test_an_augmented_run_is_captured_too(tape, make):
+    """ADA's probability changes between the steps, in the tensor that the graph reads."""
+    runs, seen = [], []
+    for captured in (False, True):
+        tape(captured)
+        runs.append(Run(*colour_dcgan(), colour_pictures(), RECIPE, seed=1, augment=make()))
+        seen.append(numbers(runs[-1], 12))
+    assert seen[0] == seen[1]
+    assert torch.equal(*(weights(run.G) for run in runs))
+    assert runs[0].augment.state() == runs[1].augment.state()
 
 
 def test_a_run_that_trained_before_it_was_captured_goes_on(tape):
@@ -174,6 +195,19 @@ def test_on_cuda_a_captured_run_agrees_with_an_eager_one(pair, data, changes, pr
     losses_of = [[(s.d_loss.item(), s.g_loss.item()) for s in run.steps(50)] for run in (eager, captured)]
     torch.testing.assert_close(*map(torch.tensor, losses_of), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(weights(eager.G), weights(captured.G), rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("make", [augment.DiffAugment, lambda: augment.ADA(target=-0.99, images=200)])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_on_cuda_an_augmented_run_is_captured_too(make, precision):
+    eager, captured = (
+        Run(*colour_dcgan(), colour_pictures(), RECIPE, seed=1, device="cuda", capture=c, precision=precision,
+            augment=make()) for c in (False, True)
+    )  # fmt: skip
+    losses_of = [[(s.d_loss.item(), s.g_loss.item()) for s in run.steps(20)] for run in (eager, captured)]
+    torch.testing.assert_close(*map(torch.tensor, losses_of), rtol=1e-2, atol=1e-2)
+    assert eager.augment.state() == pytest.approx(captured.augment.state())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

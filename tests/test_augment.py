@@ -29,7 +29,7 @@ def pair(seed=0):
 def test_translation_moves_by_whole_pixels_and_lets_grey_in():
     x = torch.rand(300, 1, 16, 16) + 1
     with seeded(0):
-        moved = augment.translated(x)
+        moved = augment.translation(x)
     shifts = set()
     for before, after in zip(x[:, 0], moved[:, 0], strict=True):
         fits = [
@@ -46,7 +46,7 @@ def test_translation_moves_by_whole_pixels_and_lets_grey_in():
 def test_cutout_hides_a_square_of_half_the_side():
     x = torch.ones(500, 3, 16, 16)
     with seeded(0):
-        kept = augment.cut_out(x)
+        kept = augment.cutout(x)
     assert set(kept.unique().tolist()) == {0.0, 1.0}
     hidden = 1 - kept
     assert torch.equal(hidden[:, 0], hidden[:, 2])
@@ -60,7 +60,7 @@ def test_cutout_hides_a_square_of_half_the_side():
 
 def test_colours_change_by_the_amounts_of_the_paper(pictures):
     with seeded(0):
-        changed = augment.recoloured(pictures)
+        changed = augment.color(pictures)
     middle = changed.mean((1, 2, 3)) - pictures.mean((1, 2, 3))
     assert middle.abs().max() <= 0.5
     assert middle.std() == pytest.approx(1 / math.sqrt(12), rel=0.1)
@@ -85,17 +85,83 @@ def test_at_probability_zero_nothing_changes_and_at_one_everything(pictures):
     assert (change(pictures) - pictures).flatten(1).abs().amax(1).min() > 0.05
 
 
-def test_the_share_of_changed_pictures_is_the_probability(pictures):
-    p = torch.tensor(0.3)
-    with seeded(0):
-        made = augment.some(pictures, p, torch.zeros(200, 3, 3))
-    assert (made.sum((1, 2)) == 0).double().mean() == pytest.approx(0.3, abs=0.1)
+def test_the_share_of_changed_pictures_is_that_of_the_probabilities():
+    """No flip, turn, shift, scale, turn, stretch, turn, shift, nor colour: with its chance to be the unit besides."""
+    pictures = faces.draw(64, seed=0, size=32).pixels / 127.5 - 1
     change = augment.ADA()
     change.p.fill_(0.1)
     with seeded(0):
-        same = torch.cat([(change(pictures) - pictures).abs().amax((1, 2, 3)) < 1e-4 for _ in range(5)])
-    unchanged = 0.9**9 * (1 - 0.1 / 2) * (1 - 0.1 / 4) * 0.9 * (1 - 0.1 / 2)  # two turns with 1 − √(1 − p) each
-    assert same.double().mean() == pytest.approx(unchanged, abs=0.06)
+        same = torch.cat([(change(pictures) - pictures).abs().amax((1, 2, 3)) < 1e-4 for _ in range(60)])
+    kept = 1 - 0.1
+    geometry = (1 - 0.1 / 2) * (1 - 0.1 * 3 / 4) * kept * kept * kept * kept * kept  # the two turns make one
+    colour = kept * kept * (1 - 0.1 / 2) * kept * kept
+    assert same.double().mean() == pytest.approx(geometry * colour, abs=0.025)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What each of ADA's changes is made of, by the order in which they are asked for."""
+    seen = []
+
+    def with_probability(x, p, change, otherwise=None):
+        seen.append((change, p))
+        return change
+
+    monkeypatch.setattr(augment, "with_probability", with_probability)
+    return seen
+
+
+def test_the_moves_have_the_sizes_of_the_paper(drawn):
+    x, p = torch.zeros(20_000, 1, 16, 16), torch.tensor(0.36)
+    with seeded(0):
+        augment.geometric_transform(x, p)
+    flip, quarter, whole, scale, first, stretch, second, fraction = (change for change, _ in drawn)
+    assert [round(float(q), 4) for _, q in drawn] == [0.36] * 4 + [0.2, 0.36, 0.2, 0.36]  # 1 − √(1 − p)
+    assert set(flip[:, 0, 0].tolist()) == {-1.0, 1.0}
+    assert (flip[:, 1, 1] == 1).all()
+    assert flip[:, 0, 0].mean().abs() < 0.05
+    turns = torch.atan2(quarter[:, 1, 0], quarter[:, 0, 0]) / (math.pi / 2)
+    assert torch.bincount((turns.round().long() % 4), minlength=4).min() > 4700
+    pixels = whole[:, :2, 2] * 8  # the image spans 2
+    assert torch.equal(pixels, pixels.round())
+    assert pixels.abs().max() == 2
+    assert scale[:, 0, 0].log2().std() == pytest.approx(0.2, rel=0.05)
+    assert torch.equal(scale[:, 0, 0], scale[:, 1, 1])
+    for turn in (first, second):
+        angle = torch.atan2(turn[:, 1, 0], turn[:, 0, 0])
+        assert angle.std() == pytest.approx(2 * math.pi / math.sqrt(12), rel=0.05)
+    assert stretch[:, 0, 0].log2().std() == pytest.approx(0.2, rel=0.05)
+    torch.testing.assert_close(stretch[:, 0, 0] * stretch[:, 1, 1], torch.ones(20_000))
+    assert fraction[:, :2, 2].std() == pytest.approx(0.25, rel=0.05)  # an eighth of the side
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colours_are_changed_by_the_matrices_of_the_paper(drawn, channels):
+    """In homogeneous coordinates, one after the other: brightness, contrast, luma flip, hue, saturation."""
+    x = torch.rand(5000, channels, 2, 2, dtype=torch.float64) * 2 - 1
+    with seeded(0):
+        changed = augment.color_transform(x, torch.tensor(1.0))
+    brightness, contrast, flip = (change for change, _ in drawn[:3])
+    assert brightness.std() == pytest.approx(0.2, rel=0.05)
+    assert contrast.log2().std() == pytest.approx(0.5, rel=0.05)
+    assert flip.mean() == pytest.approx(0.5, abs=0.03)
+    v = torch.full((3,), 3**-0.5, dtype=torch.float64)
+    unit, grey = torch.eye(3, dtype=torch.float64), torch.outer(v, v)
+    steps = x.expand(-1, 3, -1, -1) + brightness.view(-1, 1, 1, 1)
+    steps = (contrast.view(-1, 1, 1, 1) * steps).flatten(2)
+    steps = (unit - 2 * grey * flip[:, None, None]) @ steps
+    if channels == 3:
+        hue, saturation = (change for change, _ in drawn[3:])
+        assert saturation.log2().std() == pytest.approx(1, rel=0.05)
+        torch.testing.assert_close(hue @ hue.mT, unit.expand(5000, 3, 3))
+        steps = (grey + saturation[:, None, None] * (unit - grey)) @ hue @ steps
+    torch.testing.assert_close(changed, steps.view(5000, 3, 2, 2)[:, :channels])
+
+
+def test_in_16_bits_the_changes_are_computed_in_32():
+    pictures = faces.draw(20, seed=0).pixels / 127.5 - 1
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(augment.ADA()(pictures), pictures, rtol=0, atol=1e-5)
 
 
 def test_moves_are_those_of_their_matrices():
@@ -119,7 +185,7 @@ def test_moves_are_those_of_their_matrices():
 
 
 def test_hues_turn_about_the_axis_of_grey():
-    turn = augment.about_grey(torch.tensor([2 * math.pi / 3, 0.0]))
+    turn = augment.rotation_about_grey(torch.tensor([2 * math.pi / 3, 0.0]))
     cycled = torch.tensor([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])  # a third of a turn takes red to green
     torch.testing.assert_close(turn[0], cycled, rtol=0, atol=1e-6)
     torch.testing.assert_close(turn[1], torch.eye(3), rtol=0, atol=1e-6)
@@ -141,7 +207,9 @@ def test_mirror_images_do_not_leak():
     x = torch.cat([one.expand(30_000, 1, 4, 4), one.flip(3).expand(10_000, 1, 4, 4)])
     p = torch.tensor(0.8)
     with seeded(1):
-        mirrored = augment.some(x, p, augment.scaling(1 - 2 * augment.whole(x, 2), x.new_ones(len(x))))
+        mirrored = augment.with_probability(
+            x, p, augment.scaling(1 - 2 * augment.random_integers(x, 2), x.new_ones(len(x)))
+        )
     seen = F.grid_sample(x, F.affine_grid(mirrored[:, :2], list(x.shape), align_corners=False), align_corners=False)
     frequent = torch.tensor([(seen[:, 0, 0, 0] > 0.5).double().mean(), (seen[:, 0, 0, 3] > 0.5).double().mean()])
     leak = torch.tensor([[1 - 0.4, 0.4], [0.4, 1 - 0.4]], dtype=torch.float64)
@@ -153,17 +221,17 @@ def test_the_probability_follows_the_sign_of_the_logits():
     change = augment.ADA(target=0.6, images=1000)
     sure, unsure = torch.tensor([1.0] * 9 + [-1.0]), torch.tensor([1.0] * 7 + [-1.0] * 3)  # means 0.8 and 0.4
     for _ in range(5):
-        change.adapt(sure)
+        change.adapt(sure, 10)
     assert change.p.item() == pytest.approx(0.05)
     for _ in range(2):
-        change.adapt(unsure)
+        change.adapt(unsure, 10)
     assert change.p.item() == pytest.approx(0.03)
     for _ in range(10):
-        change.adapt(unsure)
+        change.adapt(unsure, 10)
     assert change.p.item() == 0
     for _ in range(200):
-        change.adapt(sure)
-    assert change.p.item() == pytest.approx(change.most)
+        change.adapt(sure, 10)
+    assert change.p.item() == pytest.approx(change.p_max)
 
 
 # --- in a run --------------------------------------------------------------------------------------------------------
@@ -243,8 +311,9 @@ def test_an_augmentation_learns_from_the_logits_of_every_step(pictures, parts):
             self.changed += len(x)
             return super().__call__(x)
 
-        def adapt(self, real_logits):
+        def adapt(self, real_logits, images):
             self.heard.append(real_logits)
+            assert images == 8
 
     run = Run(*pair(), pictures, Recipe(batch_size=8, penalty=None), augment=Listening(), accumulate=parts)
     steps = list(run.steps(3))
@@ -258,12 +327,19 @@ def test_an_augmentation_learns_from_the_logits_of_every_step(pictures, parts):
         ({"augment": "ada"}, "augment is 'ada': give None, or an augmentation"),
         ({"augment": augment.ADA(), "recipe": Recipe(loss=losses.WASSERSTEIN)}, "with the wasserstein loss"),
         ({"augment": augment.ADA(), "recipe": Recipe(loss=losses.RELATIVISTIC)}, "with the relativistic loss"),
+        ({"augment": augment.ADA(), "recipe": Recipe(loss=losses.LEAST_SQUARES)}, "with the least-squares loss"),
         ({"augment": augment.DiffAugment(), "recipe": Recipe(unroll=2)}, "unroll is 2"),
     ],
 )
 def test_what_does_not_go_together_is_told(pictures, given, said):
     with pytest.raises(BadInput, match=said):
         Run(*pair(), pictures, **given)
+
+
+def test_only_square_images_can_be_augmented():
+    G, D = models.mlp((3, 8, 16))
+    with pytest.raises(BadInput, match="the images are 8×16: only square ones"):
+        Run(G, D, torch.zeros(80, 3, 8, 16), augment=augment.DiffAugment())
 
 
 def test_points_cannot_be_augmented():

@@ -320,7 +320,7 @@ def test_cifar10_is_read_from_its_binary_archive(monkeypatch, root, split, count
         (cifar_archive(test_batch=bytes([10]) + bytes(3072)), "holds a label of 10, where the largest is 9"),
         (cifar_archive(test_batch=None), "holds no test_batch.bin"),
         (cifar_archive()[:-200], "is not a whole .tar.gz"),
-        (b"<html>Please sign in</html>", "is not a whole .tar.gz"),
+        (b"<html>Please sign in</html>", "is a web page instead of an archive"),
     ],
 )
 def test_a_bad_archive_is_named_with_its_fault(monkeypatch, root, content, said):
@@ -587,6 +587,22 @@ def test_size_and_channels_are_those_of_the_pictures(tmp_path):
     assert data.from_folder(tmp_path, [64, 128]).stored.shape == (3, 3, 64, 64)
 
 
+def test_links_to_folders_are_followed_and_names_kept_whole(tmp_path):
+    for i, name in enumerate(("cats", "dogs")):
+        for k in range(3):
+            _save(tmp_path / "elsewhere" / name / f"{k}.png", (60 * i + k, 0, 0))
+    mine = tmp_path / "mine.2024"
+    mine.mkdir()
+    for name in ("cats", "dogs"):
+        (mine / name).symlink_to(tmp_path / "elsewhere" / name, target_is_directory=True)
+    (mine / "cats" / "loop").symlink_to(mine, target_is_directory=True)
+    images = data.from_folder(mine, 8)
+    assert images.name == "mine.2024"
+    assert images.classes == ("cats", "dogs")
+    assert sorted(images.stored[:, 0, 3, 3].tolist()) == [0, 1, 2, 60, 61, 62]
+    assert data.from_folder(tmp_path / "elsewhere" / "dogs").classes == ("dogs",)
+
+
 def test_copies_of_one_picture_are_refused(tmp_path):
     for i in range(100):
         _save(tmp_path / f"{i}.png", "blue")
@@ -614,6 +630,14 @@ def test_a_zip_is_read_like_its_folder(tmp_path, inside, classes):
     assert torch.equal(packed.labels, plain.labels)
     assert packed.classes == (("c0", "c1") if classes else ("packed",))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "packed.zip"]  # nothing was unpacked
+
+
+def test_a_colon_in_a_name_is_no_drive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "shots.zip", "w") as archive:
+        for i in range(2):
+            _save(tmp_path / "1.png", (i, 0, 0))
+            archive.write(tmp_path / "1.png", f"Screenshot 12:30:4{i}.png")
+    assert len(data.from_folder(tmp_path / "shots.zip", 8)) == 2
 
 
 @pytest.mark.parametrize("name", ["../out.png", "a/../../out.png", "/etc/out.png", "C:/out.png", "..\\out.png"])

@@ -91,7 +91,8 @@ def test_a_factor_that_is_fixed_changes_the_pictures_and_nothing_else_of_their_t
         assert (one.factors[name] == i).all()
         for another in same[:i]:
             seen = one.visible(name) & another.visible(name)
-            assert (one.pixels[seen] != another.pixels[seen]).flatten(1).any(1).all()
+            apart = (one.pixels[seen].int() - another.pixels[seen].int()).abs().amax(1) > 15  # clearly
+            assert apart.sum((1, 2)).min() >= 4
 
 
 @pytest.mark.parametrize(("name", "value"), [("eyes", "round"), ("ears", "large"), ("hair-color", "blue")])

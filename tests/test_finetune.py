@@ -7,6 +7,7 @@ from gantutor import cli, data, models
 from gantutor.data import faces
 from gantutor.errors import BadInput
 from gantutor.runs import checkpoint, finetune
+from gantutor.scale import Ensemble
 from gantutor.train import Recipe, Run
 
 
@@ -77,6 +78,30 @@ def test_other_nets_are_refused_with_the_difference(saved, nets, said):
         finetune.start_from(*nets(), saved[0])
 
 
+def test_nothing_is_changed_where_something_does_not_fit(saved):
+    G, D = pair(seed=7)[0], models.dcgan((3, 32, 32), d_width=8)[1]
+    before = [p.clone() for p in G.parameters()]
+    for nets, layers in (((G, D), 0), ((G, pair()[1]), 9)):
+        with pytest.raises(BadInput):
+            finetune.start_from(*nets, saved[0], layers)
+        assert all(torch.equal(old, new) for old, new in zip(before, G.parameters(), strict=True))
+
+
+def test_a_saved_run_keeps_its_frozen_layers(saved, tmp_path):
+    G, D = pair(seed=7)
+    finetune.start_from(G, D, saved[0], freeze=2)
+    checkpoint.save(Run(G, D, pictures(), Recipe(batch_size=8)), tmp_path)
+    again = checkpoint.load(tmp_path, pictures())
+    assert [p.requires_grad for p in again.D.parameters()] == [p.requires_grad for p in D.parameters()]
+
+
+def test_an_ensemble_is_named(tmp_path):
+    nets = [pair(seed=s) for s in (0, 2)]
+    checkpoint.save(Ensemble(nets, pictures(), Recipe(batch_size=8), seeds=[0, 1]), tmp_path)
+    with pytest.raises(BadInput, match=r"it holds an ensemble: load it with scale\.load_ensemble"):
+        finetune.start_from(*pair(), tmp_path)
+
+
 def test_some_of_d_has_to_be_left(saved):
     with pytest.raises(BadInput, match="5 layers of D are to be frozen, but it has 5"):
         finetune.start_from(*pair(), saved[0], freeze=5)
@@ -96,6 +121,7 @@ def test_the_command_starts_from_a_run_and_keeps_to_it(tmp_path, monkeypatch, ca
     capsys.readouterr()
     for flags, said in (
         (["--freeze-d", "1"], "--freeze-d keeps what D knows from another run"),
+        (["--freeze-d", "1", "--resume"], "--freeze-d keeps what D knows from another run"),
         (["--from", "gone"], "there is no run in gone"),
         (["--from", "old", "--freeze-d", "9"], "9 layers of D are to be frozen, but it has"),
     ):

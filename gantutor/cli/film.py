@@ -8,7 +8,7 @@ from gantutor.cli.common import Parser, capital, check_counts, seed
 from gantutor.cli.sample import choose_classes, find_generator
 from gantutor.errors import BadInput, real_number
 
-MOST_FRAMES, MOST_IMAGES = 600, 100
+MOST = {"frames": 600, "count": 100, "scale": 10}
 
 
 def add_arguments(add: Callable[..., Parser]) -> None:
@@ -18,8 +18,8 @@ def add_arguments(add: Callable[..., Parser]) -> None:
     command.add_argument("--out", metavar="FILE", type=Path, required=True,
                          help=".png (animated), .gif, or .mp4 where ffmpeg is installed")  # fmt: skip
     command.add_argument("--count", type=int, metavar="N", default=9, help="images beside each other (default 9)")
-    command.add_argument("--frames", type=int, metavar="N", default=60, help="pictures in all (default 60)")
-    command.add_argument("--fps", type=float, metavar="N", default=15, help="pictures per second (default 15)")
+    command.add_argument("--frames", type=int, metavar="N", default=60, help="how many frames (default 60)")
+    command.add_argument("--fps", type=float, metavar="N", default=15, help="frames per second (default 15)")
     command.add_argument("--scale", type=int, metavar="N", default=2, help="enlarge each pixel (default 2)")
     command.add_argument("--label", metavar="CLASS", help="draw this class only, by number or name")
     command.add_argument("--seed", type=seed, metavar="K", default=0, help="another seed, another walk (default 0)")
@@ -28,19 +28,18 @@ def add_arguments(add: Callable[..., Parser]) -> None:
 def run(args: argparse.Namespace) -> int:
     check_counts(args, "count", "frames", "scale")
     real_number("--fps", args.fps, least=1, most=50)
-    for name, most in (("count", MOST_IMAGES), ("frames", MOST_FRAMES)):
+    for name, most in MOST.items():
         if getattr(args, name) > most:
             raise BadInput(f"--{name} is {getattr(args, name)}: give at most {most}.")
 
     from gantutor import show
     from gantutor.models import classes_of
-    from gantutor.show import movies
+    from gantutor.show import films
 
-    movies.check_kind(args.out)
+    films.check_kind(args.out)
     G, names = find_generator(args.run)
-    args.per_class = None
     n, labels, what = choose_classes(args, classes_of(G), names)
-    pictures = show.walk(G, args.frames, n, seed=args.seed, labels=labels, scale=args.scale)
-    show.save_movie(pictures, args.out, args.fps)
-    print(f"{args.frames} pictures of {n} images{what}, {args.frames / args.fps:.1f} s: {args.out}")
+    frames = show.walk(G, args.frames, n, seed=args.seed, labels=labels, scale=args.scale)
+    show.save_film(frames, args.out, args.fps)
+    print(f"{args.frames} frames of {n} images{what}, {args.frames / args.fps:.1f} s: {args.out}")
     return 0

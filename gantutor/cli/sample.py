@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from gantutor.models import classes_of
 
     G, names = find_generator(args.run)
-    n, labels, what = choose_classes(args, classes_of(G), names)
+    n, labels, what = choose_classes(args, classes_of(G), names, args.per_class)
     if n > MOST_IMAGES:
         raise BadInput(
             f"these are {n:,} images: draw at most {MOST_IMAGES:,} into one file, and more into others with "
@@ -80,15 +80,15 @@ def find_generator(run: Path) -> tuple["nn.Module", Sequence[str]]:
 
 
 def choose_classes(
-    args: argparse.Namespace, classes: int, names: Sequence[str]
+    args: argparse.Namespace, classes: int, names: Sequence[str], per_class: int | None = None
 ) -> tuple[int, int | list[int] | None, str]:
     """The number of images to draw, their labels as `train.sample` takes them, and the choice in words."""
-    if not classes and (args.label is not None or args.per_class is not None):
+    if not classes and (args.label is not None or per_class is not None):
         option = "--per-class" if args.label is None else "--label"
         raise BadInput(f"{args.run} was trained without classes: leave out {option}, or train cmlp or cdcgan.")
-    if args.per_class is not None:
-        n, each = classes * args.per_class, f"{args.per_class} of each of {classes} classes"
-        return n, [y for y in range(classes) for _ in range(args.per_class)] if n <= MOST_IMAGES else None, f", {each}"
+    if per_class is not None:
+        n, each = classes * per_class, f"{per_class} of each of {classes} classes"
+        return n, [y for y in range(classes) for _ in range(per_class)] if n <= MOST_IMAGES else None, f", {each}"
     n = 64 if args.count is None else args.count
     if args.label is None:
         return n, None, ", the classes in turn" if classes else ""

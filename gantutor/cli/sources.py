@@ -28,7 +28,8 @@ def check(text: str) -> None:
     if is_path(text):
         return
     if "/" in text or os.sep in text or text.endswith(".zip"):
-        raise BadInput(f"there is no folder {text!r}: give the path of a folder or .zip of pictures, or a data set.")
+        kind = ".zip" if text.endswith(".zip") else "folder"
+        raise BadInput(f"there is no {kind} {text!r}: give the path of a folder or .zip of pictures, or a data set.")
     if text.startswith("faces:"):
         data.check_name(text)
     if text not in data.CLASSES:
@@ -37,33 +38,37 @@ def check(text: str) -> None:
 
 def short_name(text: str) -> str:
     """A name that a folder can have."""
-    return Path(text).expanduser().resolve().stem if is_path(text) else text.replace(":", "-")
+    from gantutor.data.folder import name_of
+
+    return name_of(Path(text).expanduser()) if is_path(text) else text.replace(":", "-")
 
 
-def load(text: str, size: int | None, flip: bool, device: str) -> "Images":
+def load(text: str, size: int | None, flip: bool, conditional: bool, device: str) -> "Images":
     """The training images. Says in a sentence what was left out.
 
-    Raises `BadInput` for what cannot be read, and for fewer than 50 pictures or a class of one.
+    Raises `BadInput` for what cannot be read, for fewer than 50 pictures, and for a conditional model if a class has
+    only one.
     """
     from gantutor import data
 
+    check(text)
     if is_path(text):
         images = data.from_folder(text, SIZES if size is None else size, say=note)
-        check_count(text, images)
+        check_count(text, images, conditional)
         images = images.to(device)
     else:
         images = data.load(text, device=device, size=size)
     return data.mirrored(images) if flip else images
 
 
-def check_count(text: str, images: "Images") -> None:
+def check_count(text: str, images: "Images", conditional: bool) -> None:
     if len(images) < FEWEST:
         raise BadInput(
             f"{text} holds {len(images)} pictures: a GAN needs {FEWEST} at least, and hundreds to draw new ones."
         )
     counts = images.labels.bincount(minlength=len(images.classes)).tolist()
     for name, count in zip(images.classes, counts, strict=True):
-        if count < FEWEST_OF_A_CLASS:
+        if conditional and count < FEWEST_OF_A_CLASS:
             raise BadInput(f"the class {name!r} in {text} has {count} picture: give it more, or move its folder away.")
 
 

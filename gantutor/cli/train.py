@@ -48,10 +48,11 @@ def add_arguments(add: Callable[..., Parser]) -> None:
     )
     command.add_argument("model", metavar="MODEL", help=", ".join(MODELS))
     command.add_argument("--data", metavar="NAME|FOLDER",
-                         help="mnist (default), fashion-mnist, strokes, faces, or faces:FACTOR such as faces:glasses; "
-                              "or a folder or .zip of pictures, 50 at least, whose subfolders are classes")  # fmt: skip
+                         help="mnist (default), fashion-mnist, strokes, cifar10, faces, or faces:FACTOR such as "
+                              "faces:glasses; or a folder or .zip of pictures, 50 at least, whose subfolders are "
+                              "classes")  # fmt: skip
     command.add_argument("--size", type=int, metavar="N",
-                         help="pixels a side: of pictures from a folder (default: 64, or 32 or 28 if they are "
+                         help="pixels a side: of pictures from a folder (default: 64, or 32 or 28 if the first is "
                               "smaller), and of faces, 64 or 32")  # fmt: skip
     command.add_argument("--flip", action="store_const", const=True,
                          help="train on the mirror image of every picture too")  # fmt: skip
@@ -165,7 +166,7 @@ def take_up(args: argparse.Namespace, out: Path, content: bytes) -> dict | None:
 def load_images(args: argparse.Namespace, ranks):
     args.device = choose_device(args.device) if ranks.size == 1 else choose_rank_device(args.device, ranks)
     check_speed(args, args.device)
-    return sources.load(args.data, args.size, bool(args.flip), args.device)
+    return sources.load(args.data, args.size, bool(args.flip), args.model.startswith("c"), args.device)
 
 
 def find_saved(args: argparse.Namespace, out: Path) -> dict | None:
@@ -201,6 +202,8 @@ def settle_flags(args: argparse.Namespace, out: Path, saved: dict) -> None:
         elif given != before:
             flag = {"model": "MODEL", "start": "--from"}.get(name, "--" + name.replace("_", "-"))
             raise BadInput(f"{flag} is {given}, but the run in {out} has {before!r}: it goes on with that alone.")
+    if args.freeze_d and args.start is None:
+        raise BadInput("--freeze-d keeps what D knows from another run: give that run with --from.")
 
 
 def make_run(args: argparse.Namespace, images, ranks, out: Path, state: dict | None):
@@ -238,11 +241,10 @@ def begin(args: argparse.Namespace, images):
 
 def go_on(args: argparse.Namespace, images, out: Path, state: dict):
     """The saved run, with the rest of --steps before it."""
-    from gantutor.runs import checkpoint, finetune
+    from gantutor.runs import checkpoint
 
     run = checkpoint.load(out, images, device=args.device, precision=args.precision, compile=args.compile,
                           capture=args.capture, accumulate=args.accumulate or 1)  # fmt: skip
-    finetune.freeze_first(run.D, args.freeze_d)
     if run.plan is None or run.plan[1] != args.steps:
         if run.plan:
             note(f"It was planned for {run.plan[1]:,} steps: from here the learning rate follows the new total.")
@@ -340,8 +342,6 @@ def check_numbers(args: argparse.Namespace) -> None:
     real_number("--rank-timeout", args.rank_timeout, above=0)
     if args.freeze_d is not None:
         whole_number("--freeze-d", args.freeze_d)
-        if args.start is None and not args.resume:
-            raise BadInput("--freeze-d keeps what D knows from another run: give that run with --from.")
     check_counts(args, "steps", "batch_size", "save_every", "accumulate")
 
 

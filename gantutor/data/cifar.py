@@ -2,6 +2,8 @@
 
 import io
 import tarfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -20,12 +22,12 @@ def read(split: str, folder: Path) -> tuple[Tensor, Tensor]:
     path = find_file(folder, ARCHIVE) or folder / ARCHIVE
     with naming_damaged(path):
         contents = read_contents(path)
-        check_digest("cifar10", ARCHIVE, contents)
         records = torch.cat([parse(batch) for batch in unpack(contents, BATCHES[split])])
+        check_digest("cifar10", ARCHIVE, contents)  # last, because what is wrong helps more than two hashes
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0]
 
 
-def unpack(contents: bytearray, names: list[str]) -> list[bytes]:
+def unpack(contents: bytearray, names: list[str]) -> Iterator[bytearray]:
     """The files of these names in a tar archive, in any folder of it. Nothing is written to the disk."""
     found = {}
     try:
@@ -33,20 +35,21 @@ def unpack(contents: bytearray, names: list[str]) -> list[bytes]:
             for member in archive:
                 name = Path(member.name).name
                 if name in names and (file := archive.extractfile(member)):
-                    found[name] = file.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise Damaged(f"is not a whole .tar.gz ({error})") from error
+                    found[name] = bytearray(file.read())
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        page = "is a web page instead of an archive" if b"<" in contents[:16] else f"is not a whole .tar.gz ({error})"
+        raise Damaged(page) from error
     for name in names:
         if name not in found:
             raise Damaged(f"holds no {name}")
-    return [found[name] for name in names]
+        yield found.pop(name)
 
 
-def parse(batch: bytes) -> Tensor:
-    """The records uint8 (N, 3073) of a file."""
+def parse(batch: bytearray) -> Tensor:
+    """The records uint8 (N, 3073) of a file, which share its memory."""
     if not batch or len(batch) % RECORD:
         raise Damaged(f"holds a file of {len(batch)} bytes, which are no records of {RECORD}")
-    records = torch.frombuffer(bytearray(batch), dtype=torch.uint8).view(-1, RECORD)
+    records = torch.frombuffer(batch, dtype=torch.uint8).view(-1, RECORD)
     if records[:, 0].max() >= len(CLASSES):
         raise Damaged(f"holds a label of {int(records[:, 0].max())}, where the largest is {len(CLASSES) - 1}")
     return records

@@ -22,6 +22,7 @@ from gantutor.errors import BadInput, unknown, whole_number
 from gantutor.state import one_thread
 
 SIZES = (64, 32)
+THREADS = 8  # at most
 CHUNK = 64  # faces drawn at once: few enough for the processor's cache
 
 MEASURES = ("smile", "tilt", "scale", "shift right", "shift down")
@@ -46,7 +47,9 @@ class Faces:
         return len(self.pixels)
 
     def visible(self, name: str) -> Tensor:
-        """bool (n,): whether the value of a factor can be seen: not eyes behind dark glasses, nor ears under hair."""
+        """bool (n,): whether a factor's value can be seen for certain: not eyes and brows behind dark glasses, nor ears
+        under hair.
+        """
         if name in ("eyes", "brows"):
             return self.factors["glasses"] != FACTORS["glasses"].index("dark")
         if name == "ears":
@@ -102,7 +105,7 @@ def draw(n: int, seed: int, size: int = 64, fixed: Mapping[str, str] | None = No
             painting = torch.nn.functional.avg_pool2d(painting, 2)
         pixels[chosen] = painting.mul(255).round_().to(torch.uint8)
 
-    with one_thread(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with one_thread(), ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS)) as pool:
         list(pool.map(fill, order.split(CHUNK)))
     return Faces(pixels, factors, measures)
 

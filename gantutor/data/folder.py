@@ -4,6 +4,7 @@ import contextlib
 import io
 import operator
 import os
+import re
 import sys
 import warnings
 import zipfile
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from gantutor.data.images import Factor, Images
-from gantutor.errors import BadInput
+from gantutor.errors import BadInput, OutOfMemory
 
 SMALLEST, LARGEST = 8, 1024  # pixels a side
 USUAL = 64  # pixels a side, at most, if no size is asked for
@@ -62,7 +63,8 @@ def from_folder(
     """
     sizes = [_checked_size(one) for one in ([] if size is None else size if isinstance(size, list) else [size])]
     path = Path(path).expanduser()
-    with _files_in(path) as files:
+    with _files_in(path) as files, warnings.catch_warnings():  # here, for threads share the filters
+        warnings.filterwarnings("ignore", "Image size .* exceeds limit")  # `MOST_PIXELS` is ours
         classes, files, labels, beside = _find_classes(path, files)
         first_size, all_grey = _look_at(files, grey)
         side = max([s for s in sizes if s <= first_size] or [min(sizes, default=min(first_size, USUAL))])
@@ -77,7 +79,12 @@ def from_folder(
     _check(path, classes, labels, read.pixels)
     for sentence in _report(left_out, len(files) + beside, read, files):
         say(sentence)
-    return Images(path.resolve().stem if path.is_file() else path.resolve().name, read.pixels, labels, classes)
+    return Images(name_of(path), read.pixels, labels, classes)
+
+
+def name_of(path: Path) -> str:
+    """The name of a folder, or of a .zip without its ending."""
+    return path.resolve().stem if path.is_file() else path.resolve().name
 
 
 def _checked_size(size: object) -> int:
@@ -116,7 +123,7 @@ class File:
 def _files_in(path: Path) -> Iterator[list[File]]:
     """All files that are not hidden, in the order of their names."""
     if path.is_dir():
-        inside = sorted(file for file in path.rglob("*") if file.is_file() and not is_hidden(file, path))
+        inside = sorted(file for file in _walk(path) if not is_hidden(file, path))
         yield [File(file.relative_to(path).parts, partial(io.FileIO, file)) for file in inside]
     elif path.is_file() and path.suffix.lower() == ".zip":
         try:
@@ -129,11 +136,22 @@ def _files_in(path: Path) -> Iterator[list[File]]:
         raise BadInput(f"{str(path)!r} is not a folder, nor a .zip: give the path of a folder that holds pictures.")
 
 
+def _walk(path: Path) -> Iterator[Path]:
+    """All files below a folder, also behind links to other folders, each folder once."""
+    seen = set()
+    for place, folders, names in os.walk(path, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(place, name) for name in names if Path(place, name).is_file())
+
+
 def _files_in_archive(path: Path, archive: zipfile.ZipFile) -> list[File]:
     files = []
     for info in sorted(archive.infolist(), key=lambda info: info.filename):
         parts = PurePosixPath(info.filename.replace("\\", "/")).parts
-        if ".." in parts or parts[:1] == ("/",) or ":" in "".join(parts[:1]):
+        if ".." in parts or re.match(r"/|[A-Za-z]:", "".join(parts[:1])):
             raise BadInput(f"{path} holds the path {info.filename!r}, which leads out of it: do not trust this file.")
         if not info.is_dir() and not any(map(_is_hidden_name, parts)):
             files.append(File(parts, partial(_unpacked, archive, info)))
@@ -170,7 +188,7 @@ def _find_classes(path: Path, files: list[File]) -> tuple[tuple[str, ...], list[
         if not any(file.parts[0] == folder for file in inside):
             raise BadInput(f"{path / folder} holds no pictures: put some there, or move the folder away.")
     labels = [folders.index(file.parts[0]) if folders else 0 for file in inside]
-    return tuple(folders) or (path.resolve().stem,), inside, torch.tensor(labels), len(files) - len(inside)
+    return tuple(folders) or (name_of(path),), inside, torch.tensor(labels), len(files) - len(inside)
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -196,7 +214,12 @@ class Unusable(Exception):
 
 
 def _read_pictures(files: list[File], size: int, grey: bool) -> Read:
-    pixels = np.empty((len(files), 1 if grey else 3, size, size), np.uint8)
+    try:
+        pixels = np.empty((len(files), 1 if grey else 3, size, size), np.uint8)
+    except MemoryError:
+        raise OutOfMemory(
+            f"there is no room for {len(files):,} pictures of {size}×{size}: take a smaller size."
+        ) from None
     reasons, square = [""] * len(files), [True] * len(files)
 
     def fill(start: int) -> None:
@@ -235,10 +258,8 @@ def _opened(file: File):
     from PIL import Image
 
     try:
-        with warnings.catch_warnings(), file.open() as content:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(content) as picture:
-                yield picture
+        with file.open() as content, Image.open(content) as picture:
+            yield picture
     except Image.UnidentifiedImageError:
         raise Unusable("not a picture") from None
     except Image.DecompressionBombError:

@@ -10,6 +10,7 @@ import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,7 +129,7 @@ def load(
 
     `strokes`, `mnist` and `fashion-mnist` have 60,000 training and 10,000 test images of shape (1, 28, 28) in 10
     classes; `cifar10` has 50,000 and 10,000 of shape (3, 32, 32) in 10 classes, `faces` 20,000 and 5,000 of shape
-    (3, 64, 64), both kept as bytes.
+    (3, 64, 64), both kept as bytes. Drawing the faces takes some 15 seconds on two cores, once in a process.
 
     Args:
         name: `"strokes"` or `"faces"`, which the program draws and which need no file; `"mnist"`, `"fashion-mnist"` or
@@ -165,9 +166,15 @@ def load(
     return _as_images(name, *_read_published(name, split, folder), device)
 
 
+@lru_cache(2)
+def drawn_faces(n: int, seed: int, size: int) -> faces.Faces:
+    """The faces of a split; drawing takes seconds, so the last ones are kept."""
+    return faces.draw(n, seed, size)
+
+
 def load_faces(name: str, split: str, device: str | torch.device | None, size: int) -> Images:
     """Drawn faces, with the classes that the name asks for."""
-    drawn = faces.draw(*FACES[split], size)
+    drawn = drawn_faces(*FACES[split], size)
     factors = {factor: Factor(faces.FACTORS[factor], drawn.seen(factor)) for factor in faces.FACTORS}
     labels = drawn.factors[name.partition(":")[2] or "hair"]
     where = device or "cpu"

@@ -68,7 +68,8 @@ class Classifier(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         if x.shape[2:] != (self.side, self.side):
-            x = nn.functional.interpolate(x, (self.side, self.side), mode="bilinear", antialias=True)
+            smaller = max(x.shape[2:]) > self.side
+            x = nn.functional.interpolate(x, (self.side, self.side), mode="bilinear", antialias=smaller)
         features: Tensor = self.body(x)
         return features  # (B, 64)
 
@@ -112,6 +113,8 @@ def load(name: str, device: str | torch.device = "cpu", size: int | None = None)
         net = Classifier(name, data.CLASSES[name], (3, side, side), state["factors"])
     else:
         net = Classifier(name, state["classes"])
+        if size not in (None, net.side):
+            raise BadInput(f"size is {size}: the classifier of {name} takes {net.side} pixels.")
     net.load_state_dict(state["weights"])
     return net.to(device).eval().requires_grad_(False)
 
@@ -152,9 +155,11 @@ def accuracy(net: Classifier, images: data.Images) -> float:
 
 def factor_accuracy(net: Classifier, images: data.Images) -> dict[str, float]:
     """For every factor the share of images that are assigned their own value, of those in which it can be seen."""
+    shares: dict[str, float] = {}
+    if not net.factors:
+        return shares
     with torch.no_grad():
         found = net.by_factor(features_of(net, images))
-    shares = {}
     for name, factor in images.factors.items():
         seen = factor.labels >= 0
         shares[name] = (found[name].argmax(1).cpu() == factor.labels)[seen].double().mean().item()
@@ -200,7 +205,8 @@ def recognise(pixels: Tensor) -> Classifier | None:
     """
     if len(pixels) < 100:
         return None
-    for net in map(load, SHIPPED):
+    for name in SHIPPED:
+        net = load(name, size=pixels.shape[3] if name == "faces" and pixels.shape[3] in (64, 32) else None)
         if pixels.shape[1:] != net.shape:
             continue
         features = features_and_logits(net, pixels)[0]  # (N, 64)
@@ -230,7 +236,7 @@ def fit(images: data.Images, *, epochs: int = 4, seed: int = 0) -> Classifier:
         for _ in range(epochs):
             for index in torch.randperm(len(images))[: steps // epochs * batch_size].split(batch_size):
                 dy, dx = torch.randint(-2, 3, (2,)).tolist()
-                x = images[index].roll((dy, dx), (2, 3))  # (B, C, H, W)
+                x = shifted(images[index], dy, dx)  # (B, C, H, W)
                 if factors and torch.rand(()) < 0.5:
                     x = nn.functional.avg_pool2d(x, 2)
                 loss = loss_of(net, images, index, x)
@@ -241,6 +247,12 @@ def fit(images: data.Images, *, epochs: int = 4, seed: int = 0) -> Classifier:
     return store_statistics(net.eval().requires_grad_(False), images)
 
 
+def shifted(x: Tensor, down: int, right: int) -> Tensor:
+    """Images moved by at most two pixels; the edge is repeated."""
+    wide = nn.functional.pad(x, (2, 2, 2, 2), mode="replicate")
+    return wide[..., 2 - down : 2 - down + x.shape[2], 2 - right : 2 - right + x.shape[3]]
+
+
 def loss_of(net: Classifier, images: data.Images, index: Tensor, x: Tensor) -> Tensor:
     """The cross-entropy of the classes of images x (B, *shape), or its sum over all factors that can be seen."""
     if not net.factors:
@@ -248,7 +260,10 @@ def loss_of(net: Classifier, images: data.Images, index: Tensor, x: Tensor) -> T
     logits, total = net.by_factor(net.features(x)), x.new_zeros(())
     for name, factor in images.factors.items():
         truth = factor.labels[index].to(x.device)
-        total = total + nn.functional.cross_entropy(logits[name], truth, ignore_index=-1, label_smoothing=SMOOTHING)
+        losses = nn.functional.cross_entropy(
+            logits[name], truth, ignore_index=-1, label_smoothing=SMOOTHING, reduction="sum"
+        )
+        total = total + losses / (truth >= 0).sum().clamp(min=1)
     return total
 
 

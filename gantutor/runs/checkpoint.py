@@ -58,6 +58,7 @@ def save(
         "G_ema": run.G_ema.state_dict(),
         "opt_g": _optimizer(run.opt_g),
         "opt_d": _optimizer(run.opt_d),
+        "frozen": [name for name, weight in run.D.named_parameters() if not weight.requires_grad],
         "augment": run.augment and {"name": run.augment.name, **run.augment.state()},
         "order": [generator.get_state() for generator in run.source.generators()],
         "randomness": run.randomness.state,
@@ -129,6 +130,9 @@ def restore(run: Run, path: Path, state: dict[str, Any]) -> None:
         own = optimizer.state_dict()["param_groups"]  # the options of the saved run may not fit this device
         optimizer.load_state_dict({"state": state[name]["state"], "param_groups": own})
         _lay_out(optimizer)
+    if "frozen" in state:
+        for name, weight in run.D.named_parameters():
+            weight.requires_grad_(name not in state["frozen"])
     if state["device"] == run.device.type:
         for generator, saved in zip(run.source.generators(), state["order"], strict=True):
             generator.set_state(saved)

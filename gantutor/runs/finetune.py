@@ -32,8 +32,13 @@ def start_from(G: nn.Module, D: nn.Module, folder: str | PathLike, freeze: int =
     """
     path, state = checkpoint.read_state(folder)
     with checkpoint.blaming(path):
-        for name, net, weights in (("G", G, state["G_ema"]), ("D", D, state["D"])):
+        if state["members"]:
+            raise BadInput("it holds an ensemble: load it with scale.load_ensemble, and save one of its members.")
+        nets = ("G", G, state["G_ema"]), ("D", D, state["D"])
+        for name, net, _ in nets:
             check_alike(path, name, net, state["nets"][name])
+        check_layers(D, freeze)
+        for name, net, weights in nets:
             checkpoint.fill(path, name, net, weights)
     freeze_first(D, freeze)
 
@@ -51,13 +56,22 @@ def check_alike(path: Path, name: str, net: nn.Module, saved: dict) -> None:
             )
 
 
-def freeze_first(D: nn.Module, layers: int) -> None:
-    """Take the first layers of D that have weights, and the batch norms between them, out of the training."""
+def check_layers(D: nn.Module, layers: int) -> int:
+    """The number of layers to be frozen. Raises `BadInput` unless some are left to be trained."""
     layers = whole_number("the number of frozen layers", layers)
-    weighted = [module for module in D.modules() if isinstance(module, WEIGHTED)]
-    if layers >= len(weighted):
-        raise BadInput(f"{layers} layers of D are to be frozen, but it has {len(weighted)}: leave some to be trained.")
-    left = layers
+    count = sum(isinstance(module, WEIGHTED) for module in D.modules())
+    if layers and layers >= count:
+        raise BadInput(f"{layers} layers of D are to be frozen, but it has {count}: leave some to be trained.")
+    return layers
+
+
+def freeze_first(D: nn.Module, layers: int) -> None:
+    """Do not train the first layers of D that have weights, nor the weights of the batch norms between them.
+
+    The statistics of these go on changing. The order is that in which a net made its layers; an embedding of labels
+    that is joined to the image comes first.
+    """
+    left = check_layers(D, layers)
     for module in D.modules():
         if isinstance(module, WEIGHTED):
             if not left:

@@ -209,6 +209,7 @@ class Copy:
                 old.copy_(t)
         self.streams = [generator.get_state() for generator in self.run.source.generators()]
         self.randomness, self.step = self.run.randomness.state, self.run.step
+        self.augment = self.run.augment.state() if self.run.augment else {}
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -222,6 +223,8 @@ class Copy:
         for generator, state in zip(self.run.source.generators(), self.streams, strict=True):
             generator.set_state(state)
         self.run.randomness.state, self.run.step = self.randomness, self.step
+        if self.run.augment:
+            self.run.augment.restore(self.augment)
 
     def weights(self) -> list[Tensor]:
         return [t for net in (self.run.G, self.run.D, self.run.G_ema) for t in net.state_dict().values()]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from gantutor import lazy
 
 if TYPE_CHECKING:
-    from gantutor.show.movies import save_movie, walk
+    from gantutor.show.films import save_film, walk
     from gantutor.show.pictures import chart, dots, game, grid, stack, strip
     from gantutor.show.plots import curves, densities, field, losses, points, surface
     from gantutor.show.records import film, record, seeds
@@ -45,7 +45,7 @@ __all__ = [
     "png",
     "points",
     "record",
-    "save_movie",
+    "save_film",
     "seeds",
     "stack",
     "strip",

@@ -1,10 +1,15 @@
-"""Pictures changed at random before D sees them, real and generated ones alike, so that D cannot learn a few by heart.
+"""Random changes of the images before D sees them, real and generated alike, so that D cannot learn a few by heart.
 
     run = Run(G, D, images, augment=augment.DiffAugment())    # or augment.ADA(), which finds out how much is needed
 
-D never sees an unchanged picture for certain, but G does not learn to draw changed ones: its pictures, once changed,
-have to look like real ones that were changed in the same ways. All changes are differentiable, so that G's gradient
-passes through them. They draw from torch's global random stream, in a run that of the run.
+G does not learn to draw changed images: its images, once changed, have to look like real ones that were changed in the
+same ways. All changes are differentiable, so that G's gradient passes through them. They draw from torch's global
+random stream, in a run that of the run, and are computed in 32 bits.
+
+What differs from the papers: the penalty is taken at changed images, with respect to these; ADA resamples bilinearly,
+without the filters that the paper has against aliasing, so that moved images are a little blurred, real and generated
+alike; and its probability is adapted after every step and not after every fourth. (On CUDA the gradient of the
+resampling is not deterministic, so that there a resumed run with ADA is not the same to the last bit.)
 """
 
 import math
@@ -19,7 +24,7 @@ from gantutor.losses import Loss
 
 
 class Augment:
-    """Changes images (B, C, H, W) in [−1, 1], C being 1 or 3, each in its own way."""
+    """Changes square images (B, C, H, W) in [−1, 1], C being 1 or 3, each in its own way."""
 
     name: str
 
@@ -29,14 +34,14 @@ class Augment:
     def check(self, loss: Loss) -> None:
         """Raise `BadInput` for a loss that this augmentation does not go with."""
 
-    def to(self, device: torch.device) -> None:
-        """Move whatever changes during training to a device, where it stays."""
+    def move_to(self, device: torch.device) -> None:
+        """Put whatever changes during training on a device, where it stays."""
 
-    def adapt(self, real_logits: Tensor) -> None:
-        """Learn from what D said about a batch of real images, (B,)."""
+    def adapt(self, real_logits: Tensor, images: int) -> None:
+        """Learn from what D said about real images, (B,), in a step in which it was shown so many."""
 
     def state(self) -> dict[str, Any]:
-        """Plain values and tensors from which `restore` goes on."""
+        """Plain values from which `restore` goes on."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -44,33 +49,33 @@ class Augment:
 
 
 class DiffAugment(Augment):
-    """Colour, translation and cutout, always (Zhao et al. 2020, section 3.2; the names of the three are theirs)."""
+    """Colour, translation and cutout, always (Zhao et al. 2020, section 3.2)."""
 
     name = "diff"
 
     def __call__(self, x: Tensor) -> Tensor:
-        return cut_out(translated(recoloured(x)))
+        return cutout(translation(color(x)))
 
 
 class ADA(Augment):
-    """Each of many changes with a probability that is steered by how sure D is of the real images.
+    """Many changes, each with a probability that is steered by how sure D is of the real images.
 
-    The changes are those of "bgc": turns and flips, scaling and translation, and colour. Each is made with probability
-    `p`, which rises while D gives a positive logit to more real images than `target` says, and falls while to fewer
-    (Karras et al. 2020, section 3).
+    They are those of "bgc": flips and turns, scaling and translation, and colour. Each is made with probability `p`,
+    which rises while rₜ, the mean sign of D's logits of real images, is above `target`, and falls while it is below
+    (Karras et al. 2020, section 3 and appendix B).
 
     Args:
-        target: the mean sign of D's logits of real images, from −1 to 1, that `p` is steered to.
+        target: of rₜ, from −1 to 1.
         images: so many real images take `p` from 0 to 1 where it rises all the time. The paper has 500,000; trainings
-            on few pictures are shorter.
+            on few images are shorter.
 
     Attributes:
-        p: 0-d tensor on the device of the images; at most 0.85, so that every change can be told apart from its
-            opposite (section 2.2).
+        p: 0-d tensor on the device of the images, at most `p_max`: where a change is made nearly always, D cannot tell
+            whether the real images had it before (section 2.2).
     """
 
     name = "ada"
-    most = 0.85
+    p_max = 0.85
 
     def __init__(self, target: float = 0.6, images: float = 100_000):
         self.target = real_number("target", target, above=-1, below=1)
@@ -78,21 +83,22 @@ class ADA(Augment):
         self.p = torch.zeros(())
 
     def __call__(self, x: Tensor) -> Tensor:
-        return colour_changed(moved(x, self.p), self.p)
+        with torch.autocast(x.device.type, enabled=False):
+            return color_transform(geometric_transform(x, self.p), self.p)
 
     def check(self, loss: Loss) -> None:
-        if loss.name in ("wasserstein", "relativistic"):
+        if loss.name in ("wasserstein", "relativistic", "least-squares"):
             raise BadInput(
-                f"augment is ADA, which asks for the sign of D's logits, but with the {loss.name} loss their zero has "
-                "no meaning: take DiffAugment, or another loss."
+                f"augment is ADA, which asks for the sign of D's logits, but with the {loss.name} loss 0 does not part "
+                "real from generated: take DiffAugment, or another loss."
             )
 
-    def to(self, device: torch.device) -> None:
+    def move_to(self, device: torch.device) -> None:
         self.p = self.p.to(device)
 
-    def adapt(self, real_logits: Tensor) -> None:
-        sure = real_logits.sign().mean() - self.target
-        self.p.add_(sure.sign() * len(real_logits) / self.images).clamp_(0, self.most)
+    def adapt(self, real_logits: Tensor, images: int) -> None:
+        r_t = real_logits.sign().mean()
+        self.p.add_((r_t - self.target).sign() * images / self.images).clamp_(0, self.p_max)
 
     def state(self) -> dict[str, Any]:
         return {"target": self.target, "images": self.images, "p": self.p.item()}
@@ -115,101 +121,94 @@ def made(name: str) -> Augment:
 # --- DiffAugment -----------------------------------------------------------------------------------------------------
 
 
-def recoloured(x: Tensor) -> Tensor:
+def color(x: Tensor) -> Tensor:
     """Another brightness, saturation and contrast."""
-    B = len(x)
-    x = x + one_each(x, -0.5, 0.5)
+    x = x + uniform_per_image(x, -0.5, 0.5)
     if x.shape[1] > 1:
         grey = x.mean(1, keepdim=True)
-        x = grey + (x - grey) * one_each(x, 0, 2)
-    middle = x.reshape(B, -1).mean(1).view(B, 1, 1, 1)
-    return middle + (x - middle) * one_each(x, 0.5, 1.5)
+        x = grey + (x - grey) * uniform_per_image(x, 0, 2)
+    mean = x.mean((1, 2, 3), keepdim=True)
+    return mean + (x - mean) * uniform_per_image(x, 0.5, 1.5)
 
 
-def translated(x: Tensor, ratio: float = 1 / 8) -> Tensor:
+def translation(x: Tensor, ratio: float = 1 / 8) -> Tensor:
     """Moved by whole pixels, at most a share of the side each way; what comes in is 0, a middle grey."""
     for axis in (2, 3):
-        n, shape = x.shape[axis], along(axis, x)
-        most = round(n * ratio)
+        n, shape = x.shape[axis], per_image_along(axis, x)
+        most = int(n * ratio + 0.5)
         source = torch.arange(n, device=x.device) - torch.randint(-most, most + 1, (len(x), 1), device=x.device)
         inside = ((source >= 0) & (source < n)).to(x.dtype).view(shape)  # (B, n), with 1 for the other axes
         x = x.gather(axis, source.clamp(0, n - 1).view(shape).expand_as(x)) * inside
     return x
 
 
-def cut_out(x: Tensor, ratio: float = 1 / 2) -> Tensor:
-    """A square of a share of the side is 0, anywhere, and may reach out of the picture."""
+def cutout(x: Tensor, ratio: float = 1 / 2) -> Tensor:
+    """A square of a share of the side is 0, anywhere, and may reach out of the image."""
     hidden = x.new_ones(())
     for axis in (2, 3):
         n = x.shape[axis]
-        middle = torch.randint(0, n + 1, (len(x), 1), device=x.device)
-        distance = (torch.arange(n, device=x.device) + 0.5 - middle).abs()  # (B, n)
-        hidden = hidden * (distance < n * ratio / 2).to(x.dtype).view(along(axis, x))
+        centre = torch.randint(0, n + 1, (len(x), 1), device=x.device)
+        distance = (torch.arange(n, device=x.device) + 0.5 - centre).abs()  # (B, n)
+        hidden = hidden * (distance < n * ratio / 2).to(x.dtype).view(per_image_along(axis, x))
     return x * (1 - hidden)
 
 
-def along(axis: int, x: Tensor) -> list[int]:
+def per_image_along(axis: int, x: Tensor) -> list[int]:
     """The shape of one number for each image and each place along an axis."""
     return [x.shape[i] if i in (0, axis) else 1 for i in range(4)]
 
 
-def one_each(x: Tensor, low: float, high: float) -> Tensor:
+def uniform_per_image(x: Tensor, low: float, high: float) -> Tensor:
     """A uniform number for each image, (B, 1, 1, 1)."""
     return torch.rand(len(x), 1, 1, 1, device=x.device, dtype=x.dtype) * (high - low) + low
 
 
 # --- ADA -------------------------------------------------------------------------------------------------------------
-# Karras et al. 2020, appendix B. Matrices are (B, 3, 3) or (B, 4, 4); those of changes that are not made are the unit.
+# Karras et al. 2020, appendix B, in its order. Matrices are (B, 3, 3); those of changes that are not made are the unit.
 
 
-def moved(x: Tensor, p: Tensor) -> Tensor:
-    """Mirrored, turned, scaled and shifted, by one matrix for each image; edges are reflected."""
-    B, size = len(x), x.shape[3]
-    unit = torch.eye(3, device=x.device, dtype=x.dtype)
-    quarter, full = math.pi / 2, 2 * math.pi
-    each_half = 1 - (1 - p).sqrt()  # of the two turns, before and after the stretching, that make one together
+def geometric_transform(x: Tensor, p: Tensor) -> Tensor:
+    """Flipped, turned, scaled and shifted, by one matrix for each image; edges are reflected."""
+    B, n = len(x), x.shape[3]
+    p_turn = 1 - (1 - p).sqrt()  # of each of the two turns that make one together
+    fractions = 0.125 * torch.randn(B, 2, device=x.device, dtype=x.dtype)  # of the side; the image spans 2
     steps = [
-        some(x, p, scaling(1 - 2 * whole(x, 2), x.new_ones(B))),  # a mirror image
-        some(x, p, rotation(quarter * whole(x, 4))),
-        some(x, p, shift((uniform(x, 2) / 4 * size).round() * 2 / size)),  # whole pixels, up to an eighth
-        some(x, p, scaling(*[2 ** (0.2 * normal(x))] * 2)),
-        some(x, each_half, rotation(full * uniform(x, 1)[:, 0])),
-        some(x, p, stretching(2 ** (0.2 * normal(x)))),
-        some(x, each_half, rotation(full * uniform(x, 1)[:, 0])),
-        some(x, p, shift(0.25 * torch.randn(B, 2, device=x.device, dtype=x.dtype))),
+        with_probability(x, p, scaling(1 - 2 * random_integers(x, 2), x.new_ones(B))),  # flip
+        with_probability(x, p, rotation(math.pi / 2 * random_integers(x, 4))),
+        with_probability(x, p, shift((uniform(x, 2) / 4 * n).round() * 2 / n)),  # whole pixels, up to an eighth
+        with_probability(x, p, scaling(*[2 ** (0.2 * normal(x))] * 2)),
+        with_probability(x, p_turn, rotation(2 * math.pi * uniform(x, 1)[:, 0])),
+        with_probability(x, p, stretching(2 ** (0.2 * normal(x)))),
+        with_probability(x, p_turn, rotation(2 * math.pi * uniform(x, 1)[:, 0])),
+        with_probability(x, p, shift(2 * fractions)),
     ]
-    matrix = unit.expand(B, 3, 3)
-    for step in steps:
+    matrix = steps[0]
+    for step in steps[1:]:
         matrix = matrix @ step
     places = F.affine_grid(matrix[:, :2], list(x.shape), align_corners=False)
     return F.grid_sample(x, places, padding_mode="reflection", align_corners=False)
 
 
-def colour_changed(x: Tensor, p: Tensor) -> Tensor:
-    """Another brightness and contrast; in colour another hue and saturation, and light and dark exchanged."""
+def color_transform(x: Tensor, p: Tensor) -> Tensor:
+    """Another brightness and contrast, light and dark exchanged; in colour another hue and saturation."""
     B, C = x.shape[:2]
     one, zero = x.new_ones(B), x.new_zeros(B)
-    luma = x.new_full((3,), 3**-0.5)  # the axis of grey
-    onto = torch.outer(luma, luma)  # (3, 3)
-    unit = torch.eye(3, device=x.device, dtype=x.dtype)
-    matrix, offset = unit.expand(B, 3, 3), some(x, p, 0.2 * normal(x), zero)  # brightness
-    contrast = some(x, p, 2 ** (0.5 * normal(x)), one)
-    matrix, offset = matrix * contrast[:, None, None], offset * contrast
-    flipped = some(x, p, whole(x, 2), zero)[:, None, None]
-    change = unit - 2 * onto * flipped
-    if C == 3:
-        turn = about_grey(2 * math.pi * uniform(x, 1)[:, 0])
-        saturation = some(x, p, 2 ** normal(x), one)[:, None, None]
-        change = (onto + (unit - onto) * saturation) @ some(x, p, turn, unit) @ change
-    offset = offset * (1 - 2 * flipped[:, 0, 0])  # it is grey, so that hue and saturation leave it alone
-    matrix = change @ matrix
+    brightness = with_probability(x, p, 0.2 * normal(x), zero)
+    contrast = with_probability(x, p, 2 ** (0.5 * normal(x)), one)
+    flip = 1 - 2 * with_probability(x, p, random_integers(x, 2), zero)  # −1: of luma
+    offset = (flip * contrast * brightness).view(B, 1, 1, 1)  # grey, so hue and saturation leave it alone
     if C == 1:
-        scale = 1 - 2 * flipped[:, :, :, None]
-        return x * contrast.view(B, 1, 1, 1) * scale + offset.view(B, 1, 1, 1)
-    return (matrix @ x.flatten(2)).view_as(x) + offset.view(B, 1, 1, 1)
+        return (flip * contrast).view(B, 1, 1, 1) * x + offset
+    unit = torch.eye(3, device=x.device, dtype=x.dtype)
+    grey = torch.full_like(unit, 1 / 3)  # the projection on the axis of grey
+    hue = with_probability(x, p, rotation_about_grey(2 * math.pi * uniform(x, 1)[:, 0]), unit)
+    saturation = with_probability(x, p, 2 ** normal(x), one)
+    on_grey, beside = flip * contrast, saturation * contrast
+    matrix = on_grey[:, None, None] * grey + beside[:, None, None] * (hue - grey)
+    return (matrix @ x.flatten(2)).view_as(x) + offset
 
 
-def some(x: Tensor, p: Tensor, change: Tensor, otherwise: Tensor | None = None) -> Tensor:
+def with_probability(x: Tensor, p: Tensor, change: Tensor, otherwise: Tensor | None = None) -> Tensor:
     """The change of each image, (B, …), with probability p, otherwise the unit matrix or what is given."""
     if otherwise is None:
         otherwise = torch.eye(change.shape[-1], device=x.device, dtype=x.dtype)
@@ -223,43 +222,43 @@ def uniform(x: Tensor, columns: int) -> Tensor:
 
 
 def normal(x: Tensor) -> Tensor:
+    """(B,), from N(0, 1)."""
     return torch.randn(len(x), device=x.device, dtype=x.dtype)
 
 
-def whole(x: Tensor, below: int) -> Tensor:
-    """A whole number for each image, (B,), as a float."""
+def random_integers(x: Tensor, below: int) -> Tensor:
+    """(B,), as floats."""
     return torch.randint(below, (len(x),), device=x.device).to(x.dtype)
 
 
-def rows(*entries: tuple[Tensor, ...]) -> Tensor:
+def matrices(*rows: tuple[Tensor, ...]) -> Tensor:
     """Matrices (B, n, n) from their entries (B,)."""
-    return torch.stack([torch.stack(row, dim=1) for row in entries], dim=1)
+    return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
 
 
 def scaling(a: Tensor, b: Tensor) -> Tensor:
     one, zero = torch.ones_like(a), torch.zeros_like(a)
-    return rows((a, zero, zero), (zero, b, zero), (zero, zero, one))
+    return matrices((a, zero, zero), (zero, b, zero), (zero, zero, one))
 
 
 def stretching(a: Tensor) -> Tensor:
+    """The area stays."""
     return scaling(a, 1 / a)
 
 
 def rotation(angle: Tensor) -> Tensor:
     one, zero = torch.ones_like(angle), torch.zeros_like(angle)
-    return rows((angle.cos(), -angle.sin(), zero), (angle.sin(), angle.cos(), zero), (zero, zero, one))
+    return matrices((angle.cos(), -angle.sin(), zero), (angle.sin(), angle.cos(), zero), (zero, zero, one))
 
 
 def shift(by: Tensor) -> Tensor:
-    """By (B, 2), to the right and down, in half pictures."""
+    """By (B, 2), to the right and down, in half images."""
     one, zero = torch.ones_like(by[:, 0]), torch.zeros_like(by[:, 0])
-    return rows((one, zero, by[:, 0]), (zero, one, by[:, 1]), (zero, zero, one))
+    return matrices((one, zero, by[:, 0]), (zero, one, by[:, 1]), (zero, zero, one))
 
 
-def about_grey(angle: Tensor) -> Tensor:
-    """Rotations (B, 3, 3) of colours about the axis of grey (Rodrigues)."""
-    axis = 3**-0.5
-    cross = angle.new_tensor([[0, -axis, axis], [axis, 0, -axis], [-axis, axis, 0]])
-    cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
-    unit = torch.eye(3, device=angle.device, dtype=angle.dtype)
-    return cos * unit + sin * cross + (1 - cos) * torch.full_like(unit, 1 / 3)
+def rotation_about_grey(angle: Tensor) -> Tensor:
+    """Rotations (B, 3, 3) of colours about the axis of grey: of (1, 0, 0) into (a, b, c), and so on in a circle."""
+    cos, sin = angle.cos(), angle.sin() / math.sqrt(3)
+    a, b, c = (1 + 2 * cos) / 3, (1 - cos) / 3 + sin, (1 - cos) / 3 - sin
+    return matrices((a, c, b), (b, a, c), (c, b, a))

@@ -4,10 +4,12 @@
     mine = invert.tuned(G, found, picture)                      # a copy of G that draws it exactly
 
 `invert` searches among what G can draw; what is not there, it cannot find. `tuned` moves G itself a little, so that the
-picture comes to lie there (pivotal tuning, Roich et al. 2022).
+picture comes to lie there: the idea of pivotal tuning (Roich et al. 2022), with plain pixels for its loss and without
+its regulariser, so that many steps also change what G draws elsewhere.
 """
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gantutor.errors import BadInput, real_number, whole_number
-from gantutor.models import with_labels
+from gantutor.models import classes_of, with_labels
 from gantutor.state import evaluating, frozen
 from gantutor.train.sampling import latents, wanted_labels
 
@@ -45,51 +47,53 @@ def invert(
     lr: float = 0.05,
     seed: int = 0,
 ) -> Found:
-    """Search the latent that draws a picture, by gradient descent from several random starts.
+    """Search for the latent that draws a picture, by gradient descent from several random starts.
 
     What is lowered is the mean squared difference of the pixels, plus that of the features relative to the features'
     size, plus a weak pull of z towards the length that normal latents have.
 
     Args:
         G: in eval mode for this; its weights stay as they are.
-        picture: (C, H, W) in [−1, 1], of G's size.
+        picture: float (C, H, W) in [−1, 1], of G's size, such as ``images[0]``.
         features: images (B, C, H, W) -> (B, d), such as those of a classifier, which see what matters.
-        label: the class that a conditional G draws it with.
+        label: the class that a conditional G draws it with, which has to be given.
         steps: of Adam, with learning rate `lr`.
         starts: latents that are tried; the best one counts.
         seed: fixes the starts.
 
     Raises:
-        BadInput: a picture of another shape than G's, a label that does not fit.
+        BadInput: a picture of another shape than G's or of other values, a label that is missing or does not fit.
     """
+    if classes_of(G) and label is None:
+        raise BadInput("this generator is conditional: say with label which class is to draw the picture.")
     whole_number("steps", steps, least=1)
     real_number("lr", lr, above=0)
     weight = next(G.parameters())
     z = latents(G, whole_number("starts", starts, least=1), seed).to(weight).requires_grad_()
     y = wanted_labels(G, starts, label)
     net = with_labels(G, None if y is None else y.to(weight.device))
-    target = picture.detach().to(weight)[None]
+    target = checked(picture).to(weight)[None]
     adam = torch.optim.Adam([z], lr)
     with evaluating(G), frozen(G), torch.enable_grad():
         check_shape(net(z.detach()), target)
         wanted = None if features is None else features(target).detach()
         for _ in range(steps):
-            adam.zero_grad()
             images = net(z)
             length = (z.square().mean(1) - 1).square()
-            (difference(images, target, features, wanted) + 0.01 * length).sum().backward()
+            loss = (difference(images, target, features, wanted) + 0.01 * length).sum()
+            (z.grad,) = torch.autograd.grad(loss, z)  # the weights, also those behind the features, get no gradients
             adam.step()
         images = net(z).detach()
-        best = int(difference(images, target, features, wanted).argmin())
+        best = int(difference(images, target, features, wanted).nan_to_num(math.inf).argmin())
     error = (images[best] - target[0]).square().mean().item()
     return Found(z[best].detach().cpu(), images[best].cpu(), None if y is None else int(y[best]), error)
 
 
 def tuned(G: nn.Module, found: Found, picture: Tensor, *, steps: int = 200, lr: float = 1e-3) -> nn.Module:
-    """A copy of G that draws the picture at the latent that was found; elsewhere it changes little."""
+    """A copy of G that draws the picture at the latent that was found."""
     mine = copy.deepcopy(G).eval().requires_grad_(True)
     weight = next(mine.parameters())
-    z, target = found.z.to(weight)[None], picture.detach().to(weight)[None]
+    z, target = found.z.to(weight)[None], checked(picture).to(weight)[None]
     y = None if found.label is None else torch.tensor([found.label], device=weight.device)
     adam = torch.optim.Adam(mine.parameters(), real_number("lr", lr, above=0))
     with torch.enable_grad():
@@ -101,10 +105,20 @@ def tuned(G: nn.Module, found: Found, picture: Tensor, *, steps: int = 200, lr: 
     return mine.requires_grad_(False)
 
 
+def checked(picture: Tensor) -> Tensor:
+    """The picture (C, H, W). Raises `BadInput` for another form or other values."""
+    if not isinstance(picture, Tensor) or picture.ndim != 3 or not picture.is_floating_point():
+        raise BadInput("the picture has to be a float tensor (C, H, W): give one image, such as images[0].")
+    low, high = (edge.item() for edge in picture.detach().aminmax())
+    if not (low >= -1 and high <= 1):
+        raise BadInput(f"the picture's values go from {low:g} to {high:g}: scale them to [-1, 1], and remove NaN.")
+    return picture.detach()
+
+
 def check_shape(images: Tensor, target: Tensor) -> None:
     if images.shape[1:] != target.shape[1:]:
         raise BadInput(
-            f"the picture is {tuple(target.shape[1:])}, but G draws {tuple(images.shape[1:])}: read it at that size."
+            f"the picture is {tuple(target.shape[1:])}, but G draws {tuple(images.shape[1:])}: make them the same."
         )
 
 

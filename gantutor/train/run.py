@@ -110,7 +110,7 @@ class Run:
         through_g, through_d = (torch.compile(net) if compile else net for net in (self.G, self.D))
         self.seen: Callable[[Tensor], Tensor] = lambda x: x  # by D, of images
         if augment:
-            augment.to(self.device)
+            augment.move_to(self.device)
             self.seen, whole_d = augment, through_d
             through_d = lambda x, *y: whole_d(augment(x), *y)  # noqa: E731
         self.G_pass = accelerate.Pass(self.G, through_g, precision)
@@ -165,7 +165,7 @@ class Run:
         with self.randomness, accelerate.telling_memory(self.device, self.recipe.batch_size):
             outcome = self.turn(self, penalise)
         if self.augment:
-            self.augment.adapt(outcome[2])
+            self.augment.adapt(outcome[2], self.recipe.batch_size * self.recipe.d_steps)
         self.step += 1
         return Step(self.step, *outcome)
 

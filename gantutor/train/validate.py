@@ -83,6 +83,8 @@ def check_augment(augment: Augment, recipe: Recipe, examples: Tensor) -> None:
     if examples.ndim != 4 or examples.shape[1] not in (1, 3):
         shape = tuple(examples.shape[1:])
         raise BadInput(f"the examples have the shape {shape}: only images of 1 or 3 channels can be augmented.")
+    if examples.shape[2] != examples.shape[3]:
+        raise BadInput(f"the images are {examples.shape[2]}×{examples.shape[3]}: only square ones can be augmented.")
     if recipe.unroll:
         raise BadInput(f"unroll is {recipe.unroll}: D ahead of its time is not augmented; leave out one of the two.")
     augment.check(recipe.loss)

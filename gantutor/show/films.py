@@ -1,0 +1,130 @@
+"""Films: animated PNG and GIF, which play everywhere, and MP4 where ffmpeg is installed."""
+
+import itertools
+import math
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from gantutor import train
+from gantutor.errors import BadInput, real_number, unknown, whole_number
+from gantutor.files import replacing
+from gantutor.models import with_labels
+from gantutor.show.pictures import grid
+from gantutor.state import evaluating
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+KINDS = (".png", ".gif", ".mp4")
+
+
+def walk(
+    G: nn.Module,
+    frames: int = 60,
+    count: int = 9,
+    *,
+    seed: int = 0,
+    labels: int | Sequence[int] | Tensor | None = None,
+    scale: int = 2,
+) -> "Iterator[Image.Image]":
+    """A latent walk that ends where it began: `frames` grids of `count` images, each on a way of its own.
+
+    Each way is cos(t)·z₁ + sin(t)·z₂ with normal z₁ and z₂, so that every latent on it is normal too. The frames are
+    drawn one by one, as they are asked for.
+
+    Args:
+        G: an averaged generator; put into eval mode for this.
+        labels: as for `train.sample`.
+        scale: pixels of the picture for each pixel of an image.
+    """
+    whole_number("frames", frames, least=2)
+    first, second = train.latents(G, 2 * whole_number("count", count, least=1), seed).chunk(2)
+    y, weight = train.wanted_labels(G, count, labels), next(G.parameters(), torch.empty(0))
+    net = with_labels(G, None if y is None else y.to(weight.device))
+
+    def frame(i: int) -> "Image.Image":
+        t = 2 * math.pi * i / frames
+        with evaluating(G), torch.no_grad():
+            return grid(net((math.cos(t) * first + math.sin(t) * second).to(weight)), scale=scale)
+
+    return map(frame, range(frames))
+
+
+def save_film(frames: "Iterable[Image.Image]", path: str | Path, fps: float = 15) -> int:
+    """Write frames of one size as a film that begins again at its end; how many there were.
+
+    Args:
+        path: ends in .png (animated), .gif or .mp4.
+        fps: frames per second, 1 to 50. GIF counts hundredths of a second: there the frames' times are rounded, and
+            only their sum is right.
+
+    Raises:
+        BadInput: another ending, fewer than two frames, frames of several sizes, or .mp4 where ffmpeg is missing or
+            fails.
+    """
+    path, fps = Path(path), real_number("fps", fps, least=1, most=50)
+    check_kind(path)
+    each = checked(frames)
+    with replacing(path) as temporary:
+        if path.suffix.lower() == ".mp4":
+            return write_mp4(each, temporary, fps)
+        pictures = list(each)
+        unit = 10 if path.suffix.lower() == ".gif" else 1  # milliseconds
+        ends = [unit * round(1000 / unit * (i + 1) / fps) for i in range(len(pictures))]
+        pictures[0].save(temporary, path.suffix[1:].upper(), save_all=True, append_images=pictures[1:], loop=0,
+                         duration=[end - begin for begin, end in zip([0, *ends], ends, strict=False)])  # fmt: skip
+        return len(pictures)
+
+
+def checked(frames: "Iterable[Image.Image]") -> "Iterator[Image.Image]":
+    """The frames as they come. Raises `BadInput` for another size than the first one's, and for fewer than two."""
+    size, count = None, 0
+    for count, frame in enumerate(frames, 1):
+        size = size or frame.size
+        if frame.size != size:
+            raise BadInput(f"frame {count} is {frame.size}, but the first is {size}: give frames of one size.")
+        yield frame
+    if count < 2:
+        raise BadInput(f"there are {count} frames: a film needs two or more.")
+
+
+def check_kind(path: Path) -> None:
+    """Raise `BadInput` unless a film can be written to this path on this computer."""
+    if path.suffix.lower() not in KINDS:
+        raise unknown("ending of a film", path.suffix, KINDS)
+    if path.suffix.lower() == ".mp4" and not shutil.which("ffmpeg"):
+        raise BadInput(f"{path.name}: .mp4 needs ffmpeg, which is not installed: install it, or write .png or .gif.")
+
+
+def write_mp4(frames: "Iterator[Image.Image]", path: Path, fps: float) -> int:
+    """As H.264, frame by frame. It needs even sides: a black row or column may be added."""
+    first = next(frames, None)
+    if first is None:
+        raise BadInput("there are 0 frames: a film needs two or more.")
+    command = ["ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24",
+               "-s", f"{first.width}x{first.height}", "-r", f"{fps:g}", "-i", "-", "-c:v", "libx264",
+               "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p", "-f", "mp4", str(path)]  # fmt: skip
+    count = 0
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdin is not None
+        assert program.stderr is not None
+        try:
+            for frame in itertools.chain([first], frames):
+                count += 1
+                program.stdin.write(frame.convert("RGB").tobytes())
+            program.stdin.close()
+        except BrokenPipeError:  # it has ended early, and says why
+            pass
+        except BaseException:
+            program.kill()
+            raise
+        said = program.stderr.read().decode(errors="replace").strip().splitlines()
+    if program.returncode:
+        raise BadInput(f"ffmpeg could not write the film ({(said or ['it gave no reason'])[-1]}): write .png or .gif.")
+    return count
