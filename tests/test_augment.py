@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from gantutor import losses, models, penalties
 from gantutor.data import faces
 from gantutor.errors import BadInput
-from gantutor.runs import checkpoint
+from gantutor.runs import checkpoint, nan_guard
+from gantutor.scale import distributed
 from gantutor.state import seeded
 from gantutor.train import Recipe, Run, augment
 
@@ -340,6 +341,23 @@ def test_only_square_images_can_be_augmented():
     G, D = models.mlp((3, 8, 16))
     with pytest.raises(BadInput, match="the images are 8×16: only square ones"):
         Run(G, D, torch.zeros(80, 3, 8, 16), augment=augment.DiffAugment())
+
+
+def test_several_ranks_do_not_augment(pictures):
+    run = Run(*pair(), pictures, Recipe(batch_size=8), augment=augment.DiffAugment())
+    distributed.check_share(run, distributed.Ranks())
+    with pytest.raises(BadInput, match="several ranks do not augment images"):
+        distributed.check_share(run, distributed.Ranks(rank=0, size=2))
+
+
+def test_a_copy_of_a_run_holds_the_probability(pictures):
+    run = Run(*pair(), pictures, Recipe(batch_size=8), augment=started(0.3))
+    copy = nan_guard.Copy(run)
+    for _ in run.steps(3):
+        pass
+    run.augment.p.fill_(0.5)
+    copy.restore()
+    assert run.augment.p.item() == pytest.approx(0.3)
 
 
 def test_points_cannot_be_augmented():

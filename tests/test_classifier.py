@@ -7,6 +7,7 @@ from drawn import digits
 
 from gantutor import data, metrics
 from gantutor.data import Images, faces
+from gantutor.data import images as data_images
 from gantutor.errors import BadInput
 from gantutor.metrics import classifier
 from gantutor.models import shipped
@@ -121,6 +122,29 @@ def test_looking_changes_nothing_in_a_classifier_that_is_in_train_mode():
     assert j.training
     assert torch.equal(j.body[1].running_mean, before)
     torch.testing.assert_close(features, classifier.features_and_logits(j.eval(), pixels)[0])
+
+
+@pytest.mark.parametrize("name", ["strokes", "faces"])
+def test_the_command_trains_a_classifier_and_prints_its_line(name, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(data_images, "STROKES", {"train": (200, 0), "test": (60, 1)})
+    monkeypatch.setattr(data_images, "FACES", {"train": (200, 0), "test": (60, 1)})
+    monkeypatch.setattr(shipped, "folder", lambda kind: tmp_path)
+    monkeypatch.setattr("sys.argv", ["classifier", name, "--epochs", "1"])
+    classifier.main()
+    said = capsys.readouterr().out
+    assert f'"{name}": (' in said
+    assert shipped.digest(tmp_path / f"{name}.pt") in said
+    assert said.count("\n") == 1 + len(faces.FACTORS) * (name == "faces")
+
+
+def test_factors_that_no_image_of_a_batch_shows_teach_nothing():
+    """Where ears are hidden in all faces, their loss is 0 and not NaN."""
+    drawn = faces.draw(60, seed=0, fixed={"hair": "long"})
+    known = {"ears": data.Factor(faces.FACTORS["ears"], drawn.seen("ears")),
+             "hat": data.Factor(faces.FACTORS["hat"], drawn.seen("hat"))}  # fmt: skip
+    images = data.Images("drawn", drawn.pixels, drawn.factors["hat"], faces.FACTORS["hat"], known)
+    net = classifier.fit(images, epochs=1)
+    assert all(weight.isfinite().all() for weight in net.parameters())
 
 
 def test_a_classifier_learns_from_few_drawn_digits():
