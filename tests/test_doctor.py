@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from gantutor import data, doctor
-from gantutor.data import Images
+from gantutor.data import Images, faces
 from gantutor.doctor import AILMENTS, Diagnosis, Evidence, Finding, image_tests
 from gantutor.errors import BadInput
 from gantutor.metrics import classifier
@@ -291,6 +291,27 @@ def test_a_reference_of_many_classes_and_one_of_few_images():
     labels = (torch.arange(75) % 2).tolist()
     d = doctor.examine(kinds[75:150], kinds[:75], real_labels=labels)
     assert "random convolutions" in d.judge
+
+
+# --- faces -----------------------------------------------------------------------------------------------------------
+
+
+def drawn_faces(n, seed, **fixed):
+    drawn = faces.draw(n, seed, 32, fixed)
+    known = {name: data.Factor(values, drawn.seen(name)) for name, values in faces.FACTORS.items()}
+    return Images("faces", drawn.pixels, drawn.factors["hair"], faces.FACTORS["hair"], known)
+
+
+def test_of_faces_every_factor_is_compared():
+    real = drawn_faces(2000, 0)
+    held_out = drawn_faces(600, 1)
+    assert doctor.examine(drawn_faces(600, 2).pixels, real, held_out=held_out).healthy
+    bare = doctor.examine(drawn_faces(600, 2, hat="none").pixels, real, held_out=held_out)
+    assert bare.names == ("partial_collapse",)
+    assert "hat beanie, hat cap, hat party" in str(bare)
+    many = drawn_faces(600, 2, glasses="round").pixels
+    mixed = torch.cat([many[:300], drawn_faces(300, 3).pixels])
+    assert doctor.examine(mixed, real, held_out=held_out).names == ("mode_imbalance",)
 
 
 # --- the whole table -------------------------------------------------------------------------------------------------

@@ -285,16 +285,30 @@ BY_CLUSTER = Limits(rare=0.2, least=0.25, few=0, many=math.inf, shift=0.35)  # c
 
 
 def find_class_imbalance(case: Case, extracted: AllExtracted) -> Iterator[Finding]:
-    """Compare the shares of the classes, as the classifier sees them, with those of all real images."""
-    # Where the extractor knows classes, it gives logits of all images.
-    logits, real, held_out = (cast(Tensor, extracted[name].logits) for name in ("samples", "real", "held_out"))
+    """Compare the shares of the classes, or of the values of every factor, as the classifier sees them, with those of
+    all real images.
+    """
+    known = case.extractor.factors
+    for factor, values in known.items():
+        by_set = {name: extracted[name].factors[factor] for name in extracted}
+        yield from compare_classes(by_set, tuple(f"{factor} {value}" for value in values))
+    if not known:
+        # Where the extractor knows classes, it gives logits of all images.
+        yield from compare_classes(
+            {name: cast(Tensor, extracted[name].logits) for name in extracted}, case.extractor.classes
+        )
+
+
+def compare_classes(logits: Mapping[str, Tensor], names: Sequence[str]) -> Iterator[Finding]:
+    """The same for one set of classes, from logits (N, K) of the samples, the real and the held-out images."""
+    mine_logits, real = logits["samples"], logits["real"]
     prior = real.double().softmax(1).mean(0)
-    reference = torch.cat([real, held_out])  # (M, K)
-    mine, theirs = (measures.class_shares(x, prior) for x in (logits, reference))
-    error = measures.class_share_errors(reference, prior, theirs) * math.sqrt(1 + len(reference) / len(logits))
-    predicted, usual = (torch.bincount(x.argmax(1), minlength=len(mine)) / len(x) for x in (logits, reference))
+    reference = torch.cat([real, logits["held_out"]])  # (M, K)
+    mine, theirs = (measures.class_shares(x, prior) for x in (mine_logits, reference))
+    error = measures.class_share_errors(reference, prior, theirs) * math.sqrt(1 + len(reference) / len(mine_logits))
+    predicted, usual = (torch.bincount(x.argmax(1), minlength=len(mine)) / len(x) for x in (mine_logits, reference))
     counted = theirs * predicted / usual.clamp(min=1e-9)
-    yield from compare_shares(mine, counted, theirs, error, case.extractor.classes, BY_CLASS)
+    yield from compare_shares(mine, counted, theirs, error, names, BY_CLASS)
 
 
 def find_cluster_imbalance(case: Case, extracted: AllExtracted) -> Iterator[Finding]:

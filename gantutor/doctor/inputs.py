@@ -6,9 +6,10 @@ sentence; what cannot be put right is a `BadInput`.
 
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,7 @@ class Extracted(NamedTuple):
 
     features: Tensor  # (N, d)
     logits: Tensor | None  # (N, K), or None where the extractor knows no classes
+    factors: Mapping[str, Tensor] = MappingProxyType({})  # logits (N, values) of each factor, where it knows several
 
 
 @dataclass
@@ -44,6 +46,7 @@ class FeatureExtractor:
     name: str
     extract: Callable[[Tensor], Extracted]
     classes: tuple[str, ...] = ()  # their names
+    factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # the values of each factor that it knows
     labels: tuple[int, ...] = ()  # the label by which the data call each class
     accuracy: float = 1.0  # share of real images that are assigned their own label
 
@@ -273,9 +276,12 @@ def choose_extractor(
 
 def from_classifier(net: Classifier, name: str, labels: tuple[int, ...], accuracy: float) -> FeatureExtractor:
     def extract(x: Tensor) -> Extracted:
-        return Extracted(*(part.cpu() for part in classifier.features_and_logits(net, x)))
+        features, logits = classifier.features_and_logits(net, x)
+        with torch.no_grad():
+            factors = net.by_factor(features) if net.factors else {}
+        return Extracted(features.cpu(), logits.cpu(), {name: part.cpu() for name, part in factors.items()})
 
-    return FeatureExtractor(name, extract, net.classes, labels, accuracy)
+    return FeatureExtractor(name, extract, net.classes, net.factors, labels, accuracy)
 
 
 def match_labels(net: Classifier, real: Tensor, labels: Tensor | None) -> tuple[tuple[int, ...], float]:

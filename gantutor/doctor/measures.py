@@ -129,10 +129,20 @@ def roughness(x: Tensor) -> Tensor:
     return torch.stack([residual.abs().mean(1), residual.gather(1, flattest).square().mean(1).sqrt()], 1)
 
 
+# Pairs of nine numbers to be exchanged where they are not in order; then the middle one is the median (Smith 1996). Five
+# times as fast as sorting.
+EXCHANGES = ((1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3), (5, 8), (4, 7), (3, 6),
+             (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2))  # fmt: skip
+
+
 def median_filter(x: Tensor) -> Tensor:
     """Each pixel replaced by the median of the 3×3 pixels around it."""
-    patches = F.unfold(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3)  # (N, C·9, H·W)
-    return patches.view(len(x), x.shape[1], 9, -1).median(2).values.view_as(x)
+    H, W = x.shape[2:]
+    wide = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    near = [wide[..., i : i + H, j : j + W] for i in range(3) for j in range(3)]
+    for low, high in EXCHANGES:
+        near[low], near[high] = torch.minimum(near[low], near[high]), torch.maximum(near[low], near[high])
+    return near[4]
 
 
 def local_mean(x: Tensor) -> Tensor:
