@@ -129,8 +129,8 @@ def roughness(x: Tensor) -> Tensor:
     return torch.stack([residual.abs().mean(1), residual.gather(1, flattest).square().mean(1).sqrt()], 1)
 
 
-# Pairs of nine numbers to be exchanged where they are not in order; then the middle one is the median (Smith 1996). Five
-# times as fast as sorting.
+# Pairs of nine numbers to be exchanged where they are not in order; then the middle one is the median (Smith 1996).
+# Five times as fast as sorting.
 EXCHANGES = ((1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3), (5, 8), (4, 7), (3, 6),
              (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2))  # fmt: skip
 
