@@ -1,5 +1,6 @@
 """The course's own recipe taken apart, at three lengths."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -34,16 +35,16 @@ def unnormalised(seed: int) -> tuple[nn.Module, nn.Module]:
     return DCGANGenerator(**{**G.config, "norm": "none"}), D
 
 
-def rows(steps: int) -> dict[str, Row]:
+def rows(steps: int, left_out: Sequence[str]) -> dict[str, Row]:
     base = Training(pair, "mnist", Recipe(), steps)
     changed = {name: replace(base, recipe=replace(base.recipe, **part)) for name, part in PARTS.items()}
     changed["no batch norm in G"] = replace(base, nets=unnormalised)
-    return dict(with_equal_compute("default", changed))
+    return dict(with_equal_compute("default", {name: row for name, row in changed.items() if name not in left_out}))
 
 
-def experiment(steps: int) -> Experiment:
+def experiment(steps: int, left_out: Sequence[str] = ()) -> Experiment:
     return Experiment(
         question=f"What is each part of the default recipe worth to a DCGAN on MNIST, at {steps:,} steps of it?",
-        rows=partial(rows, steps),
+        rows=partial(rows, steps, left_out),
         base="default",
     )
