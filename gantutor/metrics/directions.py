@@ -48,5 +48,5 @@ def attribute_direction(
     if having.sum() < 20:
         raise BadInput(f"{value} was seen in {int(having.sum())} of {n} images: G hardly draws it; try a larger n.")
     z = train.latents(G, n, seed)
-    way = z[having].mean(0) - z.mean(0)
-    return way / way.norm().clamp(min=1e-12)
+    direction = z[having].mean(0) - z.mean(0)
+    return direction.div_(direction.norm().clamp(min=1e-12))
