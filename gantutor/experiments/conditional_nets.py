@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from gantutor import models
 from gantutor.state import frozen, seeded
-from gantutor.train import Run, step
+from gantutor.train import Run
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -61,11 +61,12 @@ class AuxiliaryDiscriminator(nn.Module):
             self.named = nn.Linear(self.head.in_features, classes)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.head(self.body(x))  # (B, 1)
+        return self.both(x)[0]
 
-    def wrong(self, x: Tensor, y: Tensor) -> Tensor:
-        """The cross-entropy of the class it names."""
-        return F.cross_entropy(self.named(self.body(x)), y)
+    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits (B,) and, from the same features, those of the classes (B, K)."""
+        features = self.body(x)
+        return self.head(features).squeeze(1), self.named(features)
 
 
 class AuxiliaryRun(Run):
@@ -74,25 +75,28 @@ class AuxiliaryRun(Run):
     can_be_captured = False
 
     def d_step(self, real, fake, y=None, penalise=False):
-        D, penalty = self.D, self.weighted_penalty(y) if penalise else None
-
-        def extra(real: Tensor, fake: Tensor) -> Tensor:
-            named = D.wrong(real, y) + D.wrong(fake, y)
-            return named if penalty is None else named + penalty(real, fake)
-
-        return step.d_step(self.d_as_it_is(real, fake, y), self.opt_d, self.loss, real, fake, extra)
+        self.opt_d.zero_grad()
+        (real_logits, real_named), (fake_logits, fake_named) = self.D.both(real), self.D.both(fake)
+        d_loss = self.loss.d(real_logits, fake_logits)
+        total = d_loss + F.cross_entropy(real_named, y) + F.cross_entropy(fake_named, y)
+        if penalise and (penalty := self.weighted_penalty(y)):
+            total = total + penalty(real, fake)
+        total.backward()
+        self.opt_d.step()
+        return d_loss.detach(), real_logits.detach(), fake_logits.detach()
 
     def g_step(self, real, fake, y=None):
+        self.opt_g.zero_grad()
         with frozen(self.D):
-            loss = self.loss.g(self.D(real).flatten(), self.D(fake).flatten())
-            self.opt_g.zero_grad()
-            (loss + self.D.wrong(fake, y)).backward()
+            fake_logits, fake_named = self.D.both(fake)
+            loss = self.loss.g(torch.full_like(fake_logits, float("nan")), fake_logits)  # it does not ask for real ones
+            (loss + F.cross_entropy(fake_named, y)).backward()
         self.opt_g.step()
         return loss.detach()
 
 
 class LabelsDrawnAnew(Run):
-    """The labels of the fakes are drawn at random, and are not those of the real images of the batch."""
+    """The labels of the fakes are drawn at random, each class as likely, and are not those of the batch's real images."""
 
     can_be_captured = False
 
