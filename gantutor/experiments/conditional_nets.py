@@ -96,7 +96,7 @@ class AuxiliaryRun(Run):
 
 
 class LabelsDrawnAnew(Run):
-    """The labels of the fakes are drawn at random, each class as likely, and are not those of the batch's real images."""
+    """The labels of the fakes are drawn uniformly at random, and are not those of the real images in the batch."""
 
     can_be_captured = False
 
