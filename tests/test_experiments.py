@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from scipy import stats
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from gantutor import cli, experiments, models, show
 from gantutor.data import toy
@@ -346,10 +347,16 @@ def test_labels_drawn_anew_reach_g_and_d_with_the_fakes_only():
 def test_the_auxiliary_classifier_learns_the_labels():
     run = experiments.find("telling_the_label").rows()["auxiliary classifier"].run([0], TINY)
     x, y = run.batch()
-    before = run.D.wrong(x, y).item()
+    before = cross_entropy(run.D.both(x)[1], y).item()
     for _ in run.steps(40):
         pass
-    assert before > 2.2 > 1.5 > run.D.wrong(x, y).item()  # log 10 = 2.3
+    assert before > 2.2 > 1.5 > cross_entropy(run.D.both(x)[1], y).item()  # log 10 = 2.3
+
+
+def test_the_auxiliary_classifier_costs_no_second_pass():
+    """A row that passed every batch through D twice would get fewer steps than it deserves."""
+    rows = experiments.find("telling_the_label").rows()
+    assert rows["auxiliary classifier"].of_a_step() == pytest.approx(rows["projection"].of_a_step(), rel=0.01)
 
 
 # --- the experiments of the course -----------------------------------------------------------------------------------
