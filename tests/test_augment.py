@@ -346,7 +346,7 @@ def test_only_square_images_can_be_augmented():
 def test_several_ranks_do_not_augment(pictures):
     run = Run(*pair(), pictures, Recipe(batch_size=8), augment=augment.DiffAugment())
     distributed.check_share(run, distributed.Ranks())
-    with pytest.raises(BadInput, match="several ranks do not augment images"):
+    with pytest.raises(BadInput, match="images cannot be augmented on several ranks"):
         distributed.check_share(run, distributed.Ranks(rank=0, size=2))
 
 

@@ -22,7 +22,7 @@ from gantutor.cli import common, sample
 from gantutor.data import faces, strokes
 from gantutor.errors import BadInput
 from gantutor.runs import checkpoint
-from gantutor.train import Recipe, Run, accelerate
+from gantutor.train import Recipe, Run, accelerate, augment
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
 CPU = "--device", "cpu"  # where the runs are made that the tests compare with
@@ -392,6 +392,10 @@ def test_train_on_drawn_faces(monkeypatch, tmp_path, capsys):
     sample = ["sample", str(Path("runs", "cmlp-faces-glasses")), "--label", "dark", "--out", "x.png"]
     assert cli.main(sample) == 0
     assert "of class dark" in capsys.readouterr().out
+
+
+def test_the_augmentations_of_the_command_are_those_of_the_package():
+    assert set(cli.train.AUGMENTS) == {"none", *augment.AUGMENTS}
 
 
 def refused(folder: Path, capsys) -> str:

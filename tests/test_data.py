@@ -320,7 +320,7 @@ def test_cifar10_is_read_from_its_binary_archive(monkeypatch, root, split, count
         (cifar_archive(test_batch=bytes([10]) + bytes(3072)), "holds a label of 10, where the largest is 9"),
         (cifar_archive(test_batch=None), "holds no test_batch.bin"),
         (cifar_archive()[:-200], "is not a whole .tar.gz"),
-        (b"<html>Please sign in</html>", "is a web page instead of an archive"),
+        (b"<html>Please sign in</html>", "is a web page instead of a gzip file"),
     ],
 )
 def test_a_bad_archive_is_named_with_its_fault(monkeypatch, root, content, said):

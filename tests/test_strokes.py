@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gantutor.data import strokes
+from gantutor.data import faces, strokes
 from gantutor.errors import BadInput
 
 
@@ -50,11 +50,12 @@ def test_a_seed_gives_one_set_of_images_at_any_thread_count(drawn):
         assert torch.equal(getattr(drawn, name), getattr(again, name)), name
 
 
-def test_the_draw_leaves_torchs_own_random_numbers_alone():
+@pytest.mark.parametrize("drawing", [strokes, faces])
+def test_the_draw_leaves_torchs_own_random_numbers_alone(drawing):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    strokes.draw(20, seed=0)
+    drawing.draw(20, seed=0)
     assert torch.equal(torch.rand(3), expected)
 
 

@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> int:
     from gantutor.data import download
 
     for name in args.names:
-        if name not in download.SHA256 and name not in ("strokes", "faces"):
+        if name not in download.SHA256 and name not in download.DRAWN:
             raise unknown("data set", name, download.SHA256)
     for name in args.names or download.USUAL:
         print(f"{name} is complete: {download.fetch(name)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gantutor.data.download import SHA256, Damaged, check_digest, find_file, naming_damaged, read_contents
+from gantutor.data.download import SHA256, Damaged, check_digest, check_gzip, find_file, naming_damaged, read_contents
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 (ARCHIVE,) = SHA256["cifar10"]
@@ -29,6 +29,7 @@ def read(split: str, folder: Path) -> tuple[Tensor, Tensor]:
 
 def unpack(contents: bytearray, names: list[str]) -> Iterator[bytearray]:
     """The files of these names in a tar archive, in any folder of it. Nothing is written to the disk."""
+    check_gzip(bytes(contents[:512]))
     found = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(contents), mode="r:gz") as archive:
@@ -37,8 +38,7 @@ def unpack(contents: bytearray, names: list[str]) -> Iterator[bytearray]:
                 if name in names and (file := archive.extractfile(member)):
                     found[name] = bytearray(file.read())
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        page = "is a web page instead of an archive" if b"<" in contents[:16] else f"is not a whole .tar.gz ({error})"
-        raise Damaged(page) from error
+        raise Damaged(f"is not a whole .tar.gz ({error})") from error
     for name in names:
         if name not in found:
             raise Damaged(f"holds no {name}")

@@ -50,6 +50,7 @@ SHA256 = {
     "cifar10": {"cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
 }
 USUAL = ("mnist", "fashion-mnist")  # what the course needs
+DRAWN = ("strokes", "faces")  # by the program: there is nothing to fetch
 
 MIRRORS = {
     "mnist": (
@@ -103,7 +104,7 @@ def fetch(name: str, root: str | os.PathLike | None = None) -> Path:
         BadInput: an unknown name, a damaged file, or a `GANTUTOR_DATA` that lacks a file.
         DataUnavailable: the files could not be downloaded (`NoMirror` if no mirror answered) or stored.
     """
-    if name in ("strokes", "faces"):
+    if name in DRAWN:
         raise BadInput(f"{name!r} has no files to fetch: the program draws it. Load it with data.load({name!r}).")
     if name not in SHA256:
         raise unknown("data set", name, SHA256)
@@ -200,14 +201,18 @@ def contents_of(name: str, file: BinaryIO) -> bytearray:
     return decompress(file) if name.endswith(".gz") and not is_archive(name) else bytearray(file.read(LARGEST))
 
 
-def decompress(file: BinaryIO) -> bytearray:
-    """The decompressed contents of an open gzip file. Raises `Damaged`."""
-    start = file.read(512)
-    file.seek(0)
+def check_gzip(start: bytes) -> None:
+    """Raise `Damaged` unless a file that begins like this is a gzip file."""
     if not start:
         raise Damaged("is empty")
     if not start.startswith(b"\x1f\x8b"):
         raise Damaged("is a web page instead of a gzip file" if b"<" in start[:16] else "is not a gzip file")
+
+
+def decompress(file: BinaryIO) -> bytearray:
+    """The decompressed contents of an open gzip file. Raises `Damaged`."""
+    check_gzip(file.read(512))
+    file.seek(0)
     contents = bytearray()
     try:
         with gzip.open(file) as stream:

@@ -68,7 +68,7 @@ def draw(n: int, seed: int, size: int = 64, fixed: Mapping[str, str] | None = No
     """`n` faces, every factor independent of the others and as frequent as `SHARES` says, to within one face.
 
     The same `n` and `seed` give the same faces, at each size and for any number of threads: those of 32 pixels are
-    those of 64, each block of four pixels averaged. 20,000 take about 20 seconds on two cores.
+    those of 64, each block of four pixels averaged. 20,000 take about 15 seconds on two slow cores.
 
     Args:
         n: number of faces.

@@ -129,7 +129,7 @@ def load(
 
     `strokes`, `mnist` and `fashion-mnist` have 60,000 training and 10,000 test images of shape (1, 28, 28) in 10
     classes; `cifar10` has 50,000 and 10,000 of shape (3, 32, 32) in 10 classes, `faces` 20,000 and 5,000 of shape
-    (3, 64, 64), both kept as bytes. Drawing the faces takes some 15 seconds on two cores, once in a process.
+    (3, 64, 64), both kept as bytes. Drawing the faces takes about 15 seconds on two slow cores, once in a process.
 
     Args:
         name: `"strokes"` or `"faces"`, which the program draws and which need no file; `"mnist"`, `"fashion-mnist"` or

@@ -24,6 +24,7 @@ SHIPPED = {
     "faces": (0.9818, "0e6b472ba0b03ca1f4497b6b8615938379e1166097ebe37d6aee8f95ed6bd0e2"),
     "strokes": (0.9997, "826333c7ad1596208097b99ef1aedf45f2664fedd8b74f68bd2a50e9441ce0f2"),
 }
+SIDES = {"faces": (64, 32)}  # pixels a side that a classifier takes; the others take 28
 SMOOTHING = 0.05  # label smoothing ε in training: the target is 1 − ε + ε/K for the right class, ε/K for any other
 
 
@@ -53,7 +54,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.name, self.classes, self.shape = name, tuple(classes), tuple(shape)
         self.factors = {factor: tuple(values) for factor, values in (factors or {}).items()}
-        self.side = 64 if self.factors else 28  # what factors are told by is small
+        self.side = 64 if self.factors else 28  # the parts that tell factors apart are small
         self.register_buffer("mean", torch.zeros(64))
         self.register_buffer("spread", torch.zeros(()))
         finer = [*_halving(64, 64, 3)] if self.factors else []
@@ -105,16 +106,13 @@ def load(name: str, device: str | torch.device = "cpu", size: int | None = None)
     base = name.partition(":")[0]
     if base not in SHIPPED or name not in data.CLASSES:
         raise unknown("classifier", name, SHIPPED)
+    sides = sides_of(base)
+    side = sides[0] if size is None else size
+    if side not in sides:
+        raise BadInput(f"size is {size}: the classifier of {base} takes {' or '.join(map(str, sides))} pixels.")
     state = shipped.load_half(shipped.intact("classifiers", base, SHIPPED[base][1]))
-    if "factors" in state:
-        side = 64 if size is None else size
-        if side not in (64, 32):
-            raise BadInput(f"size is {size}: the classifier of faces takes 64 or 32 pixels.")
-        net = Classifier(name, data.CLASSES[name], (3, side, side), state["factors"])
-    else:
-        net = Classifier(name, state["classes"])
-        if size not in (None, net.side):
-            raise BadInput(f"size is {size}: the classifier of {name} takes {net.side} pixels.")
+    channels, factors = (3, state["factors"]) if "factors" in state else (1, None)
+    net = Classifier(name, data.CLASSES[name], (channels, side, side), factors)
     net.load_state_dict(state["weights"])
     return net.to(device).eval().requires_grad_(False)
 
@@ -125,10 +123,15 @@ def of(images: data.Images) -> Classifier | None:
     if base not in SHIPPED or images.name not in data.CLASSES:
         return None
     shape = tuple(images.stored.shape[1:])
-    if base == "faces" and shape not in ((3, 64, 64), (3, 32, 32)):
+    if shape[1] not in sides_of(base):
         return None
-    net = load(images.name, size=shape[1] if base == "faces" else None)
+    net = load(images.name, size=shape[1])
     return net if net.shape == shape else None
+
+
+def sides_of(base: str) -> tuple[int, ...]:
+    """The sides of the images, in pixels, that a shipped classifier takes; first the usual one."""
+    return SIDES.get(base, (28,))
 
 
 @torch.no_grad()
@@ -206,7 +209,9 @@ def recognise(pixels: Tensor) -> Classifier | None:
     if len(pixels) < 100:
         return None
     for name in SHIPPED:
-        net = load(name, size=pixels.shape[3] if name == "faces" and pixels.shape[3] in (64, 32) else None)
+        if pixels.shape[3] not in sides_of(name):
+            continue
+        net = load(name, size=pixels.shape[3])
         if pixels.shape[1:] != net.shape:
             continue
         features = features_and_logits(net, pixels)[0]  # (N, 64)

@@ -86,7 +86,7 @@ def load(
 ) -> Run:
     """The run as it was saved, ready for more `steps`. Nets that are not the package's own are passed in as G and D.
 
-    So is an augmentation of your own.
+    An augmentation of your own is passed in too.
 
     On the kind of device it was saved on, it goes on bit for bit; on another, with random numbers of its own. How the
     steps are computed is not part of the file: `device`, `precision`, `compile`, `capture` and `accumulate` are those

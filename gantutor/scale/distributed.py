@@ -203,7 +203,7 @@ def check_share(run: Run, ranks: Ranks) -> None:
     if run.capture:
         raise BadInput("capture is True: what several ranks do is not recorded as a CUDA graph; make the run without.")
     if run.augment and ranks.size > 1:
-        raise BadInput("several ranks do not augment images: train on one, or leave augment out.")
+        raise BadInput("images cannot be augmented on several ranks: train on one, or leave augment out.")
     what = f"{ranks.size} ranks" if run.parts == 1 else f"{ranks.size} ranks with {run.parts} parts each"
     validate.check_parts(run.G, run.D, run.recipe, ranks.size * run.parts, what, run.labels)
 

@@ -33,9 +33,9 @@ def walk(
     labels: int | Sequence[int] | Tensor | None = None,
     scale: int = 2,
 ) -> "Iterator[Image.Image]":
-    """A latent walk that ends where it began: `frames` grids of `count` images, each on a way of its own.
+    """A latent walk that ends where it began: `frames` grids of `count` images, each on its own path.
 
-    Each way is cos(t)·z₁ + sin(t)·z₂ with normal z₁ and z₂, so that every latent on it is normal too. The frames are
+    Each path is cos(t)·z₁ + sin(t)·z₂ with normal z₁ and z₂, so that every latent on it is normal too. The frames are
     drawn one by one, as they are asked for.
 
     Args:

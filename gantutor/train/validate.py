@@ -86,7 +86,7 @@ def check_augment(augment: Augment, recipe: Recipe, examples: Tensor) -> None:
     if examples.shape[2] != examples.shape[3]:
         raise BadInput(f"the images are {examples.shape[2]}×{examples.shape[3]}: only square ones can be augmented.")
     if recipe.unroll:
-        raise BadInput(f"unroll is {recipe.unroll}: D ahead of its time is not augmented; leave out one of the two.")
+        raise BadInput(f"unroll is {recipe.unroll}: an unrolled D cannot be augmented; leave out one of the two.")
     augment.check(recipe.loss)
 
 
