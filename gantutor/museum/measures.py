@@ -11,7 +11,7 @@ from gantutor import metrics
 from gantutor.data import Images
 from gantutor.doctor import measures
 from gantutor.metrics import classifier
-from gantutor.museum.settings import Side
+from gantutor.museum.settings import HASTE, Side
 
 Measure = Callable[[Side, Images], float]
 
@@ -49,6 +49,11 @@ def last_quarter_mean(name: str) -> Measure:
 def _last_quarter(side: Side, name: str) -> Tensor:
     values = torch.tensor(side.history[name], dtype=torch.float64)
     return values[-max(1, len(values) // 4) :]
+
+
+def mean_in_haste(name: str) -> Measure:
+    """A measure: the mean of a curve over the first steps, in which D hurries ahead."""
+    return lambda side, real: torch.tensor(side.history[name][:HASTE]).mean().item()
 
 
 def minimum(name: str) -> Measure:
