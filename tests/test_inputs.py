@@ -9,7 +9,7 @@ from drawn import digits
 from PIL import Image
 
 from gantutor.data import Images
-from gantutor.doctor import inputs
+from gantutor.doctor import inputs, measures
 from gantutor.errors import BadInput
 from gantutor.metrics import classifier
 
@@ -118,10 +118,41 @@ def prepare(drawn, samples=None, **options):
 def test_a_fifth_of_the_real_images_is_set_apart(drawn):
     torch.manual_seed(0)
     case = prepare(drawn)
-    assert (len(case.train), len(case.held_out), len(case.train_rest), len(case.real)) == (400, 80, 320, 320)
-    both = torch.cat([case.held_out, case.train_rest]).flatten(1)
+    assert (len(case.train), len(case.held_out), len(case.rest), len(case.real)) == (400, 80, 320, 320)
+    both = torch.cat([case.held_out, case.train[case.rest]]).flatten(1)
     assert len(torch.unique(both, dim=0)) == 400  # no image is on both sides
     assert prepare(drawn, held_out=drawn.pixels[:70]).held_out.shape[0] == 70
+
+
+def in_bytes(images):
+    return Images(images.name, images.pixels.add(1).mul(127.5).round().byte(), images.labels, images.classes)
+
+
+def test_bytes_stay_bytes_and_are_examined_alike(drawn):
+    cases = []
+    for real in (in_bytes(drawn), Images(drawn.name, in_bytes(drawn).pixels, drawn.labels, drawn.classes)):
+        torch.manual_seed(0)
+        cases.append(inputs.prepare(drawn.pixels[:80], real, None, None, None, None))
+    assert [case.train.dtype for case in cases] == [torch.uint8, torch.float32]
+    for name in ("rest", "real", "held_out", "samples"):
+        assert torch.equal(getattr(cases[0], name), getattr(cases[1], name))
+    for search in (measures.CopySearch(case.train).among(case.rest) for case in cases):
+        assert torch.equal(search.plain, measures.thumbnails(cases[1].train[cases[1].rest], 14))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "word"),
+    [(torch.full((80, 1, 28, 28), 9), "all the same"), (torch.randint(256, (80, 1, 4, 4)), "4×4 pixels")],
+)
+def test_bytes_are_checked_too(drawn, pixels, word):
+    real = Images("some", pixels.byte(), torch.zeros(80, dtype=torch.int64), ("all",))
+    with pytest.raises(BadInput, match=word):
+        inputs.prepare(drawn.pixels[:80], real, None, None, None, None)
+
+
+def test_fewer_large_images_are_examined():
+    assert inputs.how_many(torch.zeros(1, 1, 28, 28)) == inputs.MAX_IMAGES
+    assert 4000 <= inputs.how_many(torch.zeros(1, 3, 64, 64)) < 5000
 
 
 def test_finite_samples_keep_their_labels(drawn):

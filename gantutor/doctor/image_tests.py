@@ -123,8 +123,7 @@ def find_copies(case: Case) -> Finding | None:
     no memory of the training set.
     """
     search = measures.CopySearch(case.train)
-    baseline = search if case.train_rest is case.train else measures.CopySearch(case.train_rest)
-    mine, theirs = search.nearest(case.samples[:1000]), baseline.nearest(case.held_out[:1000])
+    mine, theirs = search.nearest(case.samples[:1000]), search.among(case.rest).nearest(case.held_out[:1000])
     for limit, least in ((0.3, 0.01), (0.6, 0.03)):
         (share, n), (usual, m) = (measures.share_by_target(ratio < limit, index) for ratio, index in (mine, theirs))
         if exceeds(share, usual, n, m, least):

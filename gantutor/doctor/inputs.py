@@ -18,13 +18,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gantutor import data
-from gantutor.data import Images
+from gantutor.data import Images, floats
 from gantutor.doctor import measures
 from gantutor.errors import BadInput, reason
 from gantutor.metrics import Classifier, classifier
 
 MIN_IMAGES = 64  # samples, and real images: fewer do not allow a verdict
 MAX_IMAGES = 10_000  # samples, and real images, that are examined; copies are looked for among all real images
+MAX_VALUES = 50_000_000  # of them all: fewer images are examined where they are large
 MIN_SIDE = 8  # pixels
 
 Pictures = Images | Tensor | np.ndarray
@@ -60,9 +61,9 @@ class Case:
 
     raw: Tensor  # the samples as they were given
     samples: Tensor  # the finite ones among them
-    train: Tensor  # all real images that were given
-    train_rest: Tensor  # those of them that are not in `held_out`
-    real: Tensor  # at most MAX_IMAGES of `train_rest`, in random order
+    train: Tensor  # all real images that were given, as float32 or as bytes
+    rest: Tensor  # int64: which of them are not in `held_out`, in random order
+    real: Tensor  # some of these, in the same order
     held_out: Tensor  # real images that G was not trained on, in random order
     data: str  # the name of the real images
     extractor: FeatureExtractor
@@ -93,9 +94,18 @@ def to_images(x: Pictures, what: str, notes: list[str]) -> Tensor:
     if x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
         notes.append(f"{_capitalised(what)} came as (N, H, W, C): the channels were moved to the front.")
         x = x.permute(0, 3, 1, 2)
+    check_size(x, what)
+    return x.float().contiguous() if x.is_floating_point() else x.float() / 127.5 - 1
+
+
+def check_size(x: Tensor, what: str) -> None:
     if min(x.shape[2:]) < MIN_SIDE:
         raise BadInput(f"{what} are {x.shape[2]}×{x.shape[3]} pixels: give at least {MIN_SIDE} on a side.")
-    return x.float().contiguous() if x.is_floating_point() else x.float() / 127.5 - 1
+
+
+def check_varied(x: Tensor, what: str) -> None:
+    if x.min() == x.max() or (len(x) > 1 and bool((x == x[:1]).all())):
+        raise BadInput(f"{what} are all the same: give the images that G was trained on.")
 
 
 def _torch_dtype(dtype: np.dtype) -> str:
@@ -164,9 +174,8 @@ def to_real_images(x: Pictures, what: str, notes: list[str]) -> Tensor:
         x = black_and_white(x)
     if not x.isfinite().all():
         raise BadInput(f"{what} hold NaN or infinite values: remove those images first.")
+    check_varied(x, what)
     low, high = (edge.item() for edge in x.aminmax())
-    if low == high or (len(x) > 1 and bool((x == x[:1]).all())):
-        raise BadInput(f"{what} are all the same: give the images that G was trained on.")
     if low >= 0 and high > 0:
         top = 1 if high <= 1 else 255
         notes.append(f"{_capitalised(what)} lie in [{low:g}, {high:g}] and were read as [0, {top}].")
@@ -175,6 +184,20 @@ def to_real_images(x: Pictures, what: str, notes: list[str]) -> Tensor:
     if low < -1.01 or high > 1.01:
         raise BadInput(f"{what} lie in [{low:g}, {high:g}]: scale them to [-1, 1].")
     return x
+
+
+def to_training_images(x: Pictures, notes: list[str]) -> Tensor:
+    """The same for all the real images, except that the bytes of `Images` stay bytes, because they may be many."""
+    if not isinstance(x, Images) or x.stored.is_floating_point() or x.stored.max() <= 1:
+        return to_real_images(x, "the real images", notes)
+    check_size(x.stored, "the real images")
+    check_varied(x.stored, "the real images")
+    return x.stored.cpu()
+
+
+def how_many(x: Tensor) -> int:
+    """How many images like these are examined at most."""
+    return min(MAX_IMAGES, max(1000, MAX_VALUES // x[0].numel()))
 
 
 # --- one case from everything that was given -------------------------------------------------------------------------
@@ -200,8 +223,8 @@ def prepare(
         labels = samples.labels  # only with the same classes, because subfolders may also be steps or runs
     raw = to_images(samples, "the samples", notes)
     labels = to_labels(labels, len(raw), "the labels")
-    train = to_real_images(real, "the real images", notes)
-    if is_binary(raw) and bool((train.abs() == 1).all()):
+    train = to_training_images(real, notes)
+    if is_binary(raw) and train.is_floating_point() and bool((train.abs() == 1).all()):
         notes.append("The samples hold nothing but 0 and 1, as the real images do, and were read as black and white.")
         raw = black_and_white(raw)
     raw = match_shape(raw, train, notes)
@@ -213,15 +236,17 @@ def prepare(
     real_labels = to_labels(real_labels, len(train), "the labels of the real images")
 
     held_out, order = hold_out(train, held_out, notes)
-    train_rest, chosen = train if len(order) == len(train) else train[order], order[:MAX_IMAGES]
+    most = how_many(train)
+    chosen = order[:most]
+    shown = floats(train[chosen])
     name = f"{real.name}, {len(train)} images" if isinstance(real, Images) else f"{len(train)} real images"
     chosen_labels = None if real_labels is None else real_labels[chosen]
-    extractor = choose_extractor(real, train[chosen], chosen_labels, judge, notes)
+    extractor = choose_extractor(real, shown, chosen_labels, judge, notes)
 
     keep = torch.randperm(len(raw))
-    keep = keep[raw[keep].flatten(1).isfinite().all(1)][:MAX_IMAGES]
+    keep = keep[raw[keep].flatten(1).isfinite().all(1)][:most]
     return Case(
-        raw=raw, samples=raw[keep], train=train, train_rest=train_rest, real=train[chosen], held_out=held_out,
+        raw=raw, samples=raw[keep], train=train, rest=order, real=shown, held_out=held_out,
         data=name, extractor=extractor, labels=None if labels is None else labels[keep], notes=notes,
     )  # fmt: skip
 
@@ -231,12 +256,12 @@ def hold_out(train: Tensor, held_out: Pictures | None, notes: list[str]) -> tupl
 
     Without held-out images a fifth of `train` is set aside.
     """
-    order = torch.randperm(len(train))
+    order, most = torch.randperm(len(train)), how_many(train)
     if held_out is None:
         aside, order = order[: len(train) // 5], order[len(train) // 5 :]
-        return train[aside[:MAX_IMAGES]], order
+        return floats(train[aside[:most]]), order
     held_out = match_shape(to_real_images(held_out, "the held-out images", notes), train, notes)
-    held_out = held_out[torch.randperm(len(held_out))[:MAX_IMAGES]]
+    held_out = held_out[torch.randperm(len(held_out))[:most]]
     if len(held_out) < MIN_IMAGES:
         raise BadInput(f"there are {len(held_out)} held-out images: give at least {MIN_IMAGES}, or none.")
     return held_out, order

@@ -6,6 +6,7 @@ draws nothing but ones is not said to blur because ones have few edges, nor to c
 Images are float32 (N, C, H, W), in [-1, 1] unless stated otherwise.
 """
 
+import copy
 import math
 from typing import NamedTuple, cast
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gantutor.data import floats
 from gantutor.metrics import nearest_neighbours
 from gantutor.state import seeded
 
@@ -239,10 +241,21 @@ def dead_pixel_share(x: Tensor, real: Tensor) -> float:
 
 
 class CopySearch:
-    """Looks for copies of training images in two views: as they are, and aligned (see `aligned_thumbnails`)."""
+    """Looks for copies of training images in two views: as they are, and aligned (see `aligned_thumbnails`).
+
+    Args:
+        train: float32 or bytes, which are converted a few at a time.
+    """
 
     def __init__(self, train: Tensor):
-        self.plain, self.aligned = thumbnails(train, 14), aligned_thumbnails(train)
+        views = [(thumbnails(part, 14), aligned_thumbnails(part)) for part in map(floats, train.split(1000))]
+        self.plain, self.aligned = map(torch.cat, zip(*views, strict=True))
+
+    def among(self, some: Tensor) -> "CopySearch":
+        """The same search among some of the training images only, which are given by their indices (M,)."""
+        part = copy.copy(self)
+        part.plain, part.aligned = self.plain[some], self.aligned[some]
+        return part
 
     def nearest(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """For each image, distance to the nearest training image over that to the second nearest, and its index: (N,).

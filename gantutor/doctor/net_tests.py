@@ -168,7 +168,7 @@ def examine_discriminator(
             "mismatched": measures.mismatched_halves(real)}  # fmt: skip
     outputs = to_logits(*(discriminator_outputs(discriminator, x) for x in sets.values()))
     logits = dict(zip(sets, outputs, strict=True))
-    if case.train_rest is not case.train:
+    if len(case.rest) < len(case.train):
         case.notes.append(
             "Whether D has memorised its training images can be seen only with held-out images: give held_out."
         )

@@ -260,7 +260,7 @@ ROOM = (
         cause="The second sigmoid gets only numbers from 0 to 1, so D's loss cannot fall below 1.006 and confidence "
         "brings D no reward. Where D is confident the first sigmoid is flat, so G receives almost no gradient.",
         symptom=G_GRADIENT, check=confidence_is_cheap, findings=("vanishing_generator_signal",),
-        setting=without_penalty, examined=500,
+        setting=without_penalty, steps=500,
     ),
     Exhibit(
         "2", "log-of-sigmoid", "log of a sigmoid instead of the stable form",
