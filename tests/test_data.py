@@ -725,7 +725,7 @@ def test_reading_takes_little_more_memory_than_the_bytes(tmp_path):
 
 
 def test_folders_that_will_not_do_are_named(tmp_path):
-    with pytest.raises(BadInput, match=r"'.*gone' is not a folder"):
+    with pytest.raises(BadInput, match=r"there is no file or folder '.*gone'"):
         data.from_folder(tmp_path / "gone", 8)
     with pytest.raises(BadInput, match="holds no pictures"):
         data.from_folder(tmp_path, 8)

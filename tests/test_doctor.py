@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import os
+from unittest import mock
 
 import ailments
 import pytest
@@ -312,6 +313,51 @@ def test_of_faces_every_factor_is_compared():
     many = drawn_faces(600, 2, glasses="round").pixels
     mixed = torch.cat([many[:300], drawn_faces(300, 3).pixels])
     assert doctor.examine(mixed, real, held_out=held_out).names == ("mode_imbalance",)
+
+
+@pytest.fixture(scope="module")
+def strangers():
+    """Colour pictures of which no classes are known: an examination of samples, and pictures to spoil."""
+    real, held_out, sound = (drawn_faces(n, seed).pixels for n, seed in ((2000, 0), (600, 1), (600, 2)))
+
+    def examine_pictures(samples):
+        with mock.patch.object(classifier, "recognise", return_value=None):
+            return doctor.examine(samples, real, held_out=held_out)
+
+    return examine_pictures, sound
+
+
+def test_sound_pictures_that_nobody_knows_are_healthy(strangers):
+    examine_pictures, sound = strangers
+    assert examine_pictures(sound).healthy
+    assert "random convolutions" in examine_pictures(sound[:300]).judge
+    assert examine_pictures(sound[300:]).healthy
+
+
+@pytest.mark.parametrize("order", [[2, 1, 0], [0, 2, 1], [1, 2, 0]], ids=str)
+def test_the_order_of_the_channels_is_named_and_put_right(strangers, order):
+    examine_pictures, sound = strangers
+    d = examine_pictures(sound[:300, order])
+    assert d.names == ("channel_order",)
+    found = [("red", "green", "blue")[order.index(channel)] for channel in range(3)]
+    assert f"Their {', '.join(found)} look like red, green, blue." in str(d)
+
+
+@pytest.mark.parametrize("fixed", [{"hair": "long"}, {"background": faces.FACTORS["background"][0]}], ids=str)
+def test_pictures_of_one_kind_are_a_collapse_also_where_no_kinds_are_known(strangers, fixed):
+    assert strangers[0](drawn_faces(400, 5, **fixed).pixels).names == ("partial_collapse",)
+
+
+def test_shapes_are_judged_from_afar_where_the_texture_is_at_fault(strangers):
+    """Checks, noise and blur are all that is found, unless the shapes are wrong as well."""
+    examine_pictures, sound = strangers
+    torch.manual_seed(0)
+    checks = 0.4 * ailments.tiles(sound, 1, 1)
+    assert examine_pictures((sound + checks).clamp(-1, 1)).names == ("checkerboard",)
+    assert examine_pictures((sound + 0.3 * torch.randn(sound.shape)).clamp(-1, 1)).names == ("noisy",)
+    assert examine_pictures(ailments.blur(sound, 1.5)).names == ("blurred",)
+    ghosts = (sound + sound.roll(1, 0)) / 2
+    assert examine_pictures((ghosts + checks).clamp(-1, 1)).names == ("checkerboard", "low_fidelity")
 
 
 # --- the whole table -------------------------------------------------------------------------------------------------

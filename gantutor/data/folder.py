@@ -132,6 +132,8 @@ def _files_in(path: Path) -> Iterator[list[File]]:
             raise BadInput(f"{path} is broken or no .zip ({error}): download or pack it again.") from error
         with archive:
             yield _files_in_archive(path, archive)
+    elif not path.exists():
+        raise BadInput(f"there is no file or folder {str(path)!r}: give the path of a folder that holds pictures.")
     else:
         raise BadInput(f"{str(path)!r} is not a folder, nor a .zip: give the path of a folder that holds pictures.")
 

@@ -34,6 +34,14 @@ AILMENTS = {
         ),
         "02_mlp_gan",
     ),
+    "channel_order": Ailment(
+        "The colour channels are in another order than those of the real images.",
+        (
+            "read and write images with the same library: OpenCV puts blue first, nearly all others red",
+            "put the channels right with x[:, [2, 1, 0]] for (N, C, H, W), or x[..., ::-1] where they come last",
+        ),
+        "02_mlp_gan",
+    ),
     "train_eval_gap": Ailment(
         "G makes different images in train mode and in eval mode, or other images than those given.",
         (

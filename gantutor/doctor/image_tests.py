@@ -5,15 +5,17 @@ The limits were set on planted ailments and on healthy generators, and are check
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import permutations
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gantutor import metrics
 from gantutor.doctor import measures
 from gantutor.doctor.findings import Evidence, Finding, grade
-from gantutor.doctor.inputs import Case, Extracted
+from gantutor.doctor.inputs import MIN_SIDE, Case, Extracted
 from gantutor.metrics import clusters, nearest_neighbours
 
 CLOSE = 1500  # samples that are examined closely, for texture, copies and repetitions
@@ -23,6 +25,8 @@ def examine_images(case: Case) -> Iterator[Finding]:
     """All that the images themselves show, until a finding makes the rest pointless."""
     if (wrong_range := correct_range(case)) is not None:
         yield wrong_range
+    if (wrong_order := correct_channels(case)) is not None:
+        yield wrong_order
     if (collapse := find_total_collapse(case)) is not None:
         yield collapse
     if (copies := find_copies(case)) is not None:
@@ -105,6 +109,24 @@ def relative_variance(case: Case, x: Tensor) -> float:
     return measures.thumbnail_variance(x) / max(measures.thumbnail_variance(case.held_out), 1e-9)
 
 
+def correct_channels(case: Case) -> Finding | None:
+    """Are the samples much more like real images with their colour channels in another order? If so, change it."""
+    x, real = case.samples[:500], case.real[:4000]
+    if x.shape[1] != 3:
+        return None
+    orders = [list(order) for order in permutations(range(3))]
+    distances = [measures.thumbnail_distance(x[:, order], real) for order in orders]
+    best = min(range(len(orders)), key=distances.__getitem__)
+    gained = distances[best] / max(distances[0], 1e-9)
+    if gained > 0.85:
+        return None
+    case.samples = case.samples[:, orders[best]]
+    case.notes.append("The channels of the samples were put in order before the rest of the examination.")
+    evidence = Evidence("distance to real images with the channels exchanged, over that as they are", gained, "above 1")
+    names = ", ".join(("red", "green", "blue")[channel] for channel in orders[best])
+    return Finding("channel_order", "severe", (evidence,), f"Their {names} look like red, green, blue.")
+
+
 # --- collapse, copies and texture ------------------------------------------------------------------------------------
 
 
@@ -180,13 +202,20 @@ def examine_content(case: Case, unspoiled: bool) -> Iterator[Finding]:
     extracted = {name: case.extractor.extract(x) for name, x in sets.items()}
     repetition = find_repetition(case)
     fidelity = judge_fidelity(case, extracted, repeats=repetition is not None)
+    by_class = extracted["samples"].logits is not None
     if unspoiled and fidelity.finding is not None:
         yield fidelity.finding
+    elif not (unspoiled or by_class) and (from_afar := judge_from_afar(case)) is not None:
+        yield from_afar
     if repetition is not None and (fidelity.density >= 0.5 or not unspoiled):
         yield repetition
     if fidelity.density >= 0.25:
-        by_class = extracted["samples"].logits is not None
-        yield from (find_class_imbalance if by_class else find_cluster_imbalance)(case, extracted)
+        if by_class:
+            yield from find_class_imbalance(case, extracted)
+        elif unspoiled and (lost := find_lost_variety(extracted)) is not None:
+            yield lost
+        else:
+            yield from find_cluster_imbalance(case, extracted)
         yield from find_ignored_labels(case, extracted["samples"].logits)
 
 
@@ -239,6 +268,49 @@ def judge_fidelity(case: Case, extracted: AllExtracted, repeats: bool) -> Fideli
     detail = "" if strange else "They are a little off in every respect, like those of a half-trained G."
     severity = grade(max(off - 1, 1 - convincing), 0.35, 0.6)
     return Fidelity(shares["density"], Finding("low_fidelity", severity, tuple(evidence), detail))
+
+
+def judge_from_afar(case: Case) -> Finding | None:
+    """Where the texture is at fault and no classifier knows the images: do they look right at half their size?
+
+    A pattern, noise or a blur hardly shows there: it leaves the precision in random features as it is. What a
+    half-trained G draws does not look right from afar either.
+    """
+    if min(case.real.shape[2:]) < 4 * MIN_SIDE:
+        return None
+    sets = {"samples": case.samples[:1000], "real": case.real[:4000], "held_out": case.held_out[:1000]}
+    small = {name: F.avg_pool2d(x, 2) for name, x in sets.items()}
+    features = measures.RandomFeatures(small["real"])
+    of_real, off, precision = features(small["real"]), {}, {}
+    for name in ("samples", "held_out"):
+        off[name] = measures.outlier_ratio(small[name][:500], small["real"]).median().item()
+        precision[name] = metrics.precision_and_recall(of_real, features(small[name])).precision
+    further, kept = off["samples"] / max(off["held_out"], 0.8), precision["samples"] / max(precision["held_out"], 1e-6)
+    if kept / further >= 0.7:
+        return None
+    evidence = (
+        Evidence("at half their size: distance to real images, over that of held-out ones", further, "0.9 to 1.1"),
+        Evidence("at half their size: precision, over that of held-out images", kept, "0.9 to 1.1"),
+    )
+    detail = "Their texture is at fault, and their shapes are, too, like those of a half-trained G."
+    return Finding("low_fidelity", grade(1 - kept / further, 0.45, 0.6), evidence, detail)
+
+
+def find_lost_variety(extracted: AllExtracted) -> Finding | None:
+    """Where no classes are known: are the samples convincing, but nowhere near a large part of the real images?"""
+    count = min(len(extracted["samples"].features), len(extracted["held_out"].features), 2000)  # recall depends on it
+    real = extracted["real"].features[:4000]
+    mine, theirs = (metrics.precision_and_recall(real, extracted[name].features[:count])
+                    for name in ("samples", "held_out"))  # fmt: skip
+    precision, recall = (x / max(y, 1e-6) for x, y in zip(mine, theirs, strict=True))
+    if count < 200 or precision <= 0.9 or recall >= 0.7:
+        return None
+    evidence = (
+        Evidence("recall, over that of as many held-out images", recall, "0.8 to 1.2"),
+        Evidence("precision, over that of as many held-out images", precision, "0.9 to 1.1"),
+    )
+    detail = "They are like real images, but only like some of them."
+    return Finding("partial_collapse", grade(1 - recall, 0.45, 0.7), evidence, detail)
 
 
 def fidelity_scores(real: Tensor, images: Extracted) -> dict[str, float]:
