@@ -18,7 +18,7 @@ from gantutor.museum.settings import Parts
 from gantutor.train import Run
 
 STEPS = 500
-LONGER = {"log-of-sigmoid", "saturating", "two-sided-smoothing", "smoothing-no-op"}  # their D hurries ahead at first
+LONGER = {"log-of-sigmoid", "saturating", "two-sided-smoothing", "smoothing-no-op"}  # their D learns too fast at first
 POINTS_OR_METRICS = {"seven-of-eight", "mean-over-all-axes", "precision-recall-exchanged"}  # nothing to see in digits
 
 

@@ -11,7 +11,7 @@ from gantutor import metrics
 from gantutor.data import Images
 from gantutor.doctor import measures
 from gantutor.metrics import classifier
-from gantutor.museum.settings import HASTE, Side
+from gantutor.museum.settings import LateG, Side
 
 Measure = Callable[[Side, Images], float]
 
@@ -51,9 +51,9 @@ def _last_quarter(side: Side, name: str) -> Tensor:
     return values[-max(1, len(values) // 4) :]
 
 
-def mean_in_haste(name: str) -> Measure:
-    """A measure: the mean of a curve over the first steps, in which D hurries ahead."""
-    return lambda side, real: torch.tensor(side.history[name][:HASTE]).mean().item()
+def mean_before_g_learns(name: str) -> Measure:
+    """A measure: the mean of a curve over the first steps of a `LateG`."""
+    return lambda side, real: torch.tensor(side.history[name][: LateG.hurried]).mean().item()
 
 
 def minimum(name: str) -> Measure:

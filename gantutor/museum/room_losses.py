@@ -14,7 +14,7 @@ from gantutor.museum.measures import (
     Symptom,
     distance,
     last_quarter_mean,
-    mean_in_haste,
+    mean_before_g_learns,
     minimum,
 )
 from gantutor.museum.probes import SURE, any_seed, learns, logit_gradients, random_logits, small_run
@@ -344,7 +344,7 @@ ROOM = (
         plug=as_loss, met="Lists of tricks that say \"use soft labels\" without saying which.",
         cause="With the target 0.1 for generated images D's optimal logit for obvious fakes is -2.2 everywhere, so its "
         "gradient there vanishes. Little reaches G while it is far behind, but there is no harm once it has caught up.",
-        symptom=Symptom("norm of G's gradient before G learns", mean_in_haste("g_grad_norm"), low=16.0),
+        symptom=Symptom("norm of G's gradient before G learns", mean_before_g_learns("g_grad_norm"), low=16.0),
         check=fakes_stay_fake, setting=late_g,
     ),
     Exhibit(
@@ -353,7 +353,7 @@ ROOM = (
         plug=as_loss, met="Loops that multiply a tensor by 0.9 and forget to store the product.",
         cause="Arithmetic does not change a tensor: the product is a new one, and it is discarded. With a target of 1 "
         "nothing keeps D's logit of real images at log 9.",
-        symptom=Symptom("D's mean logit of real images before G learns", mean_in_haste("d_real"), high=3.0),
+        symptom=Symptom("D's mean logit of real images before G learns", mean_before_g_learns("d_real"), high=3.0),
         check=smoothing_holds_back, setting=late_g,
     ),
     Exhibit(

@@ -25,26 +25,28 @@ def draw_average(run: train.Run, n: int) -> Tensor:
 
 USUAL = train.Recipe()
 
-HASTE = 150  # steps
-
 
 class HastyD(train.Run):
-    """A run in whose first `HASTE` steps D learns ten times as fast as the recipe says."""
+    """A run in whose first few steps D learns ten times as fast as the recipe says, so that its logits jump."""
+
+    hurried = 3  # steps
 
     def set_rates(self, done: float) -> None:
         super().set_rates(done)
-        if self.step < HASTE:
+        if self.step < self.hurried:
             set_learning_rate(self.opt_d, 10 * self.recipe.lr_d)
 
 
 class LateG(HastyD):
-    """A run in which G, too, only begins to learn after these steps, and then begins afresh."""
+    """A run with many such steps, in which G does not learn yet."""
+
+    hurried = 150
 
     def set_rates(self, done: float) -> None:
         super().set_rates(done)
-        if self.step < HASTE:
+        if self.step < self.hurried:
             set_learning_rate(self.opt_g, 0.0)
-        elif self.step == HASTE:
+        elif self.step == self.hurried:
             self.opt_g.state.clear()
 
 
@@ -92,7 +94,7 @@ def without_penalty(images: Images) -> Parts:
 
 
 def hasty_d(images: Images) -> Parts:
-    """The dense pair without a penalty, with a D that is confident early."""
+    """The dense pair without a penalty, with a D that overshoots at first."""
     return replace(without_penalty(images), kind=HastyD)
 
 
