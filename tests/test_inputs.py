@@ -140,6 +140,14 @@ def test_bytes_stay_bytes_and_are_examined_alike(drawn):
         assert torch.equal(search.plain, measures.thumbnails(cases[1].train[cases[1].rest], 14))
 
 
+def test_samples_of_0_and_1_are_black_and_white_if_the_bytes_are(drawn):
+    bits = (drawn.pixels > 0).byte()
+    real = Images(drawn.name, 255 * bits, drawn.labels, drawn.classes)
+    case = inputs.prepare(bits[:80], real, None, None, None, None)
+    assert case.samples.unique().tolist() == [-1, 1]
+    assert "black and white" in case.notes[0]
+
+
 @pytest.mark.parametrize(
     ("pixels", "word"),
     [(torch.full((80, 1, 28, 28), 9), "all the same"), (torch.randint(256, (80, 1, 4, 4)), "4×4 pixels")],

@@ -1,6 +1,7 @@
 """The museum: each check stops the broken version alone, each symptom shows, the doctor sees what can be seen."""
 
 import ast
+import copy
 import os
 import re
 import sys
@@ -14,7 +15,7 @@ from drawn import digits
 from gantutor import data, losses, museum, penalties
 from gantutor.doctor import AILMENTS
 from gantutor.errors import BadInput
-from gantutor.museum import exhibits
+from gantutor.museum import exhibits, measures, settings
 from gantutor.museum.settings import train_side
 
 EXHIBITS = list(museum.CATALOGUE.values())
@@ -265,6 +266,34 @@ def test_a_symptom_knows_its_bounds():
     assert not symptom.is_healthy(-20.0)
     assert not symptom.is_healthy(float("nan"))
     assert symptom.bounds == "at least -3"
+
+
+def test_d_hurries_at_first_and_a_late_g_waits_for_it(images, monkeypatch):
+    monkeypatch.setattr(settings.LateG, "hurried", 2)
+    run = settings.late_g(images).run(0)
+    weights, rate = copy.deepcopy(run.G.state_dict()), run.recipe.lr_d
+
+    def rates():
+        return [optimizer.param_groups[0]["lr"] for optimizer in (run.opt_g, run.opt_d)]
+
+    steps = run.steps(40)
+    for _ in range(2):
+        next(steps)
+        assert rates() == [0, 10 * rate]
+    assert all(torch.equal(p, weights[name]) for name, p in run.G.named_parameters())
+    next(steps)
+    assert rates() == [run.recipe.lr_g, rate]
+    assert {state["step"].item() for state in run.opt_g.state.values()} == {1}  # it has begun afresh
+    assert not torch.equal(next(run.G.parameters()), weights[next(iter(weights))])
+    hasty = settings.hasty_d(images).run(0)
+    next(hasty.steps(40))
+    assert [o.param_groups[0]["lr"] for o in (hasty.opt_g, hasty.opt_d)] == [run.recipe.lr_g, 10 * rate]
+
+
+def test_a_mean_before_g_learns_takes_only_these_steps():
+    history = {"d_real": [2.0] * settings.LateG.hurried + [100.0] * 50}
+    side = settings.Side(None, None, None, history, torch.zeros(1))
+    assert measures.mean_before_g_learns("d_real")(side, None) == 2
 
 
 # --- what shows, and what the doctor says -----------------------------------------------------------------------------

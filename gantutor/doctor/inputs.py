@@ -224,7 +224,8 @@ def prepare(
     raw = to_images(samples, "the samples", notes)
     labels = to_labels(labels, len(raw), "the labels")
     train = to_training_images(real, notes)
-    if is_binary(raw) and train.is_floating_point() and bool((train.abs() == 1).all()):
+    black, white = (-1, 1) if train.is_floating_point() else (0, 255)
+    if is_binary(raw) and bool(((train == black) | (train == white)).all()):
         notes.append("The samples hold nothing but 0 and 1, as the real images do, and were read as black and white.")
         raw = black_and_white(raw)
     raw = match_shape(raw, train, notes)

@@ -343,7 +343,7 @@ ROOM = (
         broken=Loss("two-sided", two_sided_d, non_saturating_g), sound=Loss("one-sided", smooth_d, non_saturating_g),
         plug=as_loss, met="Lists of tricks that say \"use soft labels\" without saying which.",
         cause="With the target 0.1 for generated images D's optimal logit for obvious fakes is -2.2 everywhere, so its "
-        "gradient there vanishes. Little reaches G while it is far behind, but there is no harm once it has caught up.",
+        "gradient there vanishes. G, which follows this gradient, receives little of it while it is far behind.",
         symptom=Symptom("norm of G's gradient before G learns", mean_before_g_learns("g_grad_norm"), low=16.0),
         check=fakes_stay_fake, setting=late_g,
     ),
