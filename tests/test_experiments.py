@@ -279,7 +279,8 @@ def test_the_sheet_of_samples_shows_them_row_by_row(tmp_path):
     sheet = np.array(Image.open(tmp_path / "a.png"))
     assert sheet.shape == (8, 40)  # two full rows of ten
     assert sheet[0, 0] == 0
-    assert sheet[5, 13] == round((images[13, 0, 0, 0].item() + 1) * 127.5)
+    assert abs(sheet[5, 13] - (images[13, 0, 0, 0].item() + 1) * 127.5) <= 8.5
+    assert set(np.unique(sheet)) <= set(range(0, 256, 17))  # sixteen levels
 
 
 def test_scores_that_are_missing_at_a_look_are_nan():
@@ -443,7 +444,7 @@ def test_a_film_shows_samples_and_shares_of_each_look(monkeypatch, tmp_path):
     for _ in zip(range(2), run.steps(6), strict=False):
         pass
     first = ((run.sample(5000, seed=1)[:10] + 1) * 127.5).round().squeeze(1)  # (10, 28, 28)
-    assert np.abs(sheet[:28].astype(float) - torch.cat(list(first), 1).numpy()).max() <= 1
+    assert np.abs(sheet[:28].astype(float) - torch.cat(list(first), 1).numpy()).max() <= 9  # in 16 greys
     left, right = show.film(found, "base").axes
     assert np.abs(left.images[0].get_array() - sheet.astype(float)).max() <= 8.5  # in 16 greys
     assert [text.get_text() for text in left.get_yticklabels()] == ["2", "4", "6"]
