@@ -2,7 +2,7 @@
 
 `planted` takes sound images that G was not trained on and spoils them in some seventy ways, or leaves them sound and
 gives them wrong labels, sick nets or sick curves. ``python tests/ailments.py`` examines all of them;
-``--write`` writes the table `tests/ailments.md`.
+``--write`` writes the table `tests/ailments.md`. ``--data FOLDER`` does so with pictures of your own.
 """
 
 import argparse
@@ -31,14 +31,19 @@ HEAD = """# The doctor's exam
 
 Each row is one way to spoil {n} sound images, or sound images with sick labels, nets or curves, or healthy ones: images
 held out, and samples of GANs that the package trained. Each column is a data set and what the samples are compared
-with: `named`, the whole train split; `file`, 10,000 images of it, with or without labels. A tick: the first finding is
-the planted one. Otherwise the cell holds the first finding, or `healthy`.
+with: `named`, the whole train split; `file`, 10,000 images of it, with or without labels. Faces are in colour, 32×32.
+A tick: the first finding is the planted one. Otherwise the cell holds the first finding, or `healthy`. A cell is empty
+where images cannot be spoiled so.
 
 Made by `python tests/ailments.py --n {n} --seed 20 --generators FOLDER --write`. FOLDER holds samples of
 `gantutor train MODEL --data DATA`, 10,000 each, as `MODEL-DATA-SECONDS.npz`: with `--seconds 60` or 180; without a
 number with `--steps 8000` (mlp), 6000 (dcgan) or 4000 (cdcgan).
 
 """
+
+
+class Unfit(Exception):
+    """Images of this kind cannot be spoiled so."""
 
 
 @dataclass
@@ -58,11 +63,11 @@ class Ward:
         return pixels[index.repeat(-(-(n or self.n) // len(index)))[: n or self.n]].clone()
 
     def weighted(self, weights: list[float]) -> Tensor:
-        """Sound images, the classes in proportion to these weights."""
+        """Sound images, each class as many times as frequent as its weight says."""
         labels = self.sound.labels
         counts = torch.bincount(labels, minlength=len(weights))
-        weights = torch.tensor(weights)
-        wanted = (self.n * weights / weights.sum()).round().long()
+        shares = torch.tensor(weights) * counts
+        wanted = (self.n * shares / shares.sum()).round().long()
         parts = []
         for c, count in enumerate(torch.minimum(wanted, counts).tolist()):
             members = (labels == c).nonzero().flatten()
@@ -79,11 +84,22 @@ class Ward:
     def overlaid(self) -> Tensor:
         return torch.maximum(self.some(), self.some())
 
+    def kinds(self) -> int:
+        """The number of classes."""
+        if len(self.sound.classes) < 4:
+            raise Unfit
+        return len(self.sound.classes)
+
     def chosen(self, count: int) -> list[float]:
-        """Weights that keep `count` classes."""
-        weights = torch.zeros(len(self.sound.classes))
+        """Weights that keep `count` classes; all but so many if it is below 0."""
+        weights = torch.zeros(self.kinds())
         weights[torch.randperm(len(weights), generator=self.draw)[:count]] = 1
         return weights.tolist()
+
+    def colored(self) -> Tensor:
+        if self.sound.stored.shape[1] != 3:
+            raise Unfit
+        return self.some()
 
 
 def blur(x: Tensor, std: float) -> Tensor:
@@ -142,17 +158,25 @@ def holed(x: Tensor) -> Tensor:
 def per_class(w: Ward, count: int, noise: float) -> Tensor:
     """The same few images of each class."""
     labels = w.sound.labels
-    members = [(labels == c).nonzero().flatten()[:count] for c in range(len(w.sound.classes))]
+    members = [(labels == c).nonzero().flatten()[:count] for c in range(w.kinds())]
     return w.normal(w.repeated(w.sound.pixels[torch.cat(members)]), noise)
 
 
 def geometric(w: Ward, factor: float) -> list[float]:
-    return [factor**c for c in range(len(w.sound.classes))]
+    return [factor**c for c in range(w.kinds())]
 
 
-def one_heavy(w: Ward, weight: float) -> list[float]:
-    weights = [1.0] * len(w.sound.classes)
-    weights[int(torch.randint(len(weights), (), generator=w.draw))] = weight
+def lean(w: Ward, factor: float) -> list[float]:
+    """Every second class is so many times as frequent as it should be."""
+    return [factor ** (c % 2) for c in range(w.kinds())]
+
+
+def one_heavy(w: Ward, share: float) -> list[float]:
+    """One class gets this share of the samples."""
+    weights = [1.0] * w.kinds()
+    kind = int(torch.randint(len(weights), (), generator=w.draw))
+    now = (w.sound.labels == kind).double().mean().item()
+    weights[kind] = share / (1 - share) * (1 - now) / now
     return weights
 
 
@@ -164,6 +188,7 @@ def labelled(w: Ward, right: float) -> dict:
     """Sound images with the labels that G was asked for, of which a share is right and the others are exchanged."""
     index = torch.randperm(len(w.sound), generator=w.draw)[: w.n]
     labels = w.sound.labels[index].clone()
+    w.kinds()
     wrong = slice(0, round((1 - right) * len(index)))
     labels[wrong] = labels[wrong].roll(1)
     return {"samples": w.sound.pixels[index].clone(), "labels": labels}
@@ -174,7 +199,7 @@ class Album(nn.Module):
 
     def __init__(self, pixels: Tensor, shift: float = 0.0, scale: float = 1.0):
         super().__init__()
-        self.pixels, self.norm = pixels, nn.BatchNorm2d(1)
+        self.pixels, self.norm = pixels, nn.BatchNorm2d(pixels.shape[1])
         self.norm.weight.data.fill_(pixels.std())
         self.norm.bias.data.fill_(pixels.mean())
         self.norm.running_mean.fill_(pixels.mean() + shift)
@@ -194,23 +219,23 @@ def duel(w: Ward, discriminator: Callable[[Tensor], Tensor]) -> dict:
 
 
 def untrained(w: Ward, make: Callable) -> dict:
-    return duel(w, make(seed=int(torch.randint(1000, (), generator=w.draw)))[1])
+    shape = tuple(w.sound.stored.shape[1:])
+    return duel(w, make(shape=shape, seed=int(torch.randint(1000, (), generator=w.draw)))[1])
 
 
 def watermarked(w: Ward, certainty: float) -> dict:
     """Sound samples that differ in one pixel, which D has found out."""
     x = w.some()
-    x[:, :, 0, 0] = -0.9  # real images are black there, or nearly all of them
+    x[:, :, 0, 0] = -0.9  # hardly any real image has this there; digits are black
     return {"samples": x, "discriminator": lambda y: certainty * (1 - 2.0 * ((y[:, 0, 0, 0] + 0.9).abs() < 0.01))}
 
 
 def remembering_d(w: Ward, noise: float) -> dict:
     """D knows its training images by heart; of others, which have to be given, it has a vague opinion."""
-    known = w.train.pixels.flatten(1).double() @ KEY
-    known = known.sort().values
+    known = key_of(w.train.pixels).sort().values
 
     def discriminator(y: Tensor) -> Tensor:
-        key = y.flatten(1).double() @ KEY
+        key = key_of(y)
         place = torch.searchsorted(known, key).clamp(1, len(known) - 1)
         near = torch.minimum((known[place] - key).abs(), (known[place - 1] - key).abs()) < 1e-6
         return 3.0 * near + noise * torch.sin(1e4 * key)
@@ -218,7 +243,11 @@ def remembering_d(w: Ward, noise: float) -> dict:
     return {**duel(w, discriminator), "held_out": w.sound.pixels}
 
 
-KEY = torch.linspace(-1, 1, 28 * 28, dtype=torch.float64).sin()  # images -> a number that hardly any two share
+def key_of(x: Tensor) -> Tensor:
+    """Images -> a number each, float64 (N,), that hardly any two share."""
+    x = x.flatten(1)
+    weights = torch.linspace(-1, 1, x.shape[1], dtype=torch.float64).sin()
+    return torch.cat([part.double() @ weights for part in x.split(1000)])
 
 
 def trained(w: Ward, name: str, curve: Callable[[Tensor, Tensor], Tensor]) -> dict:
@@ -247,6 +276,10 @@ PLANTS: dict[str, dict[str, Plant]] = {
         "inverted": lambda w: -w.some(),
         "inverted, [0, 1]": lambda w: (1 - w.some()) / 2,
         "0 and 1 as bytes": lambda w: ((w.some() + 1) / 2).round() / 127.5 - 1,
+    },
+    "channel_order": {
+        "blue, green, red": lambda w: w.colored()[:, [2, 1, 0]],
+        "green, red, blue": lambda w: w.colored()[:, [1, 0, 2]],
     },
     "total_collapse": {
         "one image": lambda w: w.some(1).expand(w.n, -1, -1, -1).clone(),
@@ -308,20 +341,20 @@ PLANTS: dict[str, dict[str, Plant]] = {
         "another data set": lambda w: w.some(None, w.other),
     },
     "partial_collapse": {
-        "1 class of 10": lambda w: w.weighted(w.chosen(1)),
+        "1 class": lambda w: w.weighted(w.chosen(1)),
         "3 classes": lambda w: w.weighted(w.chosen(3)),
-        "5 classes": lambda w: w.weighted(w.chosen(5)),
-        "8 classes": lambda w: w.weighted(w.chosen(8)),
-        "9 classes": lambda w: w.weighted(w.chosen(9)),
+        "half of the classes": lambda w: w.weighted(w.chosen(w.kinds() // 2)),
+        "all classes but 2": lambda w: w.weighted(w.chosen(-2)),
+        "all classes but 1": lambda w: w.weighted(w.chosen(-1)),
         "30 images": lambda w: w.repeated(w.some(30)),
         "100 images": lambda w: w.repeated(w.some(100)),
         "one per class, noise 0.05": lambda w: per_class(w, 1, 0.05),
         "three per class": lambda w: per_class(w, 3, 0.0),
     },
     "mode_imbalance": {
-        "one class 50%": lambda w: w.weighted(one_heavy(w, 9)),
-        "one class 30%": lambda w: w.weighted(one_heavy(w, 4)),
-        "half of them a third": lambda w: w.weighted([1.0] * 5 + [0.33] * 5),
+        "one class 50%": lambda w: w.weighted(one_heavy(w, 0.5)),
+        "one class 30%": lambda w: w.weighted(one_heavy(w, 0.3)),
+        "half of them a third": lambda w: w.weighted(lean(w, 0.33)),
         "each 3/4 of the last": lambda w: w.weighted(geometric(w, 0.75)),
     },
     "labels_ignored": {
@@ -365,11 +398,14 @@ Case = tuple[str, str, dict]  # ailment, variant, what `doctor.examine` is given
 
 
 def planted(ward: Ward, seed: int) -> Iterator[Case]:
-    """Each plant; the same for the same seed, whichever are left out."""
+    """Each plant that these images admit; the same for the same seed, whichever are left out."""
     for i, (ailment, variants) in enumerate(PLANTS.items()):
         for j, (variant, plant) in enumerate(variants.items()):
             ward.draw.manual_seed(seed * 10_000 + i * 100 + j)
-            made = plant(ward)
+            try:
+                made = plant(ward)
+            except Unfit:
+                continue
             yield ailment, variant, made if isinstance(made, dict) else {"samples": made}
 
 
@@ -378,26 +414,43 @@ def planted(ward: Ward, seed: int) -> Iterator[Case]:
 REFERENCES = ("named", "file with labels", "file", "unknown file with labels")
 
 
+def loaded(name: str) -> tuple[Images, Images]:
+    """Images to train on and others, all as floats. Of a folder's pictures the half."""
+    if name in data.NAMES:
+        parts = [data.load(name, split, size=32 if name == "faces" else None) for split in ("train", "test")]
+        return tuple(Images(part.name, part.pixels, part.labels, part.classes) for part in parts)
+    pictures = data.from_folder(name, 32)
+    order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))
+    halves = order[: len(order) // 2], order[len(order) // 2 :]
+    return tuple(Images("", pictures[half], pictures.labels[half], pictures.classes) for half in halves)
+
+
+def alike(x: Tensor, shape: torch.Size) -> Tensor:
+    """Images with the size and the channels of others."""
+    return F.interpolate(x, shape[2:], mode="bilinear").expand(-1, shape[1], -1, -1)
+
+
 @dataclass
 class Exam:
     """One data set, one kind of reference."""
 
-    name: str
+    name: str  # or a folder of pictures
     reference: str
     n: int
     seed: int
     generators: Path | None = None
 
     def __post_init__(self):
-        train, self.test = data.load(self.name), data.load(self.name, "test")
+        train, self.test = loaded(self.name)
         self.real, self.options = train, {"held_out": self.test}
         if self.reference != "named":
             draw = torch.Generator().manual_seed(self.seed)
             chosen = torch.randperm(len(train), generator=draw)[:10_000]
-            train = Images("", train.pixels[chosen], train.labels[chosen], train.classes)
+            train = Images("", train[chosen], train.labels[chosen], train.classes)
             self.real = train.pixels
             self.options = {"real_labels": train.labels} if "labels" in self.reference else {}
         other = data.load("fashion-mnist" if self.name != "fashion-mnist" else "mnist", "test")
+        other = Images("", alike(other[:5000], train.stored.shape), other.labels[:5000], other.classes)
         self.ward = Ward(self.test, train, other, self.n, torch.Generator())
 
     def examine(self, **given: object) -> Diagnosis:
@@ -471,11 +524,11 @@ def table(results: dict[tuple[str, str], dict[tuple[str, str], str]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", nargs="+", default=list(data.NAMES))
+    parser.add_argument("--data", nargs="+", default=list(classifier.SHIPPED), help="data sets, or folders of pictures")
     parser.add_argument("--references", nargs="+", default=REFERENCES[:3])
     parser.add_argument("--n", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0, help="of the first exam; the next ones count on")
-    parser.add_argument("--only", nargs="+", default=list(PLANTS))
+    parser.add_argument("--only", nargs="+", default=list(PLANTS), help="ailments")
     parser.add_argument("--generators", type=Path, help="folder of .npz files with the data set in their names")
     parser.add_argument("--write", action="store_true", help=f"write {TABLE.name}")
     args = parser.parse_args()

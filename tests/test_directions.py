@@ -25,13 +25,13 @@ class Chooser(nn.Module):
 
 def test_the_direction_is_that_in_which_the_value_appears():
     judge = classifier.load("faces")
-    way = metrics.attribute_direction(Chooser(), judge, "hat", "beanie", 600)
+    (way,) = metrics.attribute_directions(Chooser(), judge, {"hat": "beanie"}, 600)
     assert way.shape == (8,)
     assert way.norm() == pytest.approx(1)
     truth = torch.zeros(8)
     truth[[3, 5]] = 0.5**0.5
     assert way @ truth > 0.98
-    away = metrics.attribute_direction(Chooser(), judge, "hat", "none", 600)
+    (away,) = metrics.attribute_directions(Chooser(), judge, {"hat": "none"}, 600)
     assert away @ way < -0.95
 
 
@@ -43,4 +43,4 @@ def test_what_cannot_be_found_is_told():
         ("hat", "party", "party was seen in 0 of 50 images: G hardly draws it"),
     ):
         with pytest.raises(BadInput, match=said.replace("?", r"\?")):
-            metrics.attribute_direction(Chooser(), judge, factor, value, 50)
+            metrics.attribute_directions(Chooser(), judge, {factor: value}, 50)

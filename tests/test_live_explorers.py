@@ -13,13 +13,15 @@ import shades
 import torch
 from ipywidgets.widgets import widget
 from PIL import Image
+from torch import nn
 from waiting import until
 
 from gantutor import live, losses, metrics, models, show, train
+from gantutor.data import faces
 from gantutor.doctor import Diagnosis, Evidence, Finding
 from gantutor.errors import BadInput
-from gantutor.live import explorer, laboratory, panels
-from gantutor.metrics import neighbours
+from gantutor.live import attribute_sliders, explorer, laboratory, panels
+from gantutor.metrics import classifier, neighbours
 
 
 def opened(png: bytes) -> Image.Image:
@@ -861,3 +863,57 @@ def test_arrows_are_enlarged_by_a_round_factor_so_that_they_can_be_seen():
         assert times == pytest.approx(factor)
         torch.testing.assert_close(end, begin + torch.tensor([length * factor, 0]))
     assert laboratory.enlarged_moves(before, before)[2] == 1
+
+
+# --- attributes ------------------------------------------------------------------------------------------------------
+
+
+class Dresser(nn.Module):
+    """Shows one face with a beanie where z₁ > 0.5, in dark glasses where z₂ > 0.5."""
+
+    latent_dim = 3
+
+    def __init__(self, classes=0):
+        super().__init__()
+        self.classes, self.weight = classes, nn.Parameter(torch.zeros(1))
+        looks = itertools.product(("none", "beanie"), ("none", "dark"))
+        drawn = [faces.draw(1, 3, fixed={"hat": hat, "glasses": glasses}).pixels[0] for hat, glasses in looks]
+        self.looks = torch.stack(drawn) / 127.5 - 1
+
+    def forward(self, z, y=None):
+        return self.looks[2 * (z[:, 1] > 0.5).long() + (z[:, 2] > 0.5).long()]
+
+
+def test_attributes_are_put_on_by_their_sliders():
+    G, judge = Dresser(), classifier.load("faces")
+    box = live.attributes(G, judge, hat="beanie", glasses="dark")
+    assert list(box.controls) == ["start", "hat beanie", "glasses dark"]
+    directions = metrics.attribute_directions(G, judge, {"hat": "beanie", "glasses": "dark"})
+    assert directions[0, 1] > 0.98
+    assert directions[1, 2] > 0.98
+
+    def right_half():
+        return np.asarray(opened(box.picture.value).convert("RGB"))[-256:, -256:]
+
+    z = train.latents(G, 1, 0)[0]
+    for hat, glasses in itertools.product((0, 4.5), (0, 4.5)):
+        box.controls["hat beanie"].value, box.controls["glasses dark"].value = hat, glasses
+        wanted = G(attribute_sliders.led(z, directions, [hat, glasses])[None])
+        assert np.array_equal(right_half(), show.grid(wanted, scale=4, gap=0))
+    led = attribute_sliders.led(z, directions, [4.5, 4.5])
+    assert led.norm() == pytest.approx(z.norm().item())
+    assert attribute_sliders.seen(judge, G(led[None])[0], {"hat": "beanie", "glasses": "dark"}) == (
+        "beanie 100%, dark 100%"
+    )
+
+
+def test_attributes_that_cannot_be_changed():
+    judge = classifier.load("faces")
+    with pytest.raises(BadInput, match="nothing to change: name a value of a factor, such as hair='pigtails'"):
+        live.attributes(Dresser(), judge)
+    with pytest.raises(BadInput, match="the classifier of mnist knows no factors"):
+        live.attributes(Dresser(), classifier.load("mnist"), hat="cap")
+    with pytest.raises(BadInput, match="give the class to draw, 0 to 2"):
+        live.attributes(Dresser(3), judge, hat="cap")
+    with pytest.raises(BadInput, match="unknown value of hat 'sombrero'"):
+        live.attributes(Dresser(), judge, hat="sombrero")

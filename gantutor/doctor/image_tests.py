@@ -112,7 +112,7 @@ def relative_variance(case: Case, x: Tensor) -> float:
 def correct_channels(case: Case) -> Finding | None:
     """Are the samples much more like real images with their colour channels in another order? If so, change it."""
     x, real = case.samples[:500], case.real[:4000]
-    if x.shape[1] != 3:
+    if x.shape[1] != 3 or find_total_collapse(case) is not None:  # one picture alone may be like any
         return None
     orders = [list(order) for order in permutations(range(3))]
     distances = [measures.thumbnail_distance(x[:, order], real) for order in orders]

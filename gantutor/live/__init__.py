@@ -4,7 +4,7 @@ Everything also works without a front end (nbconvert, nbval, plain Python), wher
 notebook. A saved notebook does not show widgets; in their place it shows the picture they had last.
 
 `panels` has the building blocks; `watch` trains, `cards` are question cards and diagnoses, `portraits` explore the
-theory, `explorer` the latent space, and `laboratory` is a GAN in the plane.
+theory, `explorer` the latent space, `attribute_sliders` what a face may have, and `laboratory` is a GAN in the plane.
 """
 
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gantutor import lazy
 
 if TYPE_CHECKING:
+    from gantutor.live.attribute_sliders import attributes
     from gantutor.live.cards import Card, Findings, findings, spot
     from gantutor.live.explorer import LatentExplorer, latent, walk
     from gantutor.live.laboratory import Lab, lab
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from gantutor.live.watch import samples, train
 
 __all__ = [
-    "Card", "Clock", "Explorer", "Findings", "Frame", "Lab", "LatentExplorer", "Pad", "Panel", "control", "density",
-    "density_portrait", "dirac", "dirac_portrait", "explore", "findings", "lab", "latent", "samples", "spot", "train",
-    "walk",
+    "Card", "Clock", "Explorer", "Findings", "Frame", "Lab", "LatentExplorer", "Pad", "Panel", "attributes", "control",
+    "density", "density_portrait", "dirac", "dirac_portrait", "explore", "findings", "lab", "latent", "samples", "spot",
+    "train", "walk",
 ]  # fmt: skip
 __getattr__ = lazy.importer(__name__)

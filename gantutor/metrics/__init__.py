@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         frechet_by_class,
         label_response,
     )
-    from gantutor.metrics.directions import attribute_direction
+    from gantutor.metrics.directions import attribute_directions
     from gantutor.metrics.distances import diversity, frechet, kernel_distance, score
     from gantutor.metrics.modes import (
         DifferentBins,
@@ -61,7 +61,7 @@ __all__ = [
     "PrecisionRecall",
     "Row",
     "accuracy",
-    "attribute_direction",
+    "attribute_directions",
     "birthday",
     "clusters",
     "density_and_coverage",

@@ -1,6 +1,6 @@
 """Directions in latent space: where to go from an image so that its face begins to smile, or puts on glasses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,43 +10,45 @@ from gantutor.errors import BadInput, unknown, whole_number
 from gantutor.metrics.classifier import Classifier, features_and_logits
 
 
-def attribute_direction(
+def attribute_directions(
     G: nn.Module,
     judge: Classifier,
-    factor: str,
-    value: str,
+    values: Mapping[str, str],
     n: int = 4000,
     *,
     seed: int = 0,
     labels: int | Sequence[int] | Tensor | None = None,
 ) -> Tensor:
-    """The direction (latent_dim,), of length 1, in which G's images take on a value of a factor.
+    """Directions (K, latent_dim), each of length 1, in which G's images take on K values of factors.
 
-    It leads from the mean latent of all images to the mean latent of those that the judge sees this value in. Latents
+    Each leads from the mean latent of all images to the mean latent of those that the judge sees this value in. Latents
     are normal with unit variance, so this is the best linear direction between the two (Fisher's), as a linear
-    classifier would find it (Shen et al. 2020, section 3.1). ``z + 2 * direction`` is a clear step.
+    classifier would find it (Shen et al. 2020, section 3.1). ``z + 2 * directions[0]`` is a clear step.
 
     Args:
         G: a generator of the judge's images.
         judge: knows the factors, as `classifier.load("faces")` does.
-        factor, value: such as "glasses" and "round".
+        values: by factor, such as ``{"glasses": "round", "mouth": "laughing"}``.
         n: how many images are looked at.
         labels: as for `train.sample`.
 
     Raises:
-        BadInput: the judge does not know the factor or the value, or sees the value in fewer than 20 images.
+        BadInput: the judge does not know a factor or a value, or sees the value in fewer than 20 images.
     """
-    if factor not in judge.factors:
-        raise unknown("factor", factor, judge.factors)
-    if value not in judge.factors[factor]:
-        raise unknown(f"value of {factor}", value, judge.factors[factor])
+    for factor, value in values.items():
+        if factor not in judge.factors:
+            raise unknown("factor", factor, judge.factors)
+        if value not in judge.factors[factor]:
+            raise unknown(f"value of {factor}", value, judge.factors[factor])
     n = whole_number("n", n, least=1)
-    images = train.sample(G, n, seed=seed, labels=labels)
+    z, images = train.latents(G, n, seed), train.sample(G, n, seed=seed, labels=labels)
     with torch.no_grad():
-        logits = judge.by_factor(features_and_logits(judge, images)[0])[factor].cpu()
-    having = logits.argmax(1) == judge.factors[factor].index(value)
-    if having.sum() < 20:
-        raise BadInput(f"{value} was seen in {int(having.sum())} of {n} images: G hardly draws it; try a larger n.")
-    z = train.latents(G, n, seed)
-    direction = z[having].mean(0) - z.mean(0)
-    return direction.div_(direction.norm().clamp(min=1e-12))
+        logits = judge.by_factor(features_and_logits(judge, images)[0])
+    directions = torch.zeros(len(values), z.shape[1])
+    for i, (factor, value) in enumerate(values.items()):
+        having = logits[factor].argmax(1).cpu() == judge.factors[factor].index(value)
+        if having.sum() < 20:
+            raise BadInput(f"{value} was seen in {int(having.sum())} of {n} images: G hardly draws it; try a larger n.")
+        direction = z[having].mean(0) - z.mean(0)
+        directions[i] = direction / direction.norm().clamp(min=1e-12)
+    return directions
