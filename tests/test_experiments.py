@@ -179,7 +179,7 @@ def test_a_broken_off_measurement_goes_on_to_the_same_record(planted, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         experiments.perform("small", tmp_path / "part", report=break_off)
-    part = experiments.load("small", tmp_path / "part")
+    part = experiments.load("small", str(tmp_path / "part"))
     assert len(part.missing) == 6 - sum(len(task.seeds) for task in seen) > 0
     rest = []
     again = experiments.perform("small", tmp_path / "part", report=lambda progress: rest.append(progress.task))

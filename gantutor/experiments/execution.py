@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +39,7 @@ class Progress(NamedTuple):
 
 def perform(
     name: str,
-    where: Path,
+    where: str | PathLike,
     *,
     seeds: Sequence[int] | None = None,
     rows: Sequence[str] | None = None,
@@ -61,7 +62,7 @@ def perform(
         BadInput: a name is unknown, or the record has another budget.
     """
     experiment = catalogue.find(name)
-    name = name.replace("-", "_")
+    name, where = name.replace("-", "_"), Path(where)
     every = experiment.rows()
     if seeds is not None:
         experiment = replace(experiment, seeds=sorted({*experiment.seeds, *seeds}))

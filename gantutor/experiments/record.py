@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -98,13 +99,13 @@ def folder() -> Path:
     return packed if packed.is_dir() else ROOT / "data" / "experiments"
 
 
-def names(where: Path | None = None) -> list[str]:
-    """The names of the records in a folder."""
-    return sorted(path.stem for path in (where or folder()).glob("*.json"))
+def names(where: str | PathLike | None = None) -> list[str]:
+    """The names of the records in a folder, by default the package's own."""
+    return sorted(path.stem for path in Path(where or folder()).glob("*.json"))
 
 
-def load(name: str, where: Path | None = None) -> Record:
-    """A record by the name of its experiment.
+def load(name: str, where: str | PathLike | None = None) -> Record:
+    """A record by the name of its experiment, from a folder, by default that of the package's own.
 
     Raises:
         BadInput: there is none, or its file is damaged.
@@ -113,14 +114,14 @@ def load(name: str, where: Path | None = None) -> Record:
     rows = {row: curves_of(saved) for row, saved in plain["rows"].items()}
     missing = [(row, seed) for row in plain["all rows"] for seed in plain["all seeds"] if not has(plain, row, seed)]
     made = MappingProxyType(plain["made"])
-    sheets = {row: path for row in rows if (path := sheet_of(name, row, where or folder())).is_file()}
+    sheets = {row: path for row in rows if (path := sheet_of(name, row, Path(where or folder()))).is_file()}
     return Record(plain["name"], plain["question"], plain["base"], plain["budget"], MappingProxyType(rows), made,
                   tuple(missing), MappingProxyType(sheets))  # fmt: skip
 
 
-def read(name: str, where: Path | None = None) -> dict[str, Any]:
+def read(name: str, where: str | PathLike | None = None) -> dict[str, Any]:
     """A record as plain values."""
-    path = (where or folder()) / f"{name}.json"
+    path = Path(where or folder()) / f"{name}.json"
     if not path.is_file():
         if names(where):
             raise unknown("record", name, names(where))
