@@ -1,6 +1,7 @@
 """Augmentations against hand-made images and matrices, and in a run."""
 
 import math
+from functools import reduce
 
 import pytest
 import torch
@@ -59,6 +60,16 @@ def test_cutout_hides_a_square_of_half_the_side():
     assert hidden.mean() == pytest.approx(share**2, rel=0.1)
 
 
+@pytest.mark.parametrize(("n", "side"), [(10, 5), (30, 15), (33, 17), (28, 14)])
+def test_the_square_is_half_the_side_also_where_that_is_odd(n, side):
+    with seeded(0):
+        hidden = 1 - augment.cutout(torch.ones(400, 1, n, n))[:, 0]
+    assert hidden.amax(2).sum(1).max() == side
+    assert hidden.amax(2).sum(1).min() == side - side // 2  # the rest reaches out
+    first = hidden.amax(2).argmax(1)[hidden.amax(2).sum(1) == side]  # of those that lie inside
+    assert set(first.tolist()) == set(range(n - side + 1))
+
+
 def test_colours_change_by_the_amounts_of_the_paper(pictures):
     with seeded(0):
         changed = augment.color(pictures)
@@ -70,9 +81,11 @@ def test_colours_change_by_the_amounts_of_the_paper(pictures):
     contrast = deviation[1] / deviation[0]
     assert contrast.min() >= 0.499
     assert contrast.max() <= 1.501
+    assert contrast.std() == pytest.approx(1 / math.sqrt(12), rel=0.1)
     chroma = [(x - g).square().mean((1, 2, 3)).sqrt() for x, g in zip((pictures, changed), grey, strict=True)]
     saturation = chroma[1] / chroma[0] / contrast
     assert saturation.max() <= 2.001
+    assert saturation.std() == pytest.approx(2 / math.sqrt(12), rel=0.1)
     assert saturation.mean() == pytest.approx(1, abs=0.15)
 
 
@@ -83,7 +96,9 @@ def test_at_probability_zero_nothing_changes_and_at_one_everything(pictures):
     change = augment.ADA()
     torch.testing.assert_close(change(pictures), pictures, rtol=0, atol=1e-5)
     change.p.fill_(1.0)
-    assert (change(pictures) - pictures).flatten(1).abs().amax(1).min() > 0.05
+    with seeded(0):
+        changed = change(pictures)
+    assert (changed - pictures).flatten(1).abs().amax(1).min() > 0.05
 
 
 def test_the_share_of_changed_pictures_is_that_of_the_probabilities():
@@ -183,6 +198,37 @@ def test_moves_are_those_of_their_matrices():
         found = torch.tensor([(column + 0.5) * 2 / n - 1, (row + 0.5) * 2 / n - 1])
         expected = (matrix[0].inverse() @ at)[:2]
         assert (found - expected).abs().max() < 1.1 * 2 / n
+
+
+def test_a_picture_is_moved_by_all_steps_in_their_order_and_reflected_at_its_edges(monkeypatch):
+    """Where a pixel comes from is worked out by hand, and the four around that place are mixed."""
+    n, steps = 12, []
+
+    def with_probability(x, p, change, otherwise=None):
+        steps.append(change)
+        return change
+
+    monkeypatch.setattr(augment, "with_probability", with_probability)
+    x = torch.rand(6, 2, n, n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    with seeded(3):
+        moved = augment.geometric_transform(x, torch.tensor(1.0))
+    matrices = torch.stack([reduce(torch.matmul, (step[i] for step in steps)) for i in range(len(x))])
+    middle = (torch.arange(n, dtype=torch.float64) + 0.5) * 2 / n - 1
+    down, right = torch.meshgrid(middle, middle, indexing="ij")
+    places = torch.stack([right, down, torch.ones_like(right)], 2)  # (n, n, 3)
+    for image, matrix, found in zip(x, matrices, moved, strict=True):
+        source = (places @ matrix.T)[..., :2]  # from −1 to 1
+        place = ((source + 1) * n / 2) % (2 * n)
+        place = torch.where(place > n, 2 * n - place, place) - 0.5  # reflected, in pixels
+        place = place.clamp(0, n - 1)
+        low = place.floor().long().clamp(max=n - 2)
+        share = place - low
+        (a, b), (s, t) = low.unbind(2), share.unbind(2)
+        mixed = sum(
+            weight * image[:, b + j, a + i]
+            for i, j, weight in ((0, 0, (1 - s) * (1 - t)), (1, 0, s * (1 - t)), (0, 1, (1 - s) * t), (1, 1, s * t))
+        )
+        torch.testing.assert_close(found, mixed, rtol=0, atol=1e-9)
 
 
 def test_hues_turn_about_the_axis_of_grey():

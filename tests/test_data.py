@@ -9,6 +9,7 @@ import tarfile
 import types
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 import fakes
 import numpy as np
@@ -330,6 +331,21 @@ def test_a_bad_archive_is_named_with_its_fault(monkeypatch, root, content, said)
     assert path.read_bytes() == content
 
 
+def test_what_is_no_file_or_too_large_in_an_archive_is_not_unpacked(monkeypatch, root):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        link = tarfile.TarInfo("cifar-10-batches-bin/test_batch.bin")
+        link.type, link.linkname = tarfile.SYMTYPE, "nowhere"
+        archive.addfile(link)
+    put_cifar(monkeypatch, root, buffer.getvalue())
+    with pytest.raises(BadInput, match=r"holds no test_batch.bin"):
+        data.load("cifar10", "test", root)
+    monkeypatch.setattr(cifar, "MOST_BYTES", 4 * 3073 - 1)
+    (root / "cifar10" / cifar.ARCHIVE).write_bytes(cifar_archive())
+    with pytest.raises(BadInput, match=r"holds a test_batch.bin of 12,292 bytes, which is too much"):
+        data.load("cifar10", "test", root)
+
+
 def test_another_archive_than_the_published_one_is_refused(monkeypatch, root):
     path = put_cifar(monkeypatch, root, cifar_archive())
     path.write_bytes(cifar_archive(readme=b"other"))
@@ -384,6 +400,7 @@ def test_faces_have_the_classes_that_the_name_asks_for(monkeypatch):
         ("faces:hats", None, "unknown factor of faces 'hats': did you mean 'hat'?"),
         ("face", None, "unknown data set 'face': did you mean 'faces'?"),
         ("faces", 28, "size is 28: faces are drawn at 64 or at 32 pixels."),
+        ("faces", 64.5, "size is 64.5"),
         ("strokes", 32, "size is 32: the images of strokes have 28 pixels a side"),
     ],
 )
@@ -587,6 +604,33 @@ def test_size_and_channels_are_those_of_the_pictures(tmp_path):
     assert data.from_folder(tmp_path, [64, 128]).stored.shape == (3, 3, 64, 64)
 
 
+def test_a_picture_that_is_left_out_does_not_decide_how_the_others_are_read(tmp_path, capsys):
+    _save(tmp_path / "0_pixel.png", "red", size=(4, 4))
+    for i in range(3):
+        _save(tmp_path / f"{i + 1}.png", 9 * i, mode="L", size=(64, 64))
+    assert data.from_folder(tmp_path).stored.shape == (3, 1, 64, 64)
+    assert data.from_folder(tmp_path, [64, 32, 28]).stored.shape == (3, 1, 64, 64)
+    assert "Left out 1 of 4 files: 1 smaller than 8 pixels (0_pixel.png)." in capsys.readouterr().err
+
+
+def test_hidden_folders_hide_no_links_to_them(tmp_path):
+    for name in ("cats", "dogs"):
+        for k in range(2):
+            _save(tmp_path / "mine" / ".store" / name / f"{k}.png", (k, 0, 0))
+        (tmp_path / "mine" / name).symlink_to(tmp_path / "mine" / ".store" / name, target_is_directory=True)
+    real_walk = os.walk
+
+    def hidden_first(place, followlinks):
+        for here, folders, names in real_walk(place, followlinks=followlinks):
+            folders.sort()
+            yield here, folders, names
+
+    with mock.patch.object(os, "walk", hidden_first):
+        images = data.from_folder(tmp_path / "mine", 8)
+    assert images.classes == ("cats", "dogs")
+    assert len(images) == 4
+
+
 def test_links_to_folders_are_followed_and_names_kept_whole(tmp_path):
     for i, name in enumerate(("cats", "dogs")):
         for k in range(3):
@@ -666,6 +710,19 @@ def test_a_file_that_unpacks_to_too_much_is_left_out(tmp_path, monkeypatch):
     monkeypatch.setattr("gantutor.data.folder.MOST_BYTES", 5000)
     assert len(data.from_folder(_packed(tmp_path / "mine"), say=said.append)) == 3
     assert said == ["Left out 1 of 4 files: 1 too large (zeros.png)."]
+
+
+def test_a_locked_file_is_called_so(tmp_path):
+    for i in range(2):
+        _save(tmp_path / "mine" / f"{i}.png", (i, 0, 0))
+    path = _packed(tmp_path / "mine")
+    content = bytearray(path.read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # of the first file
+        content[content.index(signature) + flags] |= 1
+    path.write_bytes(content)
+    said = []
+    assert len(data.from_folder(path, say=said.append)) == 1
+    assert said == ["Left out 1 of 2 files: 1 locked with a password (0.png)."]
 
 
 def test_mirrored_images_follow_the_others(tmp_path):

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from gantutor import cli, experiments, models, show
-from gantutor.data import toy
+from gantutor.data import faces, toy
 from gantutor.errors import BadInput
 from gantutor.experiments import catalogue, comparison, compute, execution, fitting, material, record
 from gantutor.experiments.experiment import BUDGETS, Experiment, Trace
@@ -269,6 +269,32 @@ def test_a_record_of_another_budget_is_not_mixed_in(planted, tmp_path):
     with pytest.raises(BadInput, match="budget 'quick'"):
         experiments.perform("small", tmp_path)
     assert (tmp_path / "small.json").read_bytes() == before
+
+
+def test_a_record_goes_on_with_the_same_pictures_only(monkeypatch, tmp_path):
+    told = ["600 pictures, SHA-256 a"]
+    mine = replace(SMALL, source=lambda: told[-1])
+    monkeypatch.setattr(catalogue, "find", lambda name: mine)
+    experiments.perform("small", tmp_path, rows=["base"], seeds=[0], budget="quick")
+    experiments.perform("small", tmp_path, rows=["base"], seeds=[1], budget="quick")
+    before = (tmp_path / "small.json").read_bytes()
+    told.append("600 pictures, SHA-256 b")
+    with pytest.raises(BadInput, match="was measured on 600 pictures, SHA-256 a, and not on 600 pictures, SHA-256 b"):
+        experiments.perform("small", tmp_path, rows=["base"], seeds=[2], budget="quick")
+    assert (tmp_path / "small.json").read_bytes() == before
+
+
+def test_a_folder_with_too_few_pictures_is_refused_before_anything_is_trained(monkeypatch, tmp_path):
+    drawn = faces.draw(70, seed=0, size=32).pixels.permute(0, 2, 3, 1).numpy()
+    for i, picture in enumerate(drawn):
+        Image.fromarray(picture).save(tmp_path / f"{i}.png")
+    monkeypatch.setenv(material.PICTURES, str(tmp_path))
+    material.all_pictures.cache_clear()
+    with pytest.raises(BadInput, match="there are 70 pictures, and a sixth is held out: to train on 2,500 takes 3,000"):
+        experiments.perform("small_data", tmp_path / "records", budget="quick")
+    assert material.described_pictures(50).startswith("70 pictures, SHA-256 ")
+    assert not (tmp_path / "records").exists()
+    material.all_pictures.cache_clear()
 
 
 def test_the_sheet_of_samples_shows_them_row_by_row(tmp_path):

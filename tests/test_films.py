@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from gantutor import cli, models, show
 from gantutor.errors import BadInput
 from gantutor.runs import pretrained
+from gantutor.show import films
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,21 @@ def ffmpeg(tmp_path, monkeypatch):
     return program
 
 
+def test_a_film_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(films, "MOST_BYTES", 1000)
+    drawn = []
+
+    def frames():
+        for i in range(100):
+            drawn.append(i)
+            yield Image.new("RGB", (10, 10), i)
+
+    with pytest.raises(BadInput, match="take fewer frames"):
+        show.save_film(frames(), tmp_path / "x.png")
+    assert len(drawn) == 4
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in is a script")
 def test_mp4_is_left_to_ffmpeg(tmp_path, ffmpeg):
     show.save_film([Image.new("L", (9, 6), 0)] * 5, tmp_path / "x.mp4", fps=12.5)
@@ -100,8 +117,15 @@ def test_mp4_is_left_to_ffmpeg(tmp_path, ffmpeg):
     assert words[words.index("-r") + 1] == "12.5"
     assert words[words.index("-c:v") + 1] == "libx264"
     ffmpeg.write_text(f"#!{sys.executable}\nimport sys\nsys.exit('Unknown encoder')\n")
-    with pytest.raises(BadInput, match=r"ffmpeg could not write the film \(Unknown encoder\)"):
-        show.save_film([Image.new("L", (400, 600), 0)] * 50, tmp_path / "y.mp4")
+
+    def slowly(side):
+        for _ in range(50):
+            yield Image.new("L", (side, side), 0)
+            time.sleep(0.01)
+
+    for side in (400, 20):  # those of 20 stay in a buffer for a while
+        with pytest.raises(BadInput, match=r"ffmpeg could not write the film \(Unknown encoder\)"):
+            show.save_film(slowly(side), tmp_path / "y.mp4")
     assert not (tmp_path / "y.mp4").exists()
 
 

@@ -64,6 +64,18 @@ def test_batch_norms_between_frozen_layers_are_frozen_too():
     assert frozen == ["Conv2d", "Conv2d", "BatchNorm2d"]
 
 
+def test_the_last_layer_of_a_conditional_d_is_never_frozen():
+    _, D = pair(classes=4)
+    with pytest.raises(BadInput, match="5 layers of D are to be frozen, but it has 5: leave some to be trained"):
+        finetune.freeze_first(D, 5)
+    finetune.freeze_first(D, 4)
+    assert [name for name, p in D.named_parameters() if p.requires_grad] == [
+        "net.9.weight",
+        "net.9.bias",
+        "table.weight",
+    ]
+
+
 @pytest.mark.parametrize(
     ("nets", "said"),
     [

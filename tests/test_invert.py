@@ -27,6 +27,12 @@ def test_what_g_has_drawn_is_found_again(G):
     assert found.z.square().mean() < 2
 
 
+def test_the_search_does_not_begin_where_the_picture_was_drawn(G):
+    picture = train.sample(G, 1, seed=0, labels=3)[0]
+    at_first = invert.invert(G, picture, label=3, seed=0, steps=1, lr=1e-6)
+    assert at_first.error > 0.05
+
+
 def test_more_starts_are_never_worse_and_features_come_closer(G):
     real = data.load("strokes", "test")[7]
     label = int(data.load("strokes", "test").labels[7])
@@ -79,3 +85,30 @@ def test_bad_input(G):
         invert.invert(G, torch.zeros(1, 28, 28), label=0, starts=0)
     with pytest.raises(BadInput, match="the labels"):
         invert.invert(G, torch.zeros(1, 28, 28), label=10)
+    with pytest.raises(BadInput, match=r"the features of the picture, \(1, 1, 28, 28\) on cpu, failed"):
+        invert.invert(G, torch.zeros(1, 28, 28), label=1, features=torch.nn.Linear(3, 2))
+    found = invert.Found(torch.zeros(5), torch.zeros(1, 28, 28), 1, 0.0)
+    with pytest.raises(BadInput, match="the latent has 5 numbers, but G takes 64"):
+        invert.tuned(G, found, torch.zeros(1, 28, 28))
+
+
+class Constant(torch.nn.Module):
+    """Has no weights, and draws one value everywhere."""
+
+    latent_dim = 4
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, z):
+        return (z.sum(1) * 0 + self.value).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
+
+
+def test_generators_without_weights_and_without_numbers():
+    found = invert.invert(Constant(0.5), torch.zeros(1, 8, 8), steps=2)
+    assert found.error == pytest.approx(0.25)
+    with pytest.raises(BadInput, match="G has no weights"):
+        invert.tuned(Constant(0.5), found, torch.zeros(1, 8, 8))
+    with pytest.raises(BadInput, match="G draws no finite image"):
+        invert.invert(Constant(float("nan")), torch.zeros(1, 8, 8), steps=2)

@@ -79,7 +79,7 @@ def draw(n: int, seed: int, size: int = 64, fixed: Mapping[str, str] | None = No
     Raises:
         BadInput: another size, an unknown factor or value, or `n` or `seed` is not a whole number of 0 or more.
     """
-    n, seed = whole_number("n", n), whole_number("seed", seed)
+    n, seed, size = whole_number("n", n), whole_number("seed", seed), whole_number("size", size)
     if size not in SIZES:
         raise BadInput(f"size is {size!r}: faces are drawn at 64 or at 32 pixels.")
     rng = torch.Generator().manual_seed(seed)

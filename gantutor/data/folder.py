@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import operator
 import os
 import re
@@ -145,6 +146,7 @@ def _walk(path: Path) -> Iterator[Path]:
         if (real := os.path.realpath(place)) in seen:
             folders.clear()
             continue
+        folders[:] = [folder for folder in folders if not _is_hidden_name(folder)]
         seen.add(real)
         yield from (Path(place, name) for name in names if Path(place, name).is_file())
 
@@ -165,6 +167,8 @@ def _files_in_archive(path: Path, archive: zipfile.ZipFile) -> list[File]:
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> io.BytesIO:
     if info.file_size > MOST_BYTES:
         raise Unusable("too large")
+    if info.flag_bits & 1:
+        raise Unusable("locked with a password")
     with archive.open(info) as file:
         return io.BytesIO(file.read(MOST_BYTES))
 
@@ -231,6 +235,8 @@ def _read_pictures(files: list[File], size: int, grey: bool) -> Read:
                 pixels[i] = picture.reshape(size, size, -1).transpose(2, 0, 1)
             except Unusable as error:
                 reasons[i] = str(error)
+            except MemoryError:
+                raise OutOfMemory(f"there is no room to unpack {files[i].name}: close other programs.") from None
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS)) as pool:  # decoders let other threads run
         for _ in pool.map(fill, range(0, len(files), BLOCK)):
@@ -244,11 +250,13 @@ def _read_pictures(files: list[File], size: int, grey: bool) -> Read:
 
 
 def _look_at(files: list[File], grey: bool | None) -> tuple[int, bool]:
-    """The shorter side of the first picture, and whether all are grey."""
+    """The shorter side of the first picture that may be used, and whether all are grey."""
     size = None
     for file in files:
         with contextlib.suppress(Exception), _opened(file) as picture:
-            size = size or max(min(picture.size), SMALLEST)
+            if min(picture.size) < SMALLEST or math.prod(picture.size) > MOST_PIXELS:
+                continue  # it will be left out
+            size = size or min(picture.size)
             if grey is not None or picture.mode not in ("1", "L", "LA", "I;16", "I", "F"):
                 return size, False
     return size or USUAL, True

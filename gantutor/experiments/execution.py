@@ -89,11 +89,16 @@ def perform(
 def continued(name: str, experiment: Experiment, rows: Mapping[str, Row], budget: str, where: Path) -> dict[str, Any]:
     """The record so far as plain values, without the rows that are out of date."""
     plain = record.begin(name, experiment, rows, budget)
+    if experiment.source and not BUDGETS[budget].tiny:
+        plain["source"] = experiment.source()
     if (where / f"{name}.json").is_file():
         before = record.read(name, where)
         if before["budget"] != budget:
             path = where / f"{name}.json"
             raise BadInput(f"{path} has the budget {before['budget']!r}, not {budget!r}: choose another folder.")
+        if before.get("source") != plain.get("source"):
+            raise BadInput(f"{where / name}.json was measured on {before.get('source')}, and not on {plain.get('source')}: "
+                           "give the same pictures, or another --folder for the record.")  # fmt: skip
         plain |= {"made": before["made"], "rows": before["rows"]}
         plain["all seeds"] = sorted({*plain["all seeds"], *before["all seeds"]})
         for row in record.stale(plain, rows):

@@ -94,9 +94,12 @@ class Experiment:
         rows: gives the rows by name. They are made when they are asked for, because nets may be large.
         base: the row that the others are compared with.
         seeds: at least five where rows are compared.
+        source: says what was brought along to train on, where that is not the package's own. A record goes on with
+            nothing else. Raises `BadInput` if there is none, or too little.
     """
 
     question: str
     rows: Callable[[], Mapping[str, Row]]
     base: str
     seeds: Sequence[int] = range(5)
+    source: Callable[[], str] | None = None

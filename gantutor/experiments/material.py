@@ -1,5 +1,6 @@
 """What is trained on, and how samples of it are scored."""
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -117,10 +118,22 @@ def all_pictures(tiny: bool) -> Tensor:
 
 
 def some_pictures(count: int, tiny: bool) -> tuple[Tensor, Tensor]:
-    """So many of the pictures to train on, and as many as a sixth of all that are held out, both as bytes."""
+    """So many of the pictures to train on (the tiny budget has fewer), and a sixth of all, held out; both as bytes."""
     pixels = all_pictures(tiny)
     held_out = len(pixels) // 6
     return pixels[held_out:][:count], pixels[:held_out]
+
+
+def described_pictures(count: int) -> str:
+    """How many pictures there are, and a digest of them. Raises `BadInput` unless `count` are left to train on."""
+    pixels = all_pictures(False)
+    if len(pixels) - len(pixels) // 6 < count:
+        raise BadInput(
+            f"there are {len(pixels):,} pictures, and a sixth is held out: to train on {count:,} takes "
+            f"{-(-count * 6 // 5):,} at least."
+        )
+    digest = hashlib.sha256(pixels.numpy().tobytes()).hexdigest()
+    return f"{len(pixels):,} pictures, SHA-256 {digest[:16]}"
 
 
 @cache

@@ -6,7 +6,7 @@ is not counted in their curves: the question is what a GAN is worth that is ther
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -32,10 +32,10 @@ def pair(seed: int) -> tuple[nn.Module, nn.Module]:
 
 
 @lru_cache(1)
-def trained_on_faces(seed: int, budget: Budget) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def trained_on_faces(seed: int, budget: Budget, device: Device) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The weights of a G, averaged, and of a D that have learned to draw faces."""
     images = faces.draw(400 if budget.tiny else 20_000, seed=0, size=32).pixels
-    run = Run(*pair(1000 * seed), floats(images), seed=seed)
+    run = Run(*pair(1000 * seed), floats(images), seed=seed, device=device)
     for _ in run.steps(budget.steps(FIRST_STEPS)):
         pass
     return run.G_ema.state_dict(), run.D.state_dict()
@@ -57,7 +57,8 @@ class FewPictures(Training):
         return {**super().resolved(), "pictures": self.count, "way": self.way}
 
     def cost(self, budget: Budget) -> float:
-        before = budget.steps(FIRST_STEPS) / len(COUNTS) if self.way == "fine-tuned" else 0  # once for all counts
+        # Once for all counts, if one process trains them all.
+        before = budget.steps(FIRST_STEPS) / len(COUNTS) if self.way == "fine-tuned" else 0
         return super().cost(budget) + before * self.of_a_step()
 
     def run(self, seeds: Sequence[int], budget: Budget, device: Device = "cpu") -> Run:
@@ -65,7 +66,7 @@ class FewPictures(Training):
         shown, _ = material.some_pictures(self.count, budget.tiny)
         G, D = pair(1000 * seed)
         if self.way == "fine-tuned":
-            for net, weights in zip((G, D), trained_on_faces(seed, budget), strict=True):
+            for net, weights in zip((G, D), trained_on_faces(seed, budget, device), strict=True):
                 net.load_state_dict(weights)
         changes = augment.made(self.way) if self.way in augment.AUGMENTS else None
         return Run(G, D, floats(shown), self.recipe, seed=seed, device=device, augment=changes)
@@ -101,4 +102,5 @@ EXPERIMENT = Experiment(
     rows=rows,
     base="2,500 pictures, plain",
     seeds=range(3),
+    source=partial(material.described_pictures, max(COUNTS)),
 )

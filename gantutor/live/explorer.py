@@ -95,7 +95,8 @@ def great_circle(G: nn.Module, start: int, end: int, positions: Tensor) -> Tenso
 
 def generate(G: nn.Module, z: Tensor, label: int | None) -> Tensor:
     """Images (T, *shape) of the latents (T, latent_dim), all in one class; G keeps its mode."""
-    weight, y = next(G.parameters()), training.wanted_labels(G, len(z), label)  # y: (T,), or None
+    weight = next(G.parameters(), torch.empty(0))
+    y = training.wanted_labels(G, len(z), label)  # (T,), or None
     with state.evaluating(G), torch.no_grad():
         return with_labels(G, None if y is None else y.to(weight.device))(z.to(weight))
 

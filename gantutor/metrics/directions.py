@@ -33,8 +33,11 @@ def attribute_directions(
         labels: as for `train.sample`.
 
     Raises:
-        BadInput: the judge does not know a factor or a value, or sees the value in fewer than 20 images.
+        BadInput: the judge does not know a factor or a value, or sees the value in fewer than 20 images or in all but
+            fewer than 20.
     """
+    if not judge.factors:
+        raise BadInput(f"the classifier {judge.name!r} knows no factors: give that of faces, classifier.load('faces').")
     for factor, value in values.items():
         if factor not in judge.factors:
             raise unknown("factor", factor, judge.factors)
@@ -47,8 +50,10 @@ def attribute_directions(
     directions = torch.zeros(len(values), z.shape[1])
     for i, (factor, value) in enumerate(values.items()):
         having = logits[factor].argmax(1).cpu() == judge.factors[factor].index(value)
-        if having.sum() < 20:
-            raise BadInput(f"{value} was seen in {int(having.sum())} of {n} images: G hardly draws it; try a larger n.")
+        count = int(having.sum())
+        if not 20 <= count <= n - 20:
+            often = "hardly ever" if count < 20 else "nearly always"
+            raise BadInput(f"{value} was seen in {count} of {n} images: G {often} draws it; try a larger n.")
         direction = z[having].mean(0) - z.mean(0)
         directions[i] = direction / direction.norm().clamp(min=1e-12)
     return directions

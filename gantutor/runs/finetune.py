@@ -59,7 +59,8 @@ def check_alike(path: Path, name: str, net: nn.Module, saved: dict) -> None:
 def check_layers(D: nn.Module, layers: int) -> int:
     """The number of layers to be frozen. Raises `BadInput` unless some are left to be trained."""
     layers = whole_number("the number of frozen layers", layers)
-    count = sum(isinstance(module, WEIGHTED) for module in D.modules())
+    beside = getattr(D, "table", None)  # the projection of the labels, which stands beside the last layer
+    count = sum(isinstance(module, WEIGHTED) and module is not beside for module in D.modules())
     if layers and layers >= count:
         raise BadInput(f"{layers} layers of D are to be frozen, but it has {count}: leave some to be trained.")
     return layers

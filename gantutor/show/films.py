@@ -1,5 +1,6 @@
 """Films: animated PNG and GIF, which play everywhere, and MP4 where ffmpeg is installed."""
 
+import contextlib
 import itertools
 import math
 import shutil
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 KINDS = (".png", ".gif", ".mp4")
+MOST_BYTES = 2**29  # of all frames of a film that has to be in memory as a whole; writing it takes twice as much more
 
 
 def walk(
@@ -65,8 +67,8 @@ def save_film(frames: "Iterable[Image.Image]", path: str | Path, fps: float = 15
             only their sum is right.
 
     Raises:
-        BadInput: another ending, fewer than two frames, frames of several sizes, or .mp4 where ffmpeg is missing or
-            fails.
+        BadInput: another ending, fewer than two frames, frames of several sizes, more than half a gigabyte of them
+            (but for .mp4), or .mp4 where ffmpeg is missing or fails.
     """
     path, fps = Path(path), real_number("fps", fps, least=1, most=50)
     check_kind(path)
@@ -74,7 +76,7 @@ def save_film(frames: "Iterable[Image.Image]", path: str | Path, fps: float = 15
     with replacing(path) as temporary:
         if path.suffix.lower() == ".mp4":
             return write_mp4(each, temporary, fps)
-        pictures = list(each)
+        pictures = list(few(each))
         unit = 10 if path.suffix.lower() == ".gif" else 1  # milliseconds
         ends = [unit * round(1000 / unit * (i + 1) / fps) for i in range(len(pictures))]
         pictures[0].save(temporary, path.suffix[1:].upper(), save_all=True, append_images=pictures[1:], loop=0,
@@ -92,6 +94,19 @@ def checked(frames: "Iterable[Image.Image]") -> "Iterator[Image.Image]":
         yield frame
     if count < 2:
         raise BadInput(f"there are {count} frames: a film needs two or more.")
+
+
+def few(frames: "Iterator[Image.Image]") -> "Iterator[Image.Image]":
+    """The frames, as long as they fit into the memory together. Raises `BadInput` for more."""
+    total = 0
+    for frame in frames:
+        total += frame.width * frame.height * len(frame.getbands())
+        if total > MOST_BYTES:
+            raise BadInput(
+                f"the frames take more than {MOST_BYTES >> 20} MB, which .png and .gif need at once: take fewer "
+                "frames, fewer images in each or a smaller scale, or write .mp4."
+            )
+        yield frame
 
 
 def check_kind(path: Path) -> None:
@@ -120,7 +135,8 @@ def write_mp4(frames: "Iterator[Image.Image]", path: Path, fps: float) -> int:
                 program.stdin.write(frame.convert("RGB").tobytes())
             program.stdin.close()
         except BrokenPipeError:  # it has ended early, and says why
-            pass
+            with contextlib.suppress(BrokenPipeError):  # what is still in the buffer cannot be written either
+                program.stdin.close()
         except BaseException:
             program.kill()
             raise

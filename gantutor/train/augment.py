@@ -8,8 +8,8 @@ random stream, in a run that of the run, and are computed in 32 bits.
 
 What differs from the papers: the penalty is taken at changed images, with respect to these; ADA resamples bilinearly,
 without the filters that the paper has against aliasing, so that moved images are a little blurred, real and generated
-alike; and its probability is adapted after every step and not after every fourth. (On CUDA the gradient of the
-resampling is not deterministic, so that there a resumed run with ADA is not the same to the last bit.)
+alike; its probability is adapted after every step and not after every fourth, and stays below 0.85. (On CUDA the
+gradient of the resampling is not deterministic, so that there a resumed run with ADA is not the same to the last bit.)
 """
 
 import math
@@ -147,9 +147,10 @@ def cutout(x: Tensor, ratio: float = 1 / 2) -> Tensor:
     hidden = x.new_ones(())
     for axis in (2, 3):
         n = x.shape[axis]
-        centre = torch.randint(0, n + 1, (len(x), 1), device=x.device)
-        distance = (torch.arange(n, device=x.device) + 0.5 - centre).abs()  # (B, n)
-        hidden = hidden * (distance < n * ratio / 2).to(x.dtype).view(per_image_along(axis, x))
+        side = int(n * ratio + 0.5)
+        first = torch.randint(0, n + 1 - side % 2, (len(x), 1), device=x.device) - side // 2
+        behind = torch.arange(n, device=x.device) - first  # (B, n), of the first hidden row or column
+        hidden = hidden * ((behind >= 0) & (behind < side)).to(x.dtype).view(per_image_along(axis, x))
     return x * (1 - hidden)
 
 

@@ -1,7 +1,7 @@
 """From a picture back to the latent that draws it: so a generator can vary a picture of your own.
 
     found = invert.invert(G, picture, features=judge.features)   # the nearest picture that G can draw
-    mine = invert.tuned(G, found, picture)                      # a copy of G that draws it exactly
+    mine = invert.tuned(G, found, picture)                      # a copy of G that draws the picture itself
 
 `invert` searches among what G can draw; what is not there, it cannot find. `tuned` moves G itself a little, so that the
 picture comes to lie there: the idea of pivotal tuning (Roich et al. 2022), with plain pixels for its loss and without
@@ -22,6 +22,7 @@ from gantutor.state import evaluating, frozen
 from gantutor.train.sampling import latents, wanted_labels
 
 Features = Callable[[Tensor], Tensor]
+STARTS = 0x5EED  # added to the seed: the search begins at other latents than `train.sample` draws from
 
 
 @dataclass(frozen=True)
@@ -55,28 +56,30 @@ def invert(
     Args:
         G: in eval mode for this; its weights stay as they are.
         picture: float (C, H, W) in [−1, 1], of G's size, such as ``images[0]``.
-        features: images (B, C, H, W) -> (B, d), such as those of a classifier, which see what matters.
+        features: images (B, C, H, W) -> (B, d), on G's device, such as those of a classifier, which see what matters.
         label: the class that a conditional G draws it with, which has to be given.
         steps: of Adam, with learning rate `lr`.
         starts: latents that are tried; the best one counts.
         seed: fixes the starts.
 
     Raises:
-        BadInput: a picture of another shape than G's or of other values, a label that is missing or does not fit.
+        BadInput: a picture of another shape than G's or of other values, a label that is missing or does not fit,
+            features that fail, or a G that draws nothing finite.
     """
     if classes_of(G) and label is None:
         raise BadInput("this generator is conditional: say with label which class is to draw the picture.")
     whole_number("steps", steps, least=1)
     real_number("lr", lr, above=0)
-    weight = next(G.parameters())
-    z = latents(G, whole_number("starts", starts, least=1), seed).to(weight).requires_grad_()
+    weight = next(G.parameters(), torch.empty(0))
+    starts = whole_number("starts", starts, least=1)
+    z = latents(G, starts, whole_number("seed", seed) + STARTS).to(weight).requires_grad_()
     y = wanted_labels(G, starts, label)
     net = with_labels(G, None if y is None else y.to(weight.device))
     target = checked(picture).to(weight)[None]
     adam = torch.optim.Adam([z], lr)
     with evaluating(G), frozen(G), torch.enable_grad():
         check_shape(net(z.detach()), target)
-        wanted = None if features is None else features(target).detach()
+        wanted = None if features is None else features_of(features, target)
         for _ in range(steps):
             images = net(z)
             length = (z.square().mean(1) - 1).square()
@@ -86,13 +89,23 @@ def invert(
         images = net(z).detach()
         best = int(difference(images, target, features, wanted).nan_to_num(math.inf).argmin())
     error = (images[best] - target[0]).square().mean().item()
+    if not math.isfinite(error):
+        raise BadInput("G draws no finite image, whatever the latent: it has diverged; take an earlier save of it.")
     return Found(z[best].detach().cpu(), images[best].cpu(), None if y is None else int(y[best]), error)
 
 
 def tuned(G: nn.Module, found: Found, picture: Tensor, *, steps: int = 200, lr: float = 1e-3) -> nn.Module:
-    """A copy of G that draws the picture at the latent that was found."""
+    """A copy of G that draws the picture at the latent that was found.
+
+    Raises:
+        BadInput: a picture of another shape than G's or of other values, a latent of another G, or a G without weights.
+    """
     mine = copy.deepcopy(G).eval().requires_grad_(True)
-    weight = next(mine.parameters())
+    weight = next(mine.parameters(), None)
+    if weight is None:
+        raise BadInput("G has no weights, so there is nothing to tune.")
+    if len(found.z) != G.latent_dim:
+        raise BadInput(f"the latent has {len(found.z)} numbers, but G takes {G.latent_dim}: search with this G.")
     z, target = found.z.to(weight)[None], checked(picture).to(weight)[None]
     y = None if found.label is None else torch.tensor([found.label], device=weight.device)
     adam = torch.optim.Adam(mine.parameters(), real_number("lr", lr, above=0))
@@ -103,6 +116,16 @@ def tuned(G: nn.Module, found: Found, picture: Tensor, *, steps: int = 200, lr: 
             (with_labels(mine, y)(z) - target).square().mean().backward()
             adam.step()
     return mine.requires_grad_(False)
+
+
+def features_of(features: Features, target: Tensor) -> Tensor:
+    try:
+        return features(target).detach()
+    except Exception as error:  # somebody else's code
+        raise BadInput(
+            f"the features of the picture, {tuple(target.shape)} on {target.device}, failed ({error}): they have "
+            "to take images like G's, on G's device."
+        ) from error
 
 
 def checked(picture: Tensor) -> Tensor:
