@@ -2,6 +2,7 @@
 # All that wants a GPU, in about eight minutes on one of a data centre, the most telling parts first:
 #
 #     tests/bench/gpu.sh results           # a file for each part, as it goes; results/summary.txt says how each ended
+#     COLOUR=1 tests/bench/gpu.sh results  # six minutes more: faces in colour, with ten times the width
 #     TRY=1 tests/bench/gpu.sh results     # every line on the CPU, at tiny sizes
 #
 # It fills the places of tests/bench/README.md that say "not measured", and adds the races to results/records.md. The
@@ -37,6 +38,11 @@ part machine 20 "$python" -c "
 import platform, torch
 print(platform.platform(), torch.__version__, torch.version.cuda)
 if torch.cuda.is_available(): print(torch.cuda.get_device_name(), torch.cuda.get_device_properties(0))"
+if [ -n "${COLOUR:-}${TRY:-}" ]; then
+  part colour "$(s 400 300)" "$python" tests/bench/bench_colour.py --device "$device" --seed 0 --out "$out/colour.png" \
+    $(s "--g-width 320 --d-width 160 --seconds 300 --precision bf16" "--g-width 8 --d-width 4 --size 32 --steps 6")
+  [ -n "${TRY:-}" ] || exit
+fi
 part tests "$(s 90 300)" "$python" -m pytest -n0 -q -m "" -p no:cacheprovider tests/test_accelerate.py -k cuda
 part steps "$(s 70 300)" "$python" tests/bench/bench_steps.py $(s "" mlp) --device "$device" --seconds "$(s 0.5 0.05)"
 part ensemble "$(s 20 120)" "$python" tests/bench/bench_ensemble.py --device "$device" --seconds "$(s 2 0.1)"
