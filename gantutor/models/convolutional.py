@@ -103,7 +103,8 @@ class DCGANDiscriminator(nn.Module):
 
     Each halving is a convolution of stride 2 with leaky ReLU, and it doubles the channels. The paper puts batch norm
     between them; the default here is none, because a gradient penalty needs the gradient at *each* image, while with
-    batch norm the logit of an image depends on all others in its batch.
+    batch norm the logit of an image depends on all others in its batch. (With a penalty in one step of 16, MNIST is
+    drawn better with it all the same: the experiment `dcgan_guidelines_ours`.)
 
     Args:
         width: channels after the first halving; the last feature map has width · 2ⁿ.
