@@ -96,9 +96,12 @@ def continued(name: str, experiment: Experiment, rows: Mapping[str, Row], budget
         if before["budget"] != budget:
             path = where / f"{name}.json"
             raise BadInput(f"{path} has the budget {before['budget']!r}, not {budget!r}: choose another folder.")
-        if before.get("source") != plain.get("source"):
-            raise BadInput(f"{where / name}.json was measured on {before.get('source')}, and not on {plain.get('source')}: "
-                           "give the same pictures, or another --folder for the record.")  # fmt: skip
+        then, now = before.get("source"), plain.get("source")
+        if then != now:
+            raise BadInput(
+                f"{where / name}.json was measured on {then}, and not on {now}: give the same pictures, or another "
+                "--folder for the record."
+            )
         plain |= {"made": before["made"], "rows": before["rows"]}
         plain["all seeds"] = sorted({*plain["all seeds"], *before["all seeds"]})
         for row in record.stale(plain, rows):
