@@ -188,7 +188,7 @@ def labelled(w: Ward, right: float) -> dict:
     """Sound images with the labels that G was asked for, of which a share is right and the others are exchanged."""
     index = torch.randperm(len(w.sound), generator=w.draw)[: w.n]
     labels = w.sound.labels[index].clone()
-    w.kinds()
+    w.kinds()  # there have to be classes
     wrong = slice(0, round((1 - right) * len(index)))
     labels[wrong] = labels[wrong].roll(1)
     return {"samples": w.sound.pixels[index].clone(), "labels": labels}

@@ -909,9 +909,9 @@ def test_attributes_are_put_on_by_their_sliders():
 
 def test_attributes_that_cannot_be_changed():
     judge = classifier.load("faces")
-    with pytest.raises(BadInput, match="nothing to change: name a value of a factor, such as hair='pigtails'"):
+    with pytest.raises(BadInput, match="nothing to change: name a value of a factor, such as hat='beanie'"):
         live.attributes(Dresser(), judge)
-    with pytest.raises(BadInput, match="the classifier of mnist knows no factors"):
+    with pytest.raises(BadInput, match="the classifier 'mnist' knows no factors"):
         live.attributes(Dresser(), classifier.load("mnist"), hat="cap")
     with pytest.raises(BadInput, match="give the class to draw, 0 to 2"):
         live.attributes(Dresser(3), judge, hat="cap")

@@ -42,8 +42,8 @@ def attributes(
         BadInput: no value is given, the judge does not know it, or G hardly ever draws it.
     """
     G = run.G_ema if isinstance(run, training.Run) else run
-    if not values or not judge.factors:
-        raise BadInput(f"there is nothing to change: name a value of a factor, such as {example(judge)}.")
+    if not values:
+        raise BadInput("there is nothing to change: name a value of a factor, such as hat='beanie'.")
     if label is None and classes_of(G):
         raise BadInput(f"G is conditional, but label is None: give the class to draw, 0 to {classes_of(G) - 1}.")
     directions = attribute_directions(G, judge, values, labels=label)  # (K, latent_dim)
@@ -74,13 +74,3 @@ def seen(judge: classifier.Classifier, image: Tensor, values: dict[str, str]) ->
         for factor, value in values.items()
     }
     return ", ".join(f"{value} {share:.0%}" for value, share in shares.items())
-
-
-def example(judge: classifier.Classifier) -> str:
-    """A factor and one of its values, as an argument."""
-    if not judge.factors:
-        raise BadInput(
-            f"the classifier of {judge.name} knows no factors: give that of faces, classifier.load('faces')."
-        )
-    factor, known = next(iter(judge.factors.items()))
-    return f"{factor}={known[-1]!r}"

@@ -76,7 +76,7 @@ def save_film(frames: "Iterable[Image.Image]", path: str | Path, fps: float = 15
     with replacing(path) as temporary:
         if path.suffix.lower() == ".mp4":
             return write_mp4(each, temporary, fps)
-        pictures = list(few(each))
+        pictures = list(held_in_memory(each))
         unit = 10 if path.suffix.lower() == ".gif" else 1  # milliseconds
         ends = [unit * round(1000 / unit * (i + 1) / fps) for i in range(len(pictures))]
         pictures[0].save(temporary, path.suffix[1:].upper(), save_all=True, append_images=pictures[1:], loop=0,
@@ -96,7 +96,7 @@ def checked(frames: "Iterable[Image.Image]") -> "Iterator[Image.Image]":
         raise BadInput(f"there are {count} frames: a film needs two or more.")
 
 
-def few(frames: "Iterator[Image.Image]") -> "Iterator[Image.Image]":
+def held_in_memory(frames: "Iterator[Image.Image]") -> "Iterator[Image.Image]":
     """The frames, as long as they fit into the memory together. Raises `BadInput` for more."""
     total = 0
     for frame in frames:
