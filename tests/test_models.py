@@ -144,22 +144,66 @@ def test_one_pixel_spreads_as_the_kernel_says():
         layers = {up: nn.Sequential(*convolutional.double(1, 1, kernel, up, bias=False)) for up in convolutional.UP}
         with torch.no_grad():
             for net in layers.values():
-                net[-1].weight.fill_(1)
+                next(net.parameters()).fill_(1)
             assert layers["transposed"](x).count_nonzero() == kernel**2
             assert layers["transposed"](x).sum() == kernel**2
             assert layers["resize"](x).count_nonzero() == (kernel + 1) ** 2
             assert layers["resize"](x).sum() == 4 * kernel**2
+            assert layers["blur"](x).count_nonzero() == (kernel + 2) ** 2
+            assert layers["blur"](x).sum() == pytest.approx(kernel**2)
+
+
+def test_a_blur_by_hand_and_what_it_takes_away():
+    x = torch.zeros(2, 3, 5, 5)
+    x[1, 2, 2, 2] = 16
+    blurred = models.Blur(3)(x)
+    assert blurred[1, 2, 1:4, 1:4].tolist() == [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
+    assert blurred.sum() == 16
+    row = torch.tensor([1.0, -1.0]).repeat(4)
+    for pattern in (row.expand(8, 8), torch.outer(row, row)):  # stripes, and a checkerboard
+        assert models.Blur(1)(pattern[None, None])[..., 1:-1, 1:-1].abs().max() == 0
+    assert list(models.Blur(3).parameters()) == []
+    assert models.Blur(3).state_dict() == {}
+
+
+def test_an_untrained_generator_that_blurs_has_no_checkerboard():
+    """The share of the variance that lies in the three patterns which alternate from pixel to pixel."""
+
+    z = torch.randn(64, 32, generator=torch.Generator().manual_seed(0))
+
+    def alternating(up):
+        x = models.DCGANGenerator(32, 8, (3, 64, 64), up=up)(z).detach()
+        blocks = (x - x.mean((0, 2, 3), keepdim=True)).unfold(2, 2, 2).unfold(3, 2, 2)  # (64, 3, 32, 32, 2, 2)
+        common = (blocks - blocks.mean((-2, -1), keepdim=True)).mean((2, 3))  # what all blocks of an image share
+        return (common.square().mean() / blocks.square().mean()).item()
+
+    assert alternating("blur") < alternating("transposed") / 10
 
 
 def test_each_variant_has_the_layers_it_is_named_for():
-    G, resized = (models.DCGANGenerator(shape=(1, 32, 32), up=up, **NARROW) for up in ("transposed", "resize"))
+    G, resized, blurring = (models.DCGANGenerator(shape=(1, 32, 32), up=up, **NARROW) for up in convolutional.UP)
     assert kinds(G).count(nn.ConvTranspose2d) == 3
     assert nn.ConvTranspose2d not in kinds(resized)
     assert kinds(resized).count(nn.Upsample) == kinds(resized).count(nn.Conv2d) == 3
+    doubling = [nn.ConvTranspose2d, models.Blur, nn.BatchNorm2d, nn.ReLU]
+    assert kinds(blurring.net)[-14:] == [*doubling * 3, nn.Conv2d, nn.Tanh]
     D, pooled = (models.DCGANDiscriminator(shape=(1, 32, 32), down=down, **NARROW) for down in ("stride", "pool"))
     assert [layer.stride for layer in D.modules() if isinstance(layer, nn.Conv2d)] == [(2, 2)] * 3
     assert [layer.stride for layer in pooled.modules() if isinstance(layer, nn.Conv2d)] == [(1, 1)] * 3
     assert kinds(pooled).count(nn.MaxPool2d) == 3
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 64, 64)])
+def test_the_pair_for_images_of_a_size(shape):
+    """The default at 28×28; larger images are not chequered at birth. Conditional, too."""
+    G, D = models.for_images(shape, seed=3, classes=2)
+    expected = models.dcgan(shape, seed=3, classes=2)
+    assert D.config == expected[1].config
+    if shape[1] == 28:
+        assert G.config == expected[0].config
+    else:
+        assert (G.config["up"], G.config["width"]) == ("blur", 16)
+    assert D(G(torch.randn(2, 64), torch.tensor([0, 1])), torch.tensor([1, 0])).shape == (2,)
 
 
 def test_where_batch_norm_is():
@@ -543,7 +587,8 @@ def check_stacked(make, shape, train=True, y=None):
             same(weights[name].grad[i], weight.grad)
         for name, value in net.named_buffers():
             same(buffers[name][i], value)
-            assert train != torch.equal(value, before[name][i]) or value.numel() == 1  # u of one row is ±1
+            constant = value.numel() == 1 or name.endswith("kernel")  # u of one row is ±1; a blur does not learn
+            assert train != torch.equal(value, before[name][i]) or constant
 
 
 def same(a, b):
@@ -574,7 +619,7 @@ def test_stacked_discriminators_of_points(spectral, train):
 @pytest.mark.parametrize("norm", convolutional.NORMS)
 def test_stacked_generators_of_images(norm):
     for choice in every(up=convolutional.UP, activation=("relu", "tanh"), kernel=(3, 4)):
-        check_stacked(lambda seed, c=choice: models.DCGANGenerator(3, 1, norm=norm, init_std=0.2, seed=seed, **c), (3,))
+        check_stacked(lambda seed, c=choice: models.DCGANGenerator(3, 2, norm=norm, init_std=0.2, seed=seed, **c), (3,))
 
 
 @pytest.mark.parametrize("norm", convolutional.NORMS)

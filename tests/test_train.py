@@ -313,6 +313,17 @@ def test_impossible_recipes_are_named(wrong):
         Recipe(**wrong)
 
 
+def test_the_recipe_for_images_of_a_size():
+    assert Recipe.for_images((1, 28, 28), 60_000) == Recipe()
+    assert Recipe.for_images((3, 64, 64), 300).batch_size == 32
+    assert Recipe.for_images((1, 28, 28), 50).batch_size == 50
+    assert Recipe.for_images((3, 64, 64), 20).batch_size == 20
+    assert Recipe.for_images((3, 64, 64), 20, batch_size=64).batch_size == 64  # asked for: `Run` says what is wrong
+    for wrong in (dict(n=0), dict(n=2.5), dict(n=10, batch_size=0)):
+        with pytest.raises(BadInput):
+            Recipe.for_images((3, 32, 32), **wrong)
+
+
 @pytest.mark.parametrize(
     "wrong", [dict(n=-1), dict(n=2.5), dict(seconds=0), dict(seconds=float("inf")), dict(n=1, seconds=1)]
 )

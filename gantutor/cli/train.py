@@ -225,15 +225,15 @@ def begin(args: argparse.Namespace, images):
     from gantutor.runs import finetune
     from gantutor.train import Recipe, Run, augment
 
-    make_nets = getattr(models, args.model.removeprefix("c"))
-    classes = len(images.classes) if args.model.startswith("c") else 0
-    G, D = make_nets(shape=tuple(images.stored.shape[1:]), seed=args.seed, classes=classes)
+    shape, classes = tuple(images.stored.shape[1:]), len(images.classes) if args.model.startswith("c") else 0
+    make_nets = models.for_images if args.model.endswith("dcgan") else models.mlp
+    G, D = make_nets(shape=shape, seed=args.seed, classes=classes)
     if args.start is not None:
         finetune.start_from(G, D, args.start, args.freeze_d)
-    recipe = Recipe() if args.batch_size is None else Recipe(batch_size=args.batch_size)
-    if args.batch_size is None and len(images) < recipe.batch_size:
-        recipe = Recipe(batch_size=len(images))
-        note(f"There are {len(images)} pictures, so the batch has {len(images)} and not {Recipe().batch_size}.")
+    recipe = Recipe.for_images(shape, len(images), args.batch_size)
+    usual = Recipe.for_images(shape, 10**9).batch_size
+    if args.batch_size is None and len(images) < usual:
+        note(f"There are {len(images)} pictures, so the batch has {len(images)} and not {usual}.")
     return Run(G, D, images, recipe, seed=args.seed, device=args.device, precision=args.precision,
                compile=args.compile, capture=args.capture, accumulate=args.accumulate or 1,
                augment=None if args.augment == "none" else augment.made(args.augment))  # fmt: skip

@@ -20,6 +20,7 @@ NAMES = (
     "recipe_medium",
     "recipe_long",
     "growth",
+    "larger_images",
     "rivals",
     "detectors",
     "extra_data",

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gantutor import data, metrics
 from gantutor.data import Images, faces, floats, strokes, toy
+from gantutor.doctor import measures
 from gantutor.errors import BadInput, unknown
 from gantutor.experiments.experiment import Budget
 from gantutor.metrics import classifier
@@ -154,6 +155,43 @@ def score_pictures(tiny: bool, samples: Tensor) -> Scores:
     return {"frechet": metrics.frechet(features, every), "precision": found.precision, "recall": found.recall}
 
 
+@cache
+def drawn_faces(tiny: bool) -> tuple[Images, Tensor]:
+    """Faces at 64×64 to train on, and others, floats (2500, 3, 64, 64), to compare samples with."""
+    if tiny:
+        few = [faces.draw(n, seed).pixels for n, seed in ((300, 5), (200, 6))]
+        return Images("faces", few[0], torch.zeros(300, dtype=torch.int64), ("all",)), floats(few[1])
+    return data.load("faces"), data.load("faces", "test")[:2500]
+
+
+@cache
+def judged_faces(tiny: bool) -> tuple[classifier.Classifier, Tensor, Mapping[str, Tensor]]:
+    """The classifier of faces; its features of those held out; and how frequent each value of each factor is there."""
+    j, (_, held_out) = classifier.load("faces"), drawn_faces(tiny)
+    return j, classifier.features_and_logits(j, held_out)[0], classifier.factor_shares(j, held_out)
+
+
+def all_faces(budget: Budget) -> Material:
+    return Material(drawn_faces(budget.tiny)[0], partial(score_faces, budget.tiny))
+
+
+def score_faces(tiny: bool, samples: Tensor) -> Scores:
+    """Are they good, is everything there, how many values are less than half or more than twice as frequent as they
+    should be, and is there a checkerboard (in powers of ten, see `doctor`)?
+    """
+    j, there, usual = judged_faces(tiny)
+    features, mine = classifier.features_and_logits(j, samples)[0], classifier.factor_shares(j, samples)
+    found = metrics.precision_and_recall(there[: len(features)], features[: len(there)])
+    off = sum(((2 * mine[name] < share) | (mine[name] > 2 * share)).sum().item() for name, share in usual.items())
+    return {
+        "frechet": metrics.frechet(features, there),
+        "precision": found.precision,
+        "recall": found.recall,
+        "values off": off,
+        "checkerboard": measures.periodic_pattern(samples[:2000], drawn_faces(tiny)[1]).excess,
+    }
+
+
 def stacked(name: str, budget: Budget) -> Material:
     singles = published(name, "train", budget.tiny)
     return Material(data.stacked(singles, len(singles), seed=0), partial(score_stacked, name, budget.tiny))
@@ -181,5 +219,6 @@ MATERIALS: dict[str, Callable[[Budget], Material]] = {
     "mnist, 300 images": partial(few_images, "mnist", 300),
     "mnist with labels": partial(images, "mnist", True),
     "stacked mnist": partial(stacked, "mnist"),
+    "faces": all_faces,
     "pictures": pictures,
 }

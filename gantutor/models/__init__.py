@@ -17,15 +17,25 @@ from gantutor import lazy
 if TYPE_CHECKING:
     from gantutor.models.arguments import plain_values
     from gantutor.models.conditioning import Join, check_labels, classes_of, with_labels
-    from gantutor.models.convolutional import DCGANDiscriminator, DCGANGenerator, dcgan
+    from gantutor.models.convolutional import DCGANDiscriminator, DCGANGenerator, dcgan, for_images
     from gantutor.models.dense import MLPDiscriminator, MLPGenerator, mlp, plane
-    from gantutor.models.layers import NORMALISING, Maxout, MinibatchStd, SpectralNorm, fold, init_weights, pack_of
+    from gantutor.models.layers import (
+        NORMALISING,
+        Blur,
+        Maxout,
+        MinibatchStd,
+        SpectralNorm,
+        fold,
+        init_weights,
+        pack_of,
+    )
     from gantutor.models.registry import NETS
     from gantutor.models.summary import parameters, rows, table
 
 __all__ = [
     "NETS",
     "NORMALISING",
+    "Blur",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "Join",
@@ -38,6 +48,7 @@ __all__ = [
     "classes_of",
     "dcgan",
     "fold",
+    "for_images",
     "init_weights",
     "mlp",
     "pack_of",

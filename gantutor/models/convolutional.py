@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from gantutor.errors import BadInput, real_number, whole_number
 from gantutor.models.arguments import check_choices, check_conditioning, check_groups, check_sizes, plain_values
 from gantutor.models.conditioning import D_LABELS, G_LABELS, Join, g_label, projected
-from gantutor.models.layers import ACTIVATIONS, MinibatchStd, add_spectral_norm, fold, init_weights
+from gantutor.models.layers import ACTIVATIONS, Blur, MinibatchStd, add_spectral_norm, fold, init_weights
 from gantutor.state import seeded
 
 SMALLEST_MAP = {28: 7, 32: 4, 64: 4}  # image size -> size of the smallest feature map; each layer doubles or halves it
 NORMS = ("batch", "none")
-DOWN, UP = ("stride", "pool"), ("transposed", "resize")
+DOWN, UP = ("stride", "pool"), ("transposed", "resize", "blur")
 
 
 def check_conv(shape: Sequence[int], **sizes: int) -> int:
@@ -36,7 +36,8 @@ def double(before: int, after: int, kernel: int, up: str, bias: bool = True) -> 
     if up == "resize":
         return [nn.Upsample(scale_factor=2), *keep_size(before, after, kernel, bias)]
     padding = (kernel - 1) // 2  # (n − 1)·2 − 2·padding + kernel + output_padding = 2n
-    return [nn.ConvTranspose2d(before, after, kernel, 2, padding, 2 + 2 * padding - kernel, bias=bias)]
+    transposed = nn.ConvTranspose2d(before, after, kernel, 2, padding, 2 + 2 * padding - kernel, bias=bias)
+    return [transposed, Blur(after)] if up == "blur" else [transposed]
 
 
 def halve(before: int, after: int, kernel: int, down: str, bias: bool) -> list[nn.Module]:
@@ -52,11 +53,14 @@ class DCGANGenerator(nn.Module):
     Each doubling is a transposed convolution of stride 2, batch norm and ReLU, and it halves the channels; the last one
     makes the image and ends in tanh. 28 pixels take 7 → 14 → 28; for 32 and 64 pixels the first map has size 4.
 
+    With `up="blur"` each doubling is smoothed (Karras et al. 2019, section 2), so that no checkerboard is there at
+    birth; and the last doubling makes features, from which a 3×3 convolution makes the image.
+
     Args:
         latent_dim: length of z; z is drawn from N(0, I).
-        width: channels of the last feature map, before the image; the first one has width · 2ⁿ.
+        width: channels of the feature map half as large as the image; the first one has width · 2ⁿ.
         shape: (C, 28, 28), (C, 32, 32) or (C, 64, 64).
-        up: "transposed", or "resize": enlarge by repeating pixels, then convolve (Odena et al. 2016).
+        up: "transposed"; "resize": enlarge by repeating pixels, then convolve (Odena et al. 2016); or "blur".
         kernel: side of the kernels. With "transposed" an odd one gives checkerboards.
         norm: "batch" or "none".
         activation: between the layers: "relu", "leaky" (slope 0.2), "tanh" or "sigmoid".
@@ -88,10 +92,12 @@ class DCGANGenerator(nn.Module):
             channels = self.config["width"] * 2 ** (doublings - 1)
             layers = [nn.Linear(self.join.width, channels * side * side, bias=bias),
                       nn.Unflatten(1, (channels, side, side)), *norm_and_activation(channels)]  # fmt: skip
-            for _ in range(doublings - 1):
-                layers += [*double(channels, channels // 2, kernel, up, bias), *norm_and_activation(channels // 2)]
-                channels //= 2
-            self.net = nn.Sequential(*layers, *double(channels, shape[0], kernel, up), nn.Tanh())
+            for _ in range(doublings if up == "blur" else doublings - 1):
+                after = max(channels // 2, 1)
+                layers += [*double(channels, after, kernel, up, bias), *norm_and_activation(after)]
+                channels = after
+            last = keep_size(channels, shape[0], 3, True) if up == "blur" else double(channels, shape[0], kernel, up)
+            self.net = nn.Sequential(*layers, *last, nn.Tanh())
             init_weights(self, init_std)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
@@ -173,12 +179,26 @@ def dcgan(
     spectral: bool = False,
     pack: int = 1,
     minibatch_std: int = 0,
+    up: str = "transposed",
 ) -> tuple[DCGANGenerator, DCGANDiscriminator]:
-    """The DCGAN pair (G, D). G's initial weights come from `seed`, D's from `seed + 1`; labels as in `mlp`.
+    """The DCGAN pair (G, D). G's initial weights come from `seed`, D's from `seed + 1`; labels as in `mlp`, and `up` as
+    in `DCGANGenerator`.
 
     The nets are narrow, so that they learn on a CPU, and D has a fully connected layer, which the paper leaves out. The
     paper's own nets have width 128, hidden 0 and images of 64 pixels.
     """
-    G = DCGANGenerator(latent_dim, g_width, shape, seed=seed, classes=classes, label=g_label(label))
+    G = DCGANGenerator(latent_dim, g_width, shape, up, seed=seed, classes=classes, label=g_label(label))
     return G, DCGANDiscriminator(d_width, shape, hidden=hidden, spectral=spectral, seed=seed + 1, classes=classes,
                                  label=label, pack=pack, minibatch_std=minibatch_std)  # fmt: skip
+
+
+def for_images(
+    shape: Sequence[int], seed: int = 0, classes: int = 0, label: str = "projection"
+) -> tuple[DCGANGenerator, DCGANDiscriminator]:
+    """The pair (G, D) that `gantutor train dcgan` takes for images (C, H, W), to go with `Recipe.for_images`.
+
+    For 28×28 it is `dcgan(shape)`. In larger ones G has `up="blur"`, and half the width, which leaves a CPU time for
+    more steps (experiment `larger_images`).
+    """
+    larger = {} if tuple(shape[1:]) == (28, 28) else {"up": "blur", "g_width": 16}
+    return dcgan(shape, seed=seed, classes=classes, label=label, **larger)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import conv2d, normalize
 from torch.nn.utils.parametrize import register_parametrization
 
 from gantutor.errors import BadInput, real_number
@@ -66,6 +66,27 @@ class MinibatchStd(nn.Module):
 
     def extra_repr(self) -> str:
         return f"group={self.group}"
+
+
+class Blur(nn.Module):
+    """Each channel convolved with the binomial filter [1 2 1]ᵀ[1 2 1] / 16 (Zhang 2019, section 4.1).
+
+    What alternates from pixel to pixel vanishes. (B, channels, H, W), 0 outside -> the same shape.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, channels: int):
+        super().__init__()
+        row = torch.tensor([1.0, 2.0, 1.0])
+        kernel = torch.outer(row, row) / 16
+        self.register_buffer("kernel", kernel.expand(channels, 1, 3, 3).contiguous(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(x, self.kernel.to(x.dtype), padding=1, groups=len(self.kernel))
+
+    def extra_repr(self) -> str:
+        return f"channels={len(self.kernel)}"
 
 
 class Maxout(nn.Module):

@@ -1,0 +1,40 @@
+"""How to draw colour pictures of 64×64: what `models.for_images` and `Recipe.for_images` choose, one thing changed at a
+time, on drawn faces.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from torch import nn
+
+from gantutor import models
+from gantutor.experiments.experiment import Experiment, Row
+from gantutor.experiments.training import Training, with_equal_compute
+from gantutor.train import Recipe
+
+SHAPE = (3, 64, 64)
+
+
+def pair(up: str, width: int, seed: int) -> tuple[nn.Module, nn.Module]:
+    return models.dcgan(SHAPE, up=up, g_width=width, seed=seed)
+
+
+def rows() -> dict[str, Row]:
+    recipe = Recipe.for_images(SHAPE, 20_000)
+    base = Training(partial(models.for_images, SHAPE), "faces", recipe, steps=2000, looks=5)
+    changed = {
+        "transposed convolutions": replace(base, nets=partial(pair, "transposed", 16)),
+        "resizing": replace(base, nets=partial(pair, "resize", 16)),
+        "G twice as wide": replace(base, nets=partial(pair, "blur", 32)),
+        "batch of 64": replace(base, recipe=replace(recipe, batch_size=64)),
+        "a tenth of the penalty": replace(base, recipe=replace(recipe, gamma=recipe.gamma / 10)),
+        "ten times the penalty": replace(base, recipe=replace(recipe, gamma=recipe.gamma * 10)),
+    }
+    return dict(with_equal_compute("our choice", {"our choice": base, **changed}))
+
+
+EXPERIMENT = Experiment(
+    question="How should a DCGAN double its maps, and how should it be trained, to draw colour pictures of 64×64?",
+    rows=rows,
+    base="our choice",
+)
