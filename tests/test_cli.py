@@ -378,13 +378,16 @@ def test_train_and_sample_on_a_folder(pictures, capsys):
     assert cli.main(["train", "cdcgan", "--data", "my faces", "--steps", "3", "--resume", *CPU]) == 0  # flags are kept
     assert "120 images of 28×28" in capsys.readouterr().err
     shutil.make_archive("packed", "zip", pictures)
-    line = ["train", "mlp", "--data", "packed.zip", "--augment", "ada", "--steps", "1", *CPU]
-    assert cli.main(line) == 0
-    made = checkpoint.load("runs/mlp-packed", data.from_folder("packed.zip", 32))
+    line = ["--data", "packed.zip", "--augment", "ada", "--steps", "1", *CPU]
+    assert cli.main(["train", "dcgan", *line]) == 0
+    made = checkpoint.load("runs/dcgan-packed", data.from_folder("packed.zip", 32))
     assert made.augment.name == "ada"
-    assert made.recipe.batch_size == 32
+    assert made.recipe == Recipe.for_images((3, 32, 32), 60)
+    assert made.G.config["up"] == "blur"
     assert "the batch has" not in capsys.readouterr().err
-    assert cli.main([*line, "--size", "28", "--out", "small"]) == 0
+    assert cli.main(["train", "dcgan", *line, "--out", "odd", "--batch-size", "50"]) == 2
+    assert "--batch-size is 50, but the D of a dcgan on more than 28×28 compares images" in capsys.readouterr().err
+    assert cli.main(["train", "mlp", *line]) == 0
     assert "There are 60 pictures, so the batch has 60 and not 64." in capsys.readouterr().err
 
 

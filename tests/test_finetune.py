@@ -6,7 +6,7 @@ import torch
 from gantutor import cli, data, models
 from gantutor.data import faces
 from gantutor.errors import BadInput
-from gantutor.runs import checkpoint, finetune
+from gantutor.runs import checkpoint, finetune, pretrained
 from gantutor.scale import Ensemble
 from gantutor.train import Recipe, Run
 
@@ -42,6 +42,23 @@ def test_the_averaged_g_and_the_latest_d_are_taken(saved):
     assert not same(G, run.G)
     assert same(D, run.D)
     assert all(p.requires_grad for net in (G, D) for p in net.parameters())
+
+
+def test_the_pair_that_ships_is_taken_where_there_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    G, D = models.for_images((3, 64, 64), seed=7)
+    finetune.start_from(G, D, "faces", freeze=1)
+    for net, shipped in zip((G, D), pretrained.pair("faces"), strict=True):
+        assert same(net, shipped)
+    assert [p.requires_grad for p in D.parameters()][:3] == [False, False, True]
+    with pytest.raises(BadInput, match="the image size of G in faces is"):
+        finetune.start_from(*models.for_images((3, 32, 32)), "faces")
+    (tmp_path / "faces").mkdir()  # of pictures, perhaps
+    finetune.start_from(G, D, "faces")
+    mine = Run(*models.for_images((3, 64, 64), seed=3), pictures(64), Recipe(batch_size=8))
+    checkpoint.save(mine, "faces")
+    finetune.start_from(G, D, "faces")
+    assert same(G, mine.G_ema)
 
 
 @pytest.mark.parametrize("layers", [0, 1, 3, 4])
@@ -139,3 +156,19 @@ def test_the_command_starts_from_a_run_and_keeps_to_it(tmp_path, monkeypatch, ca
     ):
         assert cli.main([*line, "1", "--out", "third", *flags]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_the_command_starts_from_the_pair_that_ships(tmp_path, monkeypatch, capsys):
+    """Also into a folder that is called as the pair is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gantutor.data.images.FACES", {"train": (70, 0), "test": (50, 1)})
+    line = ["--data", "faces", "--device", "cpu", "--steps", "1", "--from", "faces"]
+    assert cli.main(["train", "dcgan", *line, "--out", "faces", "--freeze-d", "2"]) == 0
+    made = checkpoint.load("faces", data.load("faces"))
+    _, shipped = pretrained.pair("faces")
+    kept = [torch.equal(a, b) for a, b in zip(made.D.parameters(), shipped.parameters(), strict=True)]
+    assert kept == [True] * 4 + [False] * (len(kept) - 4)
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path / "faces")
+    assert cli.main(["train", "cdcgan", *line, "--out", "other"]) == 2
+    assert "the number of classes of G in faces is 0, here it is 8" in capsys.readouterr().err

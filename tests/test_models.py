@@ -195,14 +195,14 @@ def test_each_variant_has_the_layers_it_is_named_for():
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 64, 64)])
 def test_the_pair_for_images_of_a_size(shape):
-    """The default at 28×28; larger images are not chequered at birth. Conditional, too."""
+    """The default at 28×28; larger images are blurred as they grow. Conditional, too."""
     G, D = models.for_images(shape, seed=3, classes=2)
     expected = models.dcgan(shape, seed=3, classes=2)
-    assert D.config == expected[1].config
     if shape[1] == 28:
-        assert G.config == expected[0].config
+        assert (G.config, D.config) == (expected[0].config, expected[1].config)
     else:
         assert (G.config["up"], G.config["width"]) == ("blur", 16)
+        assert (D.config["hidden"], D.config["minibatch_std"]) == (0, 8)
     assert D(G(torch.randn(2, 64), torch.tensor([0, 1])), torch.tensor([1, 0])).shape == (2,)
 
 
@@ -482,6 +482,18 @@ def test_minibatch_std_by_hand():
         models.MinibatchStd(3)(rows)
 
 
+def test_minibatch_std_of_any_number_in_eval_mode():
+    """What is left over is compared with those before it, and all others are as they would be."""
+    layer = models.MinibatchStd(4).eval()
+    h = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
+    added = layer(h)[:, 3]
+    assert torch.equal(added[:8], layer.train()(h[:8])[:, 3])
+    assert torch.equal(added[8:], layer(h[6:])[2:, 3])
+    assert layer.eval()(h[:3]).shape == (3, 4)
+    with pytest.raises(BadInput, match="minibatch_std is 4, which does not divide the 10 examples"):
+        layer.train()(h)
+
+
 def test_equal_examples_have_a_finite_gradient():
     h = torch.ones(4, 2, requires_grad=True)
     models.MinibatchStd(2)(h).sum().backward()
@@ -587,8 +599,11 @@ def check_stacked(make, shape, train=True, y=None):
             same(weights[name].grad[i], weight.grad)
         for name, value in net.named_buffers():
             same(buffers[name][i], value)
-            constant = value.numel() == 1 or name.endswith("kernel")  # u of one row is ±1; a blur does not learn
-            assert train != torch.equal(value, before[name][i]) or constant
+            unchanged = torch.equal(value, before[name][i])
+            if name.endswith("kernel"):  # of a blur, which does not learn
+                assert unchanged
+            else:
+                assert train != unchanged or value.numel() == 1  # u of one row is ±1
 
 
 def same(a, b):
@@ -629,6 +644,10 @@ def test_stacked_discriminators_of_images(spectral, down, norm):
     fixed = dict(width=2, init_std=0.2, down=down, norm=norm, spectral=spectral)
     for choice in every(pack=(1, 2), minibatch_std=(0, 4), hidden=(0, 3)):
         check_stacked(lambda seed, c=choice: models.DCGANDiscriminator(seed=seed, **fixed, **c), (1, 28, 28))
+    if norm == "none" and not spectral:  # in eval mode eight examples need not be divisible into groups of three
+        check_stacked(
+            lambda seed: models.DCGANDiscriminator(seed=seed, minibatch_std=3, **fixed), (1, 28, 28), train=False
+        )
 
 
 @pytest.mark.parametrize("label", ["concat", "embed", "projection"])

@@ -315,10 +315,12 @@ def test_impossible_recipes_are_named(wrong):
 
 def test_the_recipe_for_images_of_a_size():
     assert Recipe.for_images((1, 28, 28), 60_000) == Recipe()
-    assert Recipe.for_images((3, 64, 64), 300).batch_size == 32
+    assert Recipe.for_images((3, 64, 64), 300) == Recipe(batch_size=32, gamma=2)
+    assert Recipe.for_images((3, 32, 32), 300) == Recipe(batch_size=32, gamma=0.5)
+    assert Recipe.for_images((3, 32, 32), 300, 64) == Recipe(batch_size=64, gamma=0.25)
     assert Recipe.for_images((1, 28, 28), 50).batch_size == 50
-    assert Recipe.for_images((3, 64, 64), 20).batch_size == 20
-    assert Recipe.for_images((3, 64, 64), 20, batch_size=64).batch_size == 64  # asked for: `Run` says what is wrong
+    assert [Recipe.for_images((3, 64, 64), n).batch_size for n in (5, 8, 20, 31)] == [5, 8, 16, 24]
+    assert Recipe.for_images((3, 64, 64), 20, batch_size=64).batch_size == 64  # as was asked: `Run` says what is wrong
     for wrong in (dict(n=0), dict(n=2.5), dict(n=10, batch_size=0)):
         with pytest.raises(BadInput):
             Recipe.for_images((3, 32, 32), **wrong)

@@ -22,7 +22,7 @@ def add_arguments(add: Callable[..., Parser]) -> None:
         "run",
         metavar="DIR",
         type=Path,
-        help="the folder given to train --out; or digits, clothes or strokes, which are already trained",
+        help="the folder given to train --out; or digits, clothes, strokes or faces, which are already trained",
     )
     command.add_argument("--count", type=int, metavar="N", help="how many images (default 64)")
     command.add_argument("--label", metavar="CLASS", help="draw this class only, by number or name (7, sneaker)")

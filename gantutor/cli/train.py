@@ -28,6 +28,7 @@ from gantutor.cli.common import (
 from gantutor.errors import BadInput, Diverged, OutOfMemory, RankLost, real_number, unknown, whole_number
 
 AUGMENTS = "none", "diff", "ada"
+MANY = 10**6  # images: enough for a batch of the usual size
 TOO_VAGUE = "say how long to train: --steps N or --seconds S."
 
 
@@ -59,8 +60,9 @@ def add_arguments(add: Callable[..., Parser]) -> None:
     command.add_argument("--augment", metavar="HOW",
                          help="change the pictures that D sees at random, so that it cannot learn few of them by "
                               "heart: none (default), diff, or ada, which finds out how much is needed")  # fmt: skip
-    command.add_argument("--from", dest="start", metavar="DIR",
-                         help="start from the weights of this run, of the same model, size and classes")  # fmt: skip
+    command.add_argument("--from", dest="start", metavar="DIR|faces",
+                         help="start from the weights of this run, of the same model, size and classes; faces is a "
+                              "dcgan for 64×64 in colour that ships")  # fmt: skip
     command.add_argument("--freeze-d", type=int, metavar="N",
                          help="with --from, do not train D's first N layers (default 0)")  # fmt: skip
     length = command.add_mutually_exclusive_group()
@@ -68,7 +70,11 @@ def add_arguments(add: Callable[..., Parser]) -> None:
     length.add_argument("--seconds", type=float, metavar="S", help="train for S seconds; loading does not count")
     command.add_argument("--seed", type=seed, metavar="K", help="the same seed, the same run (default 0)")
     command.add_argument(
-        "--batch-size", type=int, metavar="N", help="real images per step, in all ranks together (default 64)"
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="real images per step, in all ranks together (default 64; for dcgan and cdcgan on more than 28×28 it "
+        "is 32, and has to be a multiple of 8)",
     )
     command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto (default) takes the best")
     command.add_argument("--precision", help="fp32 (default), or bf16: 16-bit passes through the nets")
@@ -76,7 +82,7 @@ def add_arguments(add: Callable[..., Parser]) -> None:
     command.add_argument("--no-capture", action="store_const", const=False, dest="capture",
                          help="on CUDA, do not replay each step as one CUDA graph")  # fmt: skip
     command.add_argument("--accumulate", type=int, metavar="K",
-                         help="work through each batch in K parts, for want of memory (default 1)")  # fmt: skip
+                         help="work through each batch in K equal parts, for want of memory (default 1)")  # fmt: skip
     command.add_argument("--rank-timeout", type=float, metavar="S", default=60.0,
                          help="under torchrun: seconds until a silent process counts as lost (default 60)")  # fmt: skip
     command.add_argument("--out", metavar="DIR", type=Path, help="where the run is saved (default runs/MODEL-NAME)")
@@ -226,17 +232,30 @@ def begin(args: argparse.Namespace, images):
     from gantutor.train import Recipe, Run, augment
 
     shape, classes = tuple(images.stored.shape[1:]), len(images.classes) if args.model.startswith("c") else 0
-    make_nets = models.for_images if args.model.endswith("dcgan") else models.mlp
+    if args.model.endswith("dcgan"):
+        make_nets, usual = models.for_images, Recipe.for_images(shape, MANY)
+        recipe = Recipe.for_images(shape, len(images), args.batch_size)
+        check_groups(shape, recipe.batch_size)
+    else:
+        make_nets, usual = models.mlp, Recipe()
+        recipe = Recipe(batch_size=args.batch_size or min(usual.batch_size, len(images)))
+    if args.batch_size is None and recipe.batch_size < usual.batch_size:
+        note(f"There are {len(images)} pictures, so the batch has {recipe.batch_size} and not {usual.batch_size}.")
     G, D = make_nets(shape=shape, seed=args.seed, classes=classes)
     if args.start is not None:
         finetune.start_from(G, D, args.start, args.freeze_d)
-    recipe = Recipe.for_images(shape, len(images), args.batch_size)
-    usual = Recipe.for_images(shape, 10**9).batch_size
-    if args.batch_size is None and len(images) < usual:
-        note(f"There are {len(images)} pictures, so the batch has {len(images)} and not {usual}.")
     return Run(G, D, images, recipe, seed=args.seed, device=args.device, precision=args.precision,
                compile=args.compile, capture=args.capture, accumulate=args.accumulate or 1,
                augment=None if args.augment == "none" else augment.made(args.augment))  # fmt: skip
+
+
+def check_groups(shape: tuple[int, ...], batch_size: int) -> None:
+    """Raise `BadInput` unless the D of large images, which compares them in groups, can divide the batch into these."""
+    from gantutor.models.convolutional import GROUP
+
+    if shape[1] != 28 and batch_size > GROUP and batch_size % GROUP:
+        raise BadInput(f"--batch-size is {batch_size}, but the D of a dcgan on more than 28×28 compares images in "
+                       f"groups of {GROUP}: give a multiple of {GROUP}.")  # fmt: skip
 
 
 def go_on(args: argparse.Namespace, images, out: Path, state: dict):

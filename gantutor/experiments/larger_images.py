@@ -5,8 +5,6 @@ time, on drawn faces.
 from dataclasses import replace
 from functools import partial
 
-from torch import nn
-
 from gantutor import models
 from gantutor.experiments.experiment import Experiment, Row
 from gantutor.experiments.training import Training, with_equal_compute
@@ -15,17 +13,16 @@ from gantutor.train import Recipe
 SHAPE = (3, 64, 64)
 
 
-def pair(up: str, width: int, seed: int) -> tuple[nn.Module, nn.Module]:
-    return models.dcgan(SHAPE, up=up, g_width=width, seed=seed)
-
-
 def rows() -> dict[str, Row]:
     recipe = Recipe.for_images(SHAPE, 20_000)
-    base = Training(partial(models.for_images, SHAPE), "faces", recipe, steps=2000, looks=5)
+    pair = partial(models.for_images, SHAPE)
+    base = Training(pair, "faces", recipe, steps=2000, looks=5, shown=20)
     changed = {
-        "transposed convolutions": replace(base, nets=partial(pair, "transposed", 16)),
-        "resizing": replace(base, nets=partial(pair, "resize", 16)),
-        "G twice as wide": replace(base, nets=partial(pair, "blur", 32)),
+        "transposed convolutions": replace(base, nets=partial(pair, up="transposed")),
+        "resizing": replace(base, nets=partial(pair, up="resize")),
+        "G twice as wide": replace(base, nets=partial(pair, g_width=32)),
+        "hidden layer in D": replace(base, nets=partial(pair, hidden=256)),
+        "no minibatch std": replace(base, nets=partial(pair, minibatch_std=0)),
         "batch of 64": replace(base, recipe=replace(recipe, batch_size=64)),
         "a tenth of the penalty": replace(base, recipe=replace(recipe, gamma=recipe.gamma / 10)),
         "ten times the penalty": replace(base, recipe=replace(recipe, gamma=recipe.gamma * 10)),

@@ -182,7 +182,7 @@ def score_faces(tiny: bool, samples: Tensor) -> Scores:
     j, there, usual = judged_faces(tiny)
     features, mine = classifier.features_and_logits(j, samples)[0], classifier.factor_shares(j, samples)
     found = metrics.precision_and_recall(there[: len(features)], features[: len(there)])
-    off = sum(((2 * mine[name] < share) | (mine[name] > 2 * share)).sum().item() for name, share in usual.items())
+    off = sum(which.sum().item() for which in classifier.off_balance(mine, usual).values())
     return {
         "frechet": metrics.frechet(features, there),
         "precision": found.precision,

@@ -24,18 +24,20 @@ from gantutor.train import Recipe, Run, augment
 
 COUNTS = (100, 300, 1000, 2500)
 WAYS = ("plain", "diff", "ada", "fine-tuned")
-STEPS, FIRST_STEPS = 1500, 3000  # the latter on drawn faces, once for each seed
+STEPS, FIRST_STEPS = 3000, 6000  # the latter on drawn faces, once for each seed
+SHAPE = (3, 32, 32)
+RECIPE = Recipe.for_images(SHAPE, min(COUNTS))
 
 
 def pair(seed: int) -> tuple[nn.Module, nn.Module]:
-    return models.dcgan((3, 32, 32), seed=seed)
+    return models.for_images(SHAPE, seed)
 
 
 @lru_cache(1)
 def trained_on_faces(seed: int, budget: Budget, device: Device) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The weights of a G, averaged, and of a D that have learned to draw faces."""
     images = faces.draw(400 if budget.tiny else 20_000, seed=0, size=32).pixels
-    run = Run(*pair(1000 * seed), floats(images), seed=seed, device=device)
+    run = Run(*pair(1000 * seed), floats(images), RECIPE, seed=seed, device=device)
     for _ in run.steps(budget.steps(FIRST_STEPS)):
         pass
     return run.G_ema.state_dict(), run.D.state_dict()
@@ -91,7 +93,7 @@ class FewPictures(Training):
 
 
 def rows() -> dict[str, Row]:
-    base = FewPictures(pair, "pictures", Recipe(), STEPS)
+    base = FewPictures(pair, "pictures", RECIPE, STEPS)
     return dict(with_equal_compute("2,500 pictures, plain", {
         f"{count:,} pictures, {way}": replace(base, count=count, way=way) for count in COUNTS for way in WAYS
     }))  # fmt: skip

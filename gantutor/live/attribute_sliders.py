@@ -30,7 +30,7 @@ def attributes(
 
     ::
 
-        live.attributes(G, classifier.load("faces"), mouth="laughing", glasses="round")
+        live.attributes(pretrained.generator("faces"), classifier.load("faces"), mouth="laughing", glasses="round")
 
     Args:
         run: a run, for its averaged generator, or a generator of the judge's images.

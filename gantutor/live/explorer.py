@@ -38,9 +38,10 @@ def latent(run: training.Run | nn.Module, *, nearest: Images | Tensor | None = N
     Args:
         run: a run, for its averaged generator, or a generator of images. A conditional one also gets a menu of its
             classes, by name for a run on `Images`.
-        nearest: the images in which the tick box searches for the five nearest ones by pixel distance: float (N, C, H,
-    W) or `Images`. By default the training images of the run; a generator alone has none. Raises `BadInput` for a G
-    that does not generate images, or whose `latent_dim` is missing or below 2.
+        nearest: the images in which the tick box searches for the five nearest ones by pixel distance: floats
+            (N, C, H, W) or `Images`. By default the training images of the run; a generator alone has none.
+
+    Raises `BadInput` for a G that does not generate images, or whose `latent_dim` is missing or below 2.
     """
     names: tuple[str, ...] = ()
     if isinstance(run, training.Run):

@@ -182,6 +182,14 @@ def factor_shares(net: Classifier, pixels: Tensor) -> dict[str, Tensor]:
     }
 
 
+def off_balance(made: Mapping[str, Tensor], usual: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """For every factor which of its values are less than half or more than twice as frequent as usual: bool (K,).
+
+    Both are shares from `factor_shares`.
+    """
+    return {name: (2 * made[name] < share) | (made[name] > 2 * share) for name, share in usual.items()}
+
+
 def probabilities(logits: Tensor) -> Tensor:
     """Class probabilities (N, K) from a classifier's logits, with its label smoothing undone: 1 where it is certain.
 

@@ -23,7 +23,8 @@ def attribute_directions(
 
     Each leads from the mean latent of all images to the mean latent of those that the judge sees this value in. Latents
     are normal with unit variance, so this is the best linear direction between the two (Fisher's), as a linear
-    classifier would find it (Shen et al. 2020, section 3.1). ``z + 2 * directions[0]`` is a clear step.
+    classifier would find it (Shen et al. 2020, section 3.1). ``z + 2 * directions[0]`` is a clear step. Where G has put
+    a value between others, as it may with hair of middle length, a long step leads past it.
 
     Args:
         G: a generator of the judge's images.

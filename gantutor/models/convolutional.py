@@ -1,6 +1,7 @@
 """Convolutional nets: the DCGAN (Radford et al. 2016)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from gantutor.state import seeded
 
 SMALLEST_MAP = {28: 7, 32: 4, 64: 4}  # image size -> size of the smallest feature map; each layer doubles or halves it
 NORMS = ("batch", "none")
+GROUP = 8  # of the minibatch standard deviation in `for_images`
 DOWN, UP = ("stride", "pool"), ("transposed", "resize", "blur")
 
 
@@ -54,7 +56,7 @@ class DCGANGenerator(nn.Module):
     makes the image and ends in tanh. 28 pixels take 7 → 14 → 28; for 32 and 64 pixels the first map has size 4.
 
     With `up="blur"` each doubling is smoothed (Karras et al. 2019, section 2), so that no checkerboard is there at
-    birth; and the last doubling makes features, from which a 3×3 convolution makes the image.
+    initialisation; and the last doubling makes features, from which a 3×3 convolution makes the image.
 
     Args:
         latent_dim: length of z; z is drawn from N(0, I).
@@ -192,13 +194,18 @@ def dcgan(
                                  label=label, pack=pack, minibatch_std=minibatch_std)  # fmt: skip
 
 
-def for_images(
-    shape: Sequence[int], seed: int = 0, classes: int = 0, label: str = "projection"
-) -> tuple[DCGANGenerator, DCGANDiscriminator]:
+def for_images(shape: Sequence[int], seed: int = 0, **options: Any) -> tuple[DCGANGenerator, DCGANDiscriminator]:
     """The pair (G, D) that `gantutor train dcgan` takes for images (C, H, W), to go with `Recipe.for_images`.
 
-    For 28×28 it is `dcgan(shape)`. In larger ones G has `up="blur"`, and half the width, which leaves a CPU time for
-    more steps (experiment `larger_images`).
+    For 28×28 it is `dcgan(shape)`. For larger ones G has `up="blur"` and half the width; and D has no fully connected
+    layer, but the standard deviation of its minibatch in groups of 8 (experiment `larger_images`).
+
+    Args:
+        options: other arguments of `dcgan`, such as `classes`, which go before these choices.
+
+    Raises:
+        BadInput: another image size, or a value that is not among the choices.
     """
-    larger = {} if tuple(shape[1:]) == (28, 28) else {"up": "blur", "g_width": 16}
-    return dcgan(shape, seed=seed, classes=classes, label=label, **larger)  # type: ignore[arg-type]
+    check_conv(shape)
+    larger = {} if shape[1] == 28 else dict(up="blur", g_width=16, hidden=0, minibatch_std=GROUP)
+    return dcgan(shape, seed=seed, **{**larger, **options})

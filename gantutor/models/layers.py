@@ -38,10 +38,11 @@ class MinibatchStd(nn.Module):
 
     Args:
         group: number of consecutive examples that are compared. It must divide B; a smaller batch is one group. In a D
-            that is packed, the examples here are packs.
+            that is packed, the examples here are packs. In eval mode the group need not divide B: the examples that are
+            left over are compared with those before them. A single example has no spread at all, like a collapsed G.
 
     Raises:
-        BadInput: the batch cannot be divided into groups.
+        BadInput: in train mode, the batch cannot be divided into groups.
     """
 
     def __init__(self, group: int):
@@ -56,16 +57,22 @@ class MinibatchStd(nn.Module):
         return max(min(n, self.group), 1)
 
     def forward(self, h: Tensor) -> Tensor:
-        size = self.size(len(h))
-        groups = h.unflatten(0, (-1, size))  # (B / size, size, C, …)
-        spread = (
-            groups.var(1, correction=0) + 1e-8
-        ).sqrt()  # (B / size, C, …); ε, because the gradient of √ at 0 is infinite
-        s = spread.flatten(1).mean(1).repeat_interleave(size)  # (B,)
+        left = 0 if self.training or len(h) < self.group else len(h) % self.group
+        whole = len(h) - left
+        size = self.size(whole)
+        s = spread(h[:whole], size)
+        if left:
+            s = torch.cat([s, spread(h[-size:], size)[-left:]])  # (B,)
         return torch.cat([h, s.view(-1, *[1] * (h.ndim - 1)).expand(-1, 1, *h.shape[2:])], 1)
 
     def extra_repr(self) -> str:
         return f"group={self.group}"
+
+
+def spread(h: Tensor, size: int) -> Tensor:
+    """How much the examples of each group of `size` differ: (B, C, …) -> (B,), the same for all of a group."""
+    variance = h.unflatten(0, (-1, size)).var(1, correction=0)  # (B / size, C, …)
+    return (variance + 1e-8).sqrt().flatten(1).mean(1).repeat_interleave(size)  # ε: the gradient of √ at 0 is infinite
 
 
 class Blur(nn.Module):

@@ -1,58 +1,86 @@
 """Start from the weights of another run: a GAN for few pictures learns faster from one that has seen many.
 
-    G, D = models.dcgan((3, 64, 64))
+    G, D = models.for_images((3, 64, 64))
     finetune.start_from(G, D, "runs/dcgan-faces", freeze=2)
     run = Run(G, D, my_pictures)
 
-The averaged G and the latest D are taken. Freezing the first layers of D keeps what it knows about edges and colours
-(Freeze-D, Mo et al. 2020).
+The averaged G and the latest D are taken. "faces" in the place of a folder is a pair that ships. Freezing the first
+layers of D keeps what it knows about edges and colours (Freeze-D, Mo et al. 2020).
 """
 
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from gantutor.errors import BadInput, whole_number
 from gantutor.models.layers import NORMALISING, WEIGHTED
-from gantutor.runs import checkpoint
+from gantutor.runs import checkpoint, pretrained
 
 FREE = ("seed", "init_std")  # of the initial weights, which are replaced
 
 
+class Saved(NamedTuple):
+    """A net that was trained before."""
+
+    kind: str  # the name of its class
+    config: dict
+    weights: dict[str, Tensor]
+
+
 def start_from(G: nn.Module, D: nn.Module, folder: str | PathLike, freeze: int = 0) -> None:
-    """Give both nets the weights of a saved run.
+    """Give both nets the weights of a saved run, or of a pair that ships.
 
     Args:
         G, D: of the same kind, sizes and classes as those of the run.
+        folder: of the run. Where no folder of this name holds a run, "faces" is the pair of `pretrained.pair`.
         freeze: how many of D's first layers with weights are not trained from now on.
 
     Raises:
         BadInput: there is no run, its nets differ from these, or `freeze` leaves nothing of D to be trained.
     """
+    path, saved = shipped_pair(str(folder)) or saved_run(folder)
+    with checkpoint.blaming(path):
+        nets = ("G", G, saved[0]), ("D", D, saved[1])
+        for name, net, before in nets:
+            check_alike(path, name, net, before)
+        check_layers(D, freeze)
+        for name, net, before in nets:
+            checkpoint.fill(path, name, net, before.weights)
+    freeze_first(D, freeze)
+
+
+def shipped_pair(name: str) -> tuple[Path, tuple[Saved, Saved]] | None:
+    if name not in pretrained.SHIPPED or checkpoint.run_file(name):
+        return None
+    G, D = (Saved(type(net).__name__, vars(net)["config"], net.state_dict()) for net in pretrained.pair(name))
+    return Path(name), (G, D)
+
+
+def saved_run(folder: str | PathLike) -> tuple[Path, tuple[Saved, Saved]]:
     path, state = checkpoint.read_state(folder)
     with checkpoint.blaming(path):
         if state["members"]:
             raise BadInput("it holds an ensemble: load it with scale.load_ensemble, and save one of its members.")
-        nets = ("G", G, state["G_ema"]), ("D", D, state["D"])
-        for name, net, _ in nets:
-            check_alike(path, name, net, state["nets"][name])
-        check_layers(D, freeze)
-        for name, net, weights in nets:
-            checkpoint.fill(path, name, net, weights)
-    freeze_first(D, freeze)
+        G, D = (
+            Saved(state["nets"][name]["class"], state["nets"][name]["config"] or {}, state[weights])
+            for name, weights in (("G", "G_ema"), ("D", "D"))
+        )
+    return path, (G, D)
 
 
-def check_alike(path: Path, name: str, net: nn.Module, saved: dict) -> None:
+def check_alike(path: Path, name: str, net: nn.Module, saved: Saved) -> None:
     """Raise `BadInput`, which names the first difference, unless a saved net is of the same kind and size."""
-    if saved["class"] != type(net).__name__:
-        raise BadInput(f"{path} holds a {saved['class']}, but {name} is a {type(net).__name__}: take the same model.")
-    mine, theirs = getattr(net, "config", None) or {}, saved["config"] or {}
+    if saved.kind != type(net).__name__:
+        raise BadInput(f"{path} holds a {saved.kind}, but {name} is a {type(net).__name__}: take the same model.")
+    mine = getattr(net, "config", None) or {}
     for key in mine:
-        if key not in FREE and theirs.get(key) != mine[key]:
+        if key not in FREE and saved.config.get(key) != mine[key]:
             what = {"shape": "image size", "classes": "number of classes"}.get(key, key)
             raise BadInput(
-                f"the {what} of {name} in {path} is {theirs.get(key)}, here it is {mine[key]}: make both the same."
+                f"the {what} of {name} in {path} is {saved.config.get(key)}, here it is {mine[key]}: make both the "
+                "same."
             )
 
 

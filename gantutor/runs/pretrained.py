@@ -4,10 +4,10 @@
 
     from gantutor import show, train
     from gantutor.runs import pretrained
-    G = pretrained.generator("digits")                   # or "clothes", or "strokes"
+    G = pretrained.generator("digits")                   # or "clothes", "strokes", "faces"
     show.grid(train.sample(G, 64, labels=7))             # sevens
 
-They ship with the package. Train them again, each in about five minutes of CPU time, with ``python -m
+They ship with the package. Train them again, each in about five minutes of CPU time, faces in forty, with ``python -m
 gantutor.runs.pretrained NAME``.
 """
 
@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from gantutor import data, metrics, models, train
-from gantutor.errors import unknown
+from gantutor.errors import BadInput, unknown
 from gantutor.metrics import classifier
 from gantutor.models import shipped
 
@@ -31,46 +31,74 @@ class Shipped(NamedTuple):
     data: str  # the name of the training data set
     score: float  # Fréchet distance of 10,000 samples to the test images, in the judge's features: `metrics.score`
     digest: str  # SHA-256 of the file
+    digest_of_d: str = ""  # where the discriminator ships as well, to be trained further
+    steps: int = 8000
 
 
-# These lines are printed by `python -m gantutor.runs.pretrained NAME`.
+# `python -m gantutor.runs.pretrained NAME` prints these.
 SHIPPED = {
     "digits": Shipped("mnist", 0.29, "5d7aa51f6b6f8f152b106331525b9e07e73284759ffab62d6803d230f647e2ea"),
     "clothes": Shipped("fashion-mnist", 0.39, "d74025e5fbd0ea2042810b2c8e83695b072eeb34c471dec13c630c21de5ff3f3"),
     "strokes": Shipped("strokes", 0.07, "75059636ec9cabe79681f08e82ec41b685f0bbabf798b126966954b803991a9a"),
+    "faces": Shipped(
+        "faces",
+        27.93,
+        "bb20fd77978b6cfbdf0f835daf17011a89846cb12172432374c21eadac1e70a2",
+        "71b3f95487a0f292ba5105905b8f974f71cbdadcc4e7c71fb7137a53ec637dae",
+        steps=20_000,
+    ),
 }
-STEPS = 8000
 
 
 def generator(name: str, device: str | torch.device = "cpu") -> nn.Module:
-    """A conditional DCGAN generator in eval mode with frozen weights: G(z, y), z (B, 64), y (B,) -> (B, 1, 28, 28).
+    """A generator in eval mode with frozen weights.
 
     Args:
-        name: "digits" (trained on MNIST), "clothes" (Fashion-MNIST) or "strokes".
+        name: "digits" (trained on MNIST), "clothes" (Fashion-MNIST) or "strokes", which are conditional: G(z, y),
+            z (B, 64), y (B,) -> (B, 1, 28, 28). Or "faces", without classes: G(z), z (B, 64) -> (B, 3, 64, 64);
+            `metrics.attribute_directions` finds the directions in z that change one factor of a face.
 
     Raises:
         BadInput: the name is unknown, or the file of weights is missing or differs from the shipped one.
     """
     if name not in SHIPPED:
         raise unknown("generator", name, SHIPPED)
-    return from_file(shipped.intact("generators", name, SHIPPED[name].digest)).to(device)
+    path = shipped.intact("generators", name, SHIPPED[name].digest)
+    return from_file(path).to(device).eval().requires_grad_(False)
+
+
+def pair(name: str) -> tuple[nn.Module, nn.Module]:
+    """The averaged G and the last D of a shipped training, to be trained further. So far only "faces" has its D.
+
+    Raises `BadInput` as `generator` does, and where no D ships.
+    """
+    whole = [known for known, made in SHIPPED.items() if made.digest_of_d]
+    if name in SHIPPED and name not in whole:
+        raise BadInput(f"{name} ships without its discriminator: start from {' or '.join(whole)}, or from a run.")
+    G, D = generator(name), from_file(shipped.intact("generators", of_d(name), SHIPPED[name].digest_of_d))
+    return G.train().requires_grad_(True), D
+
+
+def of_d(name: str) -> str:
+    return f"{name}-discriminator"
 
 
 def from_file(path: Path) -> nn.Module:
-    """The generator in a file of shipped weights, in eval mode and frozen."""
+    """The net in a file of shipped weights."""
     state = shipped.load_half(path)
-    G = models.DCGANGenerator(**state["config"])
-    G.load_state_dict(state["weights"])
-    return G.eval().requires_grad_(False)
+    net = models.NETS[state.get("kind", "DCGANGenerator")](**state["config"])
+    net.load_state_dict(state["weights"])
+    return net
 
 
-def fit(images: data.Images, steps: int = STEPS, seed: int = 0) -> nn.Module:
-    """Train a conditional DCGAN and return its averaged generator."""
-    G, D = models.dcgan(tuple(images.pixels.shape[1:]), seed=seed, classes=len(images.classes))
-    run = train.Run(G, D, images, seed=seed)
+def fit(images: data.Images, steps: int = 8000, seed: int = 0) -> train.Run:
+    """Train a conditional DCGAN; on images whose factors are known, which are more than classes, one without labels."""
+    shape = tuple(images.stored.shape[1:])
+    nets = models.for_images(shape, seed=seed, classes=0 if images.factors else len(images.classes))
+    run = train.Run(*nets, images, train.Recipe.for_images(shape, len(images)), seed=seed)
     for _ in run.steps(steps):
         pass
-    return run.G_ema
+    return run
 
 
 def score(G: nn.Module, name: str) -> float:
@@ -80,22 +108,29 @@ def score(G: nn.Module, name: str) -> float:
     return metrics.score(lambda n: train.sample(G, n), j, reference)
 
 
+def write(net: nn.Module, name: str) -> Path:
+    path = shipped.folder("generators") / f"{name}.pt"
+    kind = {} if isinstance(net, models.DCGANGenerator) else {"kind": type(net).__name__}
+    shipped.save_half(net, path, **kind, config=vars(net)["config"])
+    return path
+
+
 def main() -> None:
     """Train a generator and write it to the file from which `generator` loads it."""
     parser = argparse.ArgumentParser(prog="python -m gantutor.runs.pretrained", description=main.__doc__)
     parser.add_argument("name", choices=SHIPPED)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    name, steps = vars(parser.parse_args()).values()
-    source, path = SHIPPED[name].data, shipped.folder("generators") / f"{name}.pt"
-    images = data.load(source)
+    parser.add_argument("--steps", type=int, help="instead of as many as before")
+    args = parser.parse_args()
+    name, before = args.name, SHIPPED[args.name]
+    images, steps = data.load(before.data), args.steps or before.steps
     began = time.perf_counter()
-    G = fit(images, steps)
-    seconds = time.perf_counter() - began
-    shipped.save_half(G, path, config=G.config)
-    written = score(from_file(path), source)
-    print(f'"{name}": Shipped("{source}", {written:.2f}, "{shipped.digest(path)}"),  # put this line into SHIPPED')
-    print(f"trained in {seconds:.0f} s; {path.stat().st_size:,} bytes; score {score(G, source):.3f} before halving, "
-          f"{written:.3f} after")  # fmt: skip
+    run = fit(images, steps)
+    seconds, whole = time.perf_counter() - began, score(run.G_ema, before.data)
+    path = write(run.G_ema, name)
+    of_both = shipped.digest(path), shipped.digest(write(run.D, of_d(name))) if images.factors else ""
+    facts = [before.data, round(score(from_file(path).eval(), before.data), 2), *of_both, steps]
+    print(f'"{name}": Shipped({", ".join(map(repr, facts))}),  # put this into SHIPPED')
+    print(f"trained in {seconds:.0f} s; {path.stat().st_size:,} bytes; score {whole:.3f} before halving")
 
 
 if __name__ == "__main__":

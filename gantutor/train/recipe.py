@@ -7,6 +7,8 @@ from typing import Any
 from gantutor import losses, penalties
 from gantutor.errors import BadInput, real_number, whole_number
 from gantutor.models import plain_values
+from gantutor.models.arguments import check_sizes
+from gantutor.models.convolutional import GROUP
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,26 @@ class Recipe:
     def for_images(cls, shape: Sequence[int], n: int, batch_size: int | None = None) -> "Recipe":
         """The recipe for `n` images (C, H, W), to go with the pair of `models.for_images`.
 
-        For 28×28 it is the default. What differs for larger ones, each measured (experiment `larger_images`):
+        For 28×28 it is the default. What differs for larger ones (experiment `larger_images`):
 
-        - `batch_size`, unless it is given, is 32: with the same compute twice the steps of 64, which learn more. Never
-          is it more than n.
+        - `batch_size`, unless it is given, is 32: the same compute then has twice the steps that 64 has. Where n is
+          smaller, it is the largest multiple of 8 up to n, because D compares eight images at a time; below 8, n.
+        - `gamma` is H · W / (64 · batch_size), 2 for 64×64 in batches of 32. That it should grow with the pixels and
+          fall with the batch is a rule of thumb in the code of StyleGAN2-ADA (Karras et al. 2020), which has 0.0002 in
+          the place of 1/64.
 
         Raises:
-            BadInput: `n` or `batch_size` is no whole number above 0.
+            BadInput: `shape` is not that of an image, or `n` or `batch_size` is no whole number above 0.
         """
+        check_sizes(shape=shape)
+        if len(shape) != 3:
+            raise BadInput(f"the shape is {tuple(shape)}: give that of an image, (C, H, W).")
         n = whole_number("the number of images", n, least=1)
-        if batch_size is None:
-            batch_size = min(64 if tuple(shape[1:]) == (28, 28) else 32, n)
-        return cls(batch_size=batch_size)
+        given = None if batch_size is None else whole_number("batch_size", batch_size, least=1)
+        if tuple(shape[1:]) == (28, 28):
+            return cls(batch_size=given or min(64, n))
+        size = given or min(32, n // GROUP * GROUP) or n
+        return cls(batch_size=size, gamma=shape[1] * shape[2] / (64 * size))
 
     def all_ours(self) -> bool:
         """Whether loss and penalty are the package's own."""

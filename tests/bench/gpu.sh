@@ -40,7 +40,7 @@ print(platform.platform(), torch.__version__, torch.version.cuda)
 if torch.cuda.is_available(): print(torch.cuda.get_device_name(), torch.cuda.get_device_properties(0))"
 if [ -n "${COLOUR:-}${TRY:-}" ]; then
   part colour "$(s 400 300)" "$python" tests/bench/bench_colour.py --device "$device" --seed 0 --out "$out/colour.png" \
-    $(s "--g-width 320 --d-width 160 --seconds 300 --precision bf16" "--g-width 8 --d-width 4 --size 32 --steps 6")
+    $(s "--g-width 160 --d-width 160 --seconds 300 --precision bf16" "--g-width 8 --d-width 4 --size 32 --steps 6")
   [ -n "${TRY:-}" ] || exit 0
 fi
 part tests "$(s 90 300)" "$python" -m pytest -n0 -q -m "" -p no:cacheprovider tests/test_accelerate.py -k cuda
