@@ -193,3 +193,11 @@ def test_unknown_names_and_wrong_shapes_are_named():
         classifier.load("minst")
     with pytest.raises(BadInput, match=r"\(1, 28, 28\), not \(3, 28, 28\)"):
         classifier.features_and_logits(classifier.Classifier("mnist").eval(), torch.zeros(2, 3, 28, 28))
+
+
+def test_values_off_balance_by_hand():
+    made = {"hat": torch.tensor([0.1, 0.45, 0.45]), "eyes": torch.tensor([0.26, 0.74])}
+    usual = {"hat": torch.tensor([0.4, 0.4, 0.2]), "eyes": torch.tensor([0.5, 0.5])}
+    found = classifier.off_balance(made, usual)
+    assert found["hat"].tolist() == [True, False, True]  # less than half, nearly as usual, more than twice
+    assert found["eyes"].tolist() == [False, False]

@@ -386,7 +386,7 @@ def test_train_and_sample_on_a_folder(pictures, capsys):
     assert made.G.config["up"] == "blur"
     assert "the batch has" not in capsys.readouterr().err
     assert cli.main(["train", "dcgan", *line, "--out", "odd", "--batch-size", "50"]) == 2
-    assert "--batch-size is 50, but the D of a dcgan on more than 28×28 compares images" in capsys.readouterr().err
+    assert "batch_size is 50, but D compares images of more than 28×28 in groups of 8" in capsys.readouterr().err
     assert cli.main(["train", "mlp", *line]) == 0
     assert "There are 60 pictures, so the batch has 60 and not 64." in capsys.readouterr().err
 

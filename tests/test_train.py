@@ -321,7 +321,7 @@ def test_the_recipe_for_images_of_a_size():
     assert Recipe.for_images((1, 28, 28), 50).batch_size == 50
     assert [Recipe.for_images((3, 64, 64), n).batch_size for n in (5, 8, 20, 31)] == [5, 8, 16, 24]
     assert Recipe.for_images((3, 64, 64), 20, batch_size=64).batch_size == 64  # as was asked: `Run` says what is wrong
-    for wrong in (dict(n=0), dict(n=2.5), dict(n=10, batch_size=0)):
+    for wrong in (dict(n=0), dict(n=2.5), dict(n=10, batch_size=0), dict(n=100, batch_size=50)):
         with pytest.raises(BadInput):
             Recipe.for_images((3, 32, 32), **wrong)
 

@@ -28,7 +28,6 @@ from gantutor.cli.common import (
 from gantutor.errors import BadInput, Diverged, OutOfMemory, RankLost, real_number, unknown, whole_number
 
 AUGMENTS = "none", "diff", "ada"
-MANY = 10**6  # images: enough for a batch of the usual size
 TOO_VAGUE = "say how long to train: --steps N or --seconds S."
 
 
@@ -233,29 +232,18 @@ def begin(args: argparse.Namespace, images):
 
     shape, classes = tuple(images.stored.shape[1:]), len(images.classes) if args.model.startswith("c") else 0
     if args.model.endswith("dcgan"):
-        make_nets, usual = models.for_images, Recipe.for_images(shape, MANY)
+        G, D = models.for_images(shape, seed=args.seed, classes=classes)
         recipe = Recipe.for_images(shape, len(images), args.batch_size)
-        check_groups(shape, recipe.batch_size)
     else:
-        make_nets, usual = models.mlp, Recipe()
-        recipe = Recipe(batch_size=args.batch_size or min(usual.batch_size, len(images)))
-    if args.batch_size is None and recipe.batch_size < usual.batch_size:
-        note(f"There are {len(images)} pictures, so the batch has {recipe.batch_size} and not {usual.batch_size}.")
-    G, D = make_nets(shape=shape, seed=args.seed, classes=classes)
+        G, D = models.mlp(shape, seed=args.seed, classes=classes)
+        recipe = Recipe(batch_size=args.batch_size or min(Recipe().batch_size, len(images)))
+    if args.batch_size is None and recipe.batch_size == len(images) < Recipe().batch_size:
+        note(f"There are {len(images)} pictures, so the batch has {len(images)} and not {Recipe().batch_size}.")
     if args.start is not None:
         finetune.start_from(G, D, args.start, args.freeze_d)
     return Run(G, D, images, recipe, seed=args.seed, device=args.device, precision=args.precision,
                compile=args.compile, capture=args.capture, accumulate=args.accumulate or 1,
                augment=None if args.augment == "none" else augment.made(args.augment))  # fmt: skip
-
-
-def check_groups(shape: tuple[int, ...], batch_size: int) -> None:
-    """Raise `BadInput` unless the D of large images, which compares them in groups, can divide the batch into these."""
-    from gantutor.models.convolutional import GROUP
-
-    if shape[1] != 28 and batch_size > GROUP and batch_size % GROUP:
-        raise BadInput(f"--batch-size is {batch_size}, but the D of a dcgan on more than 28×28 compares images in "
-                       f"groups of {GROUP}: give a multiple of {GROUP}.")  # fmt: skip
 
 
 def go_on(args: argparse.Namespace, images, out: Path, state: dict):

@@ -55,7 +55,7 @@ class DCGANGenerator(nn.Module):
     Each doubling is a transposed convolution of stride 2, batch norm and ReLU, and it halves the channels; the last one
     makes the image and ends in tanh. 28 pixels take 7 → 14 → 28; for 32 and 64 pixels the first map has size 4.
 
-    With `up="blur"` each doubling is smoothed (Karras et al. 2019, section 2), so that no checkerboard is there at
+    With `up="blur"` each doubling is smoothed (Karras et al. 2019), so that no checkerboard is there at
     initialisation; and the last doubling makes features, from which a 3×3 convolution makes the image.
 
     Args:
@@ -198,7 +198,8 @@ def for_images(shape: Sequence[int], seed: int = 0, **options: Any) -> tuple[DCG
     """The pair (G, D) that `gantutor train dcgan` takes for images (C, H, W), to go with `Recipe.for_images`.
 
     For 28×28 it is `dcgan(shape)`. For larger ones G has `up="blur"` and half the width; and D has no fully connected
-    layer, but the standard deviation of its minibatch in groups of 8 (experiment `larger_images`).
+    layer, but the standard deviation of its minibatch in groups of 8. Short trials with one seed each spoke for this;
+    the experiment `larger_images` is to measure it.
 
     Args:
         options: other arguments of `dcgan`, such as `classes`, which go before these choices.

@@ -76,7 +76,7 @@ def spread(h: Tensor, size: int) -> Tensor:
 
 
 class Blur(nn.Module):
-    """Each channel convolved with the binomial filter [1 2 1]ᵀ[1 2 1] / 16 (Zhang 2019, section 4.1).
+    """Each channel convolved with the binomial filter [1 2 1]ᵀ[1 2 1] / 16 (Zhang 2019).
 
     What alternates from pixel to pixel vanishes. (B, channels, H, W), 0 outside -> the same shape.
     """

@@ -7,7 +7,7 @@
     G = pretrained.generator("digits")                   # or "clothes", "strokes", "faces"
     show.grid(train.sample(G, 64, labels=7))             # sevens
 
-They ship with the package. Train them again, each in about five minutes of CPU time, faces in forty, with ``python -m
+They ship with the package. Train them again, each in about five minutes of CPU time, faces in fifty, with ``python -m
 gantutor.runs.pretrained NAME``.
 """
 
@@ -91,8 +91,8 @@ def from_file(path: Path) -> nn.Module:
     return net
 
 
-def fit(images: data.Images, steps: int = 8000, seed: int = 0) -> train.Run:
-    """Train a conditional DCGAN; on images whose factors are known, which are more than classes, one without labels."""
+def fit(images: data.Images, steps: int, seed: int = 0) -> train.Run:
+    """Train a DCGAN: a conditional one, but one without labels where several factors of the images are known."""
     shape = tuple(images.stored.shape[1:])
     nets = models.for_images(shape, seed=seed, classes=0 if images.factors else len(images.classes))
     run = train.Run(*nets, images, train.Recipe.for_images(shape, len(images)), seed=seed)

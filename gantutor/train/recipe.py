@@ -68,7 +68,8 @@ class Recipe:
     def for_images(cls, shape: Sequence[int], n: int, batch_size: int | None = None) -> "Recipe":
         """The recipe for `n` images (C, H, W), to go with the pair of `models.for_images`.
 
-        For 28×28 it is the default. What differs for larger ones (experiment `larger_images`):
+        For 28×28 it is the default. What differs for larger ones was chosen by short trials with one seed each, which
+        the experiment `larger_images` is to replace:
 
         - `batch_size`, unless it is given, is 32: the same compute then has twice the steps that 64 has. Where n is
           smaller, it is the largest multiple of 8 up to n, because D compares eight images at a time; below 8, n.
@@ -77,7 +78,8 @@ class Recipe:
           the place of 1/64.
 
         Raises:
-            BadInput: `shape` is not that of an image, or `n` or `batch_size` is no whole number above 0.
+            BadInput: `shape` is not that of an image, `n` or `batch_size` is no whole number above 0, or D cannot
+                divide a batch of this size into groups.
         """
         check_sizes(shape=shape)
         if len(shape) != 3:
@@ -87,6 +89,9 @@ class Recipe:
         if tuple(shape[1:]) == (28, 28):
             return cls(batch_size=given or min(64, n))
         size = given or min(32, n // GROUP * GROUP) or n
+        if size > GROUP and size % GROUP:
+            raise BadInput(f"batch_size is {size}, but D compares images of more than 28×28 in groups of {GROUP}: give "
+                           f"a multiple of {GROUP}.")  # fmt: skip
         return cls(batch_size=size, gamma=shape[1] * shape[2] / (64 * size))
 
     def all_ours(self) -> bool:
