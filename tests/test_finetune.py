@@ -37,34 +37,58 @@ def same(one, other) -> bool:
 def test_the_averaged_g_and_the_latest_d_are_taken(saved):
     folder, run = saved
     G, D = pair(seed=7)
-    finetune.start_from(G, D, folder)
+    finetune.start_from(folder, G, D)
     assert same(G, run.G_ema)
     assert not same(G, run.G)
     assert same(D, run.D)
     assert all(p.requires_grad for net in (G, D) for p in net.parameters())
 
 
+def test_nets_that_are_not_given_are_made_as_they_were(saved):
+    folder, run = saved
+    G, D = finetune.start_from(folder)
+    assert (G.config, D.config) == (run.G.config, run.D.config)
+    assert same(G, run.G_ema)
+    assert same(D, run.D)
+    assert all(p.requires_grad for net in (G, D) for p in net.parameters())
+    assert not same(G, run.G)  # the run itself has not changed
+
+
+def test_a_net_of_ones_own_has_to_be_given(tmp_path):
+    class Mine(models.DCGANGenerator):
+        """One's own."""
+
+    G = Mine(4, 4, (3, 32, 32))
+    run = Run(G, pair()[1], pictures(), Recipe(batch_size=8))
+    checkpoint.save(run, tmp_path)
+    with pytest.raises(BadInput, match="trained with a net of your own, Mine: pass it in, as G=…"):
+        finetune.start_from(tmp_path)
+    again, D = finetune.start_from(tmp_path, G=Mine(4, 4, (3, 32, 32), seed=1))
+    assert same(again, run.G_ema)
+    assert same(D, run.D)
+
+
 def test_the_pair_that_ships_is_taken_where_there_is_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     G, D = models.for_images((3, 64, 64), seed=7)
-    finetune.start_from(G, D, "faces", freeze=1)
+    finetune.start_from("faces", G, D, freeze=1)
     for net, shipped in zip((G, D), pretrained.pair("faces"), strict=True):
         assert same(net, shipped)
     assert [p.requires_grad for p in D.parameters()][:3] == [False, False, True]
     with pytest.raises(BadInput, match="the image size of G in faces is"):
-        finetune.start_from(*models.for_images((3, 32, 32)), "faces")
+        finetune.start_from("faces", *models.for_images((3, 32, 32)))
     (tmp_path / "faces").mkdir()  # of pictures, perhaps
-    finetune.start_from(G, D, "faces")
+    finetune.start_from("faces", G, D)
     mine = Run(*models.for_images((3, 64, 64), seed=3), pictures(64), Recipe(batch_size=8))
     checkpoint.save(mine, "faces")
-    finetune.start_from(G, D, "faces")
+    finetune.start_from("faces", G, D)
     assert same(G, mine.G_ema)
 
 
 @pytest.mark.parametrize("layers", [0, 1, 3, 4])
 def test_frozen_layers_stay_as_they_are_and_the_others_learn(saved, layers):
     G, D = pair(seed=7)
-    finetune.start_from(G, D, saved[0], freeze=layers)
+    finetune.start_from(saved[0], G, D, freeze=layers)
     run = Run(G, D, pictures(seed=1), Recipe(batch_size=8))
     before = [p.detach().clone() for p in run.D.parameters()]
     for _ in run.steps(2):
@@ -104,7 +128,7 @@ def test_the_last_layer_of_a_conditional_d_is_never_frozen():
 )
 def test_other_nets_are_refused_with_the_difference(saved, nets, said):
     with pytest.raises(BadInput, match=said):
-        finetune.start_from(*nets(), saved[0])
+        finetune.start_from(saved[0], *nets())
 
 
 def test_nothing_is_changed_where_something_does_not_fit(saved):
@@ -112,13 +136,13 @@ def test_nothing_is_changed_where_something_does_not_fit(saved):
     before = [p.clone() for p in G.parameters()]
     for nets, layers in (((G, D), 0), ((G, pair()[1]), 9)):
         with pytest.raises(BadInput):
-            finetune.start_from(*nets, saved[0], layers)
+            finetune.start_from(saved[0], *nets, layers)
         assert all(torch.equal(old, new) for old, new in zip(before, G.parameters(), strict=True))
 
 
 def test_a_saved_run_keeps_its_frozen_layers(saved, tmp_path):
     G, D = pair(seed=7)
-    finetune.start_from(G, D, saved[0], freeze=2)
+    finetune.start_from(saved[0], G, D, freeze=2)
     checkpoint.save(Run(G, D, pictures(), Recipe(batch_size=8)), tmp_path)
     again = checkpoint.load(tmp_path, pictures())
     assert [p.requires_grad for p in again.D.parameters()] == [p.requires_grad for p in D.parameters()]
@@ -128,12 +152,12 @@ def test_an_ensemble_is_named(tmp_path):
     nets = [pair(seed=s) for s in (0, 2)]
     checkpoint.save(Ensemble(nets, pictures(), Recipe(batch_size=8), seeds=[0, 1]), tmp_path)
     with pytest.raises(BadInput, match=r"it holds an ensemble: load it with scale\.load_ensemble"):
-        finetune.start_from(*pair(), tmp_path)
+        finetune.start_from(tmp_path)
 
 
 def test_some_of_d_has_to_be_left(saved):
     with pytest.raises(BadInput, match="5 layers of D are to be frozen, but it has 5"):
-        finetune.start_from(*pair(), saved[0], freeze=5)
+        finetune.start_from(saved[0], freeze=5)
 
 
 def test_the_command_starts_from_a_run_and_keeps_to_it(tmp_path, monkeypatch, capsys):
@@ -148,7 +172,13 @@ def test_the_command_starts_from_a_run_and_keeps_to_it(tmp_path, monkeypatch, ca
     shared = [torch.equal(a, b) for a, b in zip(old.D.parameters(), new.D.parameters(), strict=True)]
     assert shared == [True] * 4 + [False] * (len(shared) - 4)
     capsys.readouterr()
+    checkpoint.save(Run(*models.mlp((3, 32, 32)), pictures(), Recipe(batch_size=8)), "mlp")
     for flags, said in (
+        (
+            ["--from", "mlp"],
+            "the G of mlp is of class MLPGenerator, but gantutor train dcgan needs DCGANGenerator: start from",
+        ),
+        (["--size", "64", "--from", "old"], "image size of G in old is [3, 32, 32], here it is [3, 64, 64]"),
         (["--freeze-d", "1"], "--freeze-d keeps what D knows from another run"),
         (["--freeze-d", "1", "--resume"], "--freeze-d keeps what D knows from another run"),
         (["--from", "gone"], "there is no run in gone"),
@@ -156,6 +186,18 @@ def test_the_command_starts_from_a_run_and_keeps_to_it(tmp_path, monkeypatch, ca
     ):
         assert cli.main([*line, "1", "--out", "third", *flags]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_the_command_starts_from_nets_of_other_widths(tmp_path, monkeypatch):
+    """Such as those of an earlier version, or of a run in Python."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gantutor.data.images.FACES", {"train": (70, 0), "test": (50, 1)})
+    old = Run(*pair(), pictures(), Recipe(batch_size=8))
+    checkpoint.save(old, "old")
+    line = ["train", "dcgan", "--data", "faces", "--size", "32", "--device", "cpu", "--steps", "1"]
+    assert cli.main([*line, "--from", "old", "--out", "new"]) == 0
+    new = checkpoint.load("new", data.load("faces", size=32))
+    assert (new.G.config, new.D.config) == (old.G.config, old.D.config)
 
 
 def test_the_command_starts_from_the_pair_that_ships(tmp_path, monkeypatch, capsys):

@@ -201,7 +201,7 @@ def test_the_pair_for_images_of_a_size(shape):
     if shape[1] == 28:
         assert (G.config, D.config) == (expected[0].config, expected[1].config)
     else:
-        assert (G.config["up"], G.config["width"]) == ("blur", 16)
+        assert (G.config["up"], G.config["norm"], G.config["width"]) == ("blur", "self-modulated", 16)
         assert (D.config["hidden"], D.config["minibatch_std"]) == (0, 8)
     assert D(G(torch.randn(2, 64), torch.tensor([0, 1])), torch.tensor([1, 0])).shape == (2,)
 
@@ -217,6 +217,44 @@ def test_where_batch_norm_is():
     for net in (models.DCGANGenerator(norm="none", **NARROW), models.DCGANDiscriminator(**NARROW)):
         assert nn.BatchNorm2d not in kinds(net)
         assert all(layer.bias is not None for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear))
+
+
+def test_self_modulated_batch_norm_by_hand():
+    rng = np.random.default_rng(0)
+    h, z = rng.normal(size=(5, 2, 3, 3)), rng.normal(size=(5, 4))
+    A, B = rng.normal(size=(2, 2, 4))  # (channels, inputs) each
+    a, b = rng.normal(size=(2, 2))
+    layer = models.SelfModulatedBatchNorm(2, 4).double()
+    with torch.no_grad():
+        layer.modulation.weight.copy_(torch.tensor(np.concatenate([A, B])))
+        layer.modulation.bias.copy_(torch.tensor(np.concatenate([a, b])))
+    expected = np.empty_like(h)
+    for c in range(2):
+        normalised = (h[:, c] - h[:, c].mean()) / np.sqrt(h[:, c].var() + 1e-5)
+        for i in range(5):
+            expected[i, c] = normalised[i] * (1 + A[c] @ z[i] + a[c]) + B[c] @ z[i] + b[c]
+    assert layer(torch.tensor(h), torch.tensor(z)).detach().numpy() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_self_modulated_generator_is_the_plain_one_where_z_modulates_nothing(classes):
+    """All its batch norms are replaced. What modulates them is z together with the code of its class."""
+    plain, modulated = (
+        models.DCGANGenerator(5, 3, (3, 32, 32), norm=norm, classes=classes, label="embed")
+        for norm in ("batch", "self-modulated")
+    )
+    layers = [m for m in modulated.net if isinstance(m, models.SelfModulatedBatchNorm)]
+    assert len(layers) == kinds(plain).count(nn.BatchNorm2d) == kinds(modulated).count(nn.BatchNorm2d) == 3
+    assert {layer.modulation.in_features for layer in layers} == {plain.join.width}
+    learned = {name.replace(".norm.", "."): w for name, w in modulated.state_dict().items() if "modulation" not in name}
+    plain.load_state_dict(learned)
+    z = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    y = torch.tensor([0, 1, 2, 0]) if classes else None
+    assert not torch.allclose(modulated(z, y), plain(z, y))
+    with torch.no_grad():
+        for layer in layers:
+            layer.modulation.weight.zero_()
+    torch.testing.assert_close(modulated(z, y), plain(z, y))
 
 
 @pytest.mark.parametrize(
@@ -631,7 +669,7 @@ def test_stacked_discriminators_of_points(spectral, train):
                       (2,), train)  # fmt: skip
 
 
-@pytest.mark.parametrize("norm", convolutional.NORMS)
+@pytest.mark.parametrize("norm", convolutional.G_NORMS)
 def test_stacked_generators_of_images(norm):
     for choice in every(up=convolutional.UP, activation=("relu", "tanh"), kernel=(3, 4)):
         check_stacked(lambda seed, c=choice: models.DCGANGenerator(3, 2, norm=norm, init_std=0.2, seed=seed, **c), (3,))

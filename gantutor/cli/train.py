@@ -240,10 +240,23 @@ def begin(args: argparse.Namespace, images):
     if args.batch_size is None and recipe.batch_size == len(images) < Recipe().batch_size:
         note(f"There are {len(images)} pictures, so the batch has {len(images)} and not {Recipe().batch_size}.")
     if args.start is not None:
-        finetune.start_from(G, D, args.start, args.freeze_d)
+        new, (G, D) = (G, D), finetune.start_from(args.start, freeze=args.freeze_d)
+        check_start(args, new, (G, D))
     return Run(G, D, images, recipe, seed=args.seed, device=args.device, precision=args.precision,
                compile=args.compile, capture=args.capture, accumulate=args.accumulate or 1,
                augment=None if args.augment == "none" else augment.made(args.augment))  # fmt: skip
+
+
+def check_start(args: argparse.Namespace, wanted: Iterable, found: Iterable) -> None:
+    """Raise `BadInput` unless the nets that --from has found are of the model, the size and the classes wanted."""
+    for name, new, old in zip("GD", wanted, found, strict=True):
+        if type(new) is not type(old):
+            raise BadInput(f"the {name} of {args.start} is of class {type(old).__name__}, but gantutor train "
+                           f"{args.model} needs {type(new).__name__}: start from a run of the same model.")  # fmt: skip
+        for key, what in (("shape", "image size"), ("classes", "number of classes")):
+            if new.config[key] != old.config[key]:
+                raise BadInput(f"the {what} of {name} in {args.start} is {old.config[key]}, here it is "
+                               f"{new.config[key]}: make both the same.")  # fmt: skip
 
 
 def go_on(args: argparse.Namespace, images, out: Path, state: dict):

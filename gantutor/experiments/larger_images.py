@@ -20,6 +20,7 @@ def rows() -> dict[str, Row]:
     changed = {
         "transposed convolutions": replace(base, nets=partial(pair, up="transposed")),
         "resizing": replace(base, nets=partial(pair, up="resize")),
+        "no modulation": replace(base, nets=partial(pair, g_norm="batch")),
         "G twice as wide": replace(base, nets=partial(pair, g_width=32)),
         "hidden layer in D": replace(base, nets=partial(pair, hidden=256)),
         "no minibatch std": replace(base, nets=partial(pair, minibatch_std=0)),
@@ -34,4 +35,5 @@ EXPERIMENT = Experiment(
     question="How should a DCGAN double its maps, and how should it be trained, to draw colour pictures of 64×64?",
     rows=rows,
     base="our choice",
+    seeds=range(3),
 )

@@ -24,7 +24,7 @@ from gantutor.train import Recipe, Run, augment
 
 COUNTS = (100, 300, 1000, 2500)
 WAYS = ("plain", "diff", "ada", "fine-tuned")
-STEPS, FIRST_STEPS = 3000, 6000  # the latter on drawn faces, once for each seed
+STEPS, FIRST_STEPS = 2000, 4000  # the latter on drawn faces, once for each seed
 SHAPE = (3, 32, 32)
 RECIPE = Recipe.for_images(SHAPE, min(COUNTS))
 
@@ -66,7 +66,7 @@ class FewPictures(Training):
     def run(self, seeds: Sequence[int], budget: Budget, device: Device = "cpu") -> Run:
         (seed,) = seeds
         shown, _ = material.some_pictures(self.count, budget.tiny)
-        G, D = pair(1000 * seed)
+        G, D = self.nets(1000 * seed)
         if self.way == "fine-tuned":
             for net, weights in zip((G, D), trained_on_faces(seed, budget, device), strict=True):
                 net.load_state_dict(weights)
@@ -94,9 +94,10 @@ class FewPictures(Training):
 
 def rows() -> dict[str, Row]:
     base = FewPictures(pair, "pictures", RECIPE, STEPS)
-    return dict(with_equal_compute("2,500 pictures, plain", {
-        f"{count:,} pictures, {way}": replace(base, count=count, way=way) for count in COUNTS for way in WAYS
-    }))  # fmt: skip
+    every = {f"{count:,} pictures, {way}": replace(base, count=count, way=way) for count in COUNTS for way in WAYS}
+    most = every["2,500 pictures, plain"]
+    every["2,500 pictures, no modulation"] = replace(most, nets=partial(models.for_images, SHAPE, g_norm="batch"))
+    return dict(with_equal_compute("2,500 pictures, plain", every))
 
 
 EXPERIMENT = Experiment(

@@ -1,6 +1,7 @@
 """Convolutional nets: the DCGAN (Radford et al. 2016)."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -8,11 +9,20 @@ from torch import Tensor, nn
 from gantutor.errors import BadInput, real_number, whole_number
 from gantutor.models.arguments import check_choices, check_conditioning, check_groups, check_sizes, plain_values
 from gantutor.models.conditioning import D_LABELS, G_LABELS, Join, g_label, projected
-from gantutor.models.layers import ACTIVATIONS, Blur, MinibatchStd, add_spectral_norm, fold, init_weights
+from gantutor.models.layers import (
+    ACTIVATIONS,
+    Blur,
+    MinibatchStd,
+    Modulated,
+    SelfModulatedBatchNorm,
+    add_spectral_norm,
+    fold,
+    init_weights,
+)
 from gantutor.state import seeded
 
 SMALLEST_MAP = {28: 7, 32: 4, 64: 4}  # image size -> size of the smallest feature map; each layer doubles or halves it
-NORMS = ("batch", "none")
+NORMS, G_NORMS = ("batch", "none"), ("batch", "self-modulated", "none")
 GROUP = 8  # of the minibatch standard deviation in `for_images`
 DOWN, UP = ("stride", "pool"), ("transposed", "resize", "blur")
 
@@ -64,7 +74,7 @@ class DCGANGenerator(nn.Module):
         shape: (C, 28, 28), (C, 32, 32) or (C, 64, 64).
         up: "transposed"; "resize": enlarge by repeating pixels, then convolve (Odena et al. 2016); or "blur".
         kernel: side of the kernels. With "transposed" an odd one gives checkerboards.
-        norm: "batch" or "none".
+        norm: "batch"; "self-modulated", batch norm whose scales and shifts depend on z (and on the class); or "none".
         activation: between the layers: "relu", "leaky" (slope 0.2), "tanh" or "sigmoid".
         init_std: weights from N(0, init_std²) as in the paper; None leaves PyTorch's own.
         seed: fixes the initial weights.
@@ -78,7 +88,7 @@ class DCGANGenerator(nn.Module):
                  activation="relu", init_std=0.02, seed=0, classes=0, label="concat"):  # fmt: skip
         super().__init__()
         doublings = check_conv(shape, width=width, kernel=kernel, latent_dim=latent_dim)
-        check_choices(up=(up, UP), norm=(norm, NORMS), activation=(activation, ACTIVATIONS))
+        check_choices(up=(up, UP), norm=(norm, G_NORMS), activation=(activation, ACTIVATIONS))
         check_conditioning(classes, label, G_LABELS)
         self.config = plain_values(latent_dim=latent_dim, width=width, shape=list(shape), up=up, kernel=kernel,
                                    norm=norm, activation=activation, init_std=init_std, seed=seed,
@@ -87,7 +97,8 @@ class DCGANGenerator(nn.Module):
         side, bias = SMALLEST_MAP[shape[1]], norm == "none"
 
         def norm_and_activation(channels):
-            return [*([nn.BatchNorm2d(channels)] if norm == "batch" else []), ACTIVATIONS[activation]()]
+            made = {"batch": nn.BatchNorm2d, "self-modulated": partial(SelfModulatedBatchNorm, inputs=self.join.width)}
+            return [*([made[norm](channels)] if norm in made else []), ACTIVATIONS[activation]()]
 
         with seeded(seed):
             self.join = Join(classes, label, (latent_dim,))
@@ -99,7 +110,8 @@ class DCGANGenerator(nn.Module):
                 layers += [*double(channels, after, kernel, up, bias), *norm_and_activation(after)]
                 channels = after
             last = keep_size(channels, shape[0], 3, True) if up == "blur" else double(channels, shape[0], kernel, up)
-            self.net = nn.Sequential(*layers, *last, nn.Tanh())
+            net = Modulated if norm == "self-modulated" else nn.Sequential
+            self.net = net(*layers, *last, nn.Tanh())
             init_weights(self, init_std)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
@@ -182,14 +194,15 @@ def dcgan(
     pack: int = 1,
     minibatch_std: int = 0,
     up: str = "transposed",
+    g_norm: str = "batch",
 ) -> tuple[DCGANGenerator, DCGANDiscriminator]:
-    """The DCGAN pair (G, D). G's initial weights come from `seed`, D's from `seed + 1`; labels as in `mlp`, and `up` as
-    in `DCGANGenerator`.
+    """The DCGAN pair (G, D). G's initial weights come from `seed`, D's from `seed + 1`; labels as in `mlp`, `up` and
+    `g_norm` as in `DCGANGenerator`.
 
     The nets are narrow, so that they learn on a CPU, and D has a fully connected layer, which the paper leaves out. The
     paper's own nets have width 128, hidden 0 and images of 64 pixels.
     """
-    G = DCGANGenerator(latent_dim, g_width, shape, up, seed=seed, classes=classes, label=g_label(label))
+    G = DCGANGenerator(latent_dim, g_width, shape, up, norm=g_norm, seed=seed, classes=classes, label=g_label(label))
     return G, DCGANDiscriminator(d_width, shape, hidden=hidden, spectral=spectral, seed=seed + 1, classes=classes,
                                  label=label, pack=pack, minibatch_std=minibatch_std)  # fmt: skip
 
@@ -197,9 +210,9 @@ def dcgan(
 def for_images(shape: Sequence[int], seed: int = 0, **options: Any) -> tuple[DCGANGenerator, DCGANDiscriminator]:
     """The pair (G, D) that `gantutor train dcgan` takes for images (C, H, W), to go with `Recipe.for_images`.
 
-    For 28×28 it is `dcgan(shape)`. For larger ones G has `up="blur"` and half the width; and D has no fully connected
-    layer, but the standard deviation of its minibatch in groups of 8. Short trials with one seed each spoke for this;
-    the experiment `larger_images` is to measure it.
+    For 28×28 it is `dcgan(shape)`. For larger ones G has `up="blur"`, self-modulated batch norm and half the width; and
+    D has no fully connected layer, but the standard deviation of its minibatch in groups of 8. Short trials with one
+    seed each spoke for this; the experiment `larger_images` is to measure it.
 
     Args:
         options: other arguments of `dcgan`, such as `classes`, which go before these choices.
@@ -208,5 +221,5 @@ def for_images(shape: Sequence[int], seed: int = 0, **options: Any) -> tuple[DCG
         BadInput: another image size, or a value that is not among the choices.
     """
     check_conv(shape)
-    larger = {} if shape[1] == 28 else dict(up="blur", g_width=16, hidden=0, minibatch_std=GROUP)
-    return dcgan(shape, seed=seed, **{**larger, **options})
+    larger = dict(up="blur", g_norm="self-modulated", g_width=16, hidden=0, minibatch_std=GROUP)
+    return dcgan(shape, seed=seed, **{**({} if shape[1] == 28 else larger), **options})

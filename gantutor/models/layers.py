@@ -96,6 +96,33 @@ class Blur(nn.Module):
         return f"channels={len(self.kernel)}"
 
 
+class SelfModulatedBatchNorm(nn.Module):
+    """BN(h) · (1 + Az) + Bz: batch norm that z scales and shifts, channel by channel (Chen et al. 2019, section 2).
+
+    So z acts on every feature map, not on the first alone. A and B are linear here; the paper has a net with one hidden
+    layer. h (B, channels, H, W), z (B, inputs) -> the shape of h.
+    """
+
+    def __init__(self, channels: int, inputs: int):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.modulation = nn.Linear(inputs, 2 * channels)  # (A, B)
+
+    def forward(self, h: Tensor, z: Tensor) -> Tensor:
+        scale, shift = self.modulation(z)[:, :, None, None].chunk(2, 1)  # (B, channels, 1, 1) each
+        return self.norm(h) * (1 + scale) + shift
+
+
+class Modulated(nn.Sequential):
+    """Layers one after the other, of which the `SelfModulatedBatchNorm`s are given the input of the first as well."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = z
+        for layer in self:
+            h = layer(h, z) if isinstance(layer, SelfModulatedBatchNorm) else layer(h)
+        return h
+
+
 class Maxout(nn.Module):
     """Of `pieces` linear units each the largest: h[k], h[K + k], h[2K + k], … (Goodfellow et al. 2013, section 3).
 

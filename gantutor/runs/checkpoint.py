@@ -272,13 +272,16 @@ def _describe(net: nn.Module) -> dict[str, Any]:
 def _net(path: Path, state: dict, name: str, given: nn.Module | None) -> nn.Module:
     """The given net, or the package's own made again from its config. It does not have the saved weights yet."""
     saved = state["nets"][name]
-    if given is None and saved["class"] not in models.NETS:
-        raise BadInput(f"{path} was trained with a net of your own, {saved['class']}: pass it in, as {name}=….")
     return given if given is not None else made_again(path, name, saved["class"], saved["config"], state[name])
 
 
 def made_again(path: Path, name: str, kind: str, config: dict, weights: dict[str, Tensor]) -> nn.Module:
-    """A net of the package, once it is sure that the weights fit: a short file could ask for a net of any size."""
+    """A net of the package, once it is sure that the weights fit: a short file could ask for a net of any size.
+
+    Raises `BadInput` where they do not, or where the net is not the package's.
+    """
+    if kind not in models.NETS:
+        raise BadInput(f"{path} was trained with a net of your own, {kind}: pass it in, as {name}=….")
     with torch.device("meta"):  # shapes without memory
         shell = models.NETS[kind](**config)
     fill(path, name, shell, dict(weights), assign=True)  # a copy, for torch writes into it that they are assigned

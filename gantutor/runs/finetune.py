@@ -1,8 +1,7 @@
 """Start from the weights of another run: a GAN for few pictures learns faster from one that has seen many.
 
-    G, D = models.for_images((3, 64, 64))
-    finetune.start_from(G, D, "runs/dcgan-faces", freeze=2)
-    run = Run(G, D, my_pictures)
+    G, D = finetune.start_from("runs/dcgan-faces", freeze=2)
+    run = Run(G, D, my_pictures, Recipe.for_images((3, 64, 64), len(my_pictures)))
 
 The averaged G and the latest D are taken. "faces" in the place of a folder is a pair that ships. Freezing the first
 layers of D keeps what it knows about edges and colours (Freeze-D, Mo et al. 2020).
@@ -29,26 +28,28 @@ class Saved(NamedTuple):
     weights: dict[str, Tensor]
 
 
-def start_from(G: nn.Module, D: nn.Module, folder: str | PathLike, freeze: int = 0) -> None:
-    """Give both nets the weights of a saved run, or of a pair that ships.
+def start_from(
+    folder: str | PathLike, G: nn.Module | None = None, D: nn.Module | None = None, freeze: int = 0
+) -> tuple[nn.Module, nn.Module]:
+    """G and D with the weights of a saved run, or of a pair that ships.
 
     Args:
-        G, D: of the same kind, sizes and classes as those of the run.
         folder: of the run. Where no folder of this name holds a run, "faces" is the pair of `pretrained.pair`.
+        G, D: the nets that are given these weights, of the same kind, sizes and classes as those of the run. They may
+            be left out where they are the package's own.
         freeze: how many of D's first layers with weights are not trained from now on.
 
     Raises:
-        BadInput: there is no run, its nets differ from these, or `freeze` leaves nothing of D to be trained.
+        BadInput: there is no run, its nets differ from those given, or `freeze` leaves nothing of D to be trained.
     """
     path, saved = shipped_pair(str(folder)) or saved_run(folder)
     with checkpoint.blaming(path):
-        nets = ("G", G, saved[0]), ("D", D, saved[1])
-        for name, net, before in nets:
-            check_alike(path, name, net, before)
-        check_layers(D, freeze)
-        for name, net, before in nets:
+        nets = [fitting(path, *each) for each in zip("GD", (G, D), saved, strict=True)]
+        check_layers(nets[1], freeze)
+        for name, net, before in zip("GD", nets, saved, strict=True):
             checkpoint.fill(path, name, net, before.weights)
-    freeze_first(D, freeze)
+    freeze_first(nets[1], freeze)
+    return nets[0], nets[1]
 
 
 def shipped_pair(name: str) -> tuple[Path, tuple[Saved, Saved]] | None:
@@ -70,8 +71,13 @@ def saved_run(folder: str | PathLike) -> tuple[Path, tuple[Saved, Saved]]:
     return path, (G, D)
 
 
-def check_alike(path: Path, name: str, net: nn.Module, saved: Saved) -> None:
-    """Raise `BadInput`, which names the first difference, unless a saved net is of the same kind and size."""
+def fitting(path: Path, name: str, net: nn.Module | None, saved: Saved) -> nn.Module:
+    """The given net, or else one of the package's that is made like the saved one.
+
+    Raises `BadInput`, which names the first difference, unless the given one is of the same kind and size.
+    """
+    if net is None:
+        return checkpoint.made_again(path, name, saved.kind, saved.config, saved.weights)
     if saved.kind != type(net).__name__:
         raise BadInput(f"{path} holds a {saved.kind}, but {name} is a {type(net).__name__}: take the same model.")
     mine = getattr(net, "config", None) or {}
@@ -82,6 +88,7 @@ def check_alike(path: Path, name: str, net: nn.Module, saved: Saved) -> None:
                 f"the {what} of {name} in {path} is {saved.config.get(key)}, here it is {mine[key]}: make both the "
                 "same."
             )
+    return net
 
 
 def check_layers(D: nn.Module, layers: int) -> int:
