@@ -42,9 +42,9 @@ SHIPPED = {
     "strokes": Shipped("strokes", 0.07, "75059636ec9cabe79681f08e82ec41b685f0bbabf798b126966954b803991a9a"),
     "faces": Shipped(
         "faces",
-        27.93,
-        "bb20fd77978b6cfbdf0f835daf17011a89846cb12172432374c21eadac1e70a2",
-        "71b3f95487a0f292ba5105905b8f974f71cbdadcc4e7c71fb7137a53ec637dae",
+        30.76,
+        "e21cc00c1c836384824a357a9178520352de304c97a22d7ad5dd464579ba5e1e",
+        "b940d2475889f0c8121ec3abad87ea21e3353fa7d847743e09ce7a2fb20fb7c2",
         steps=20_000,
     ),
 }
