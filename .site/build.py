@@ -1,7 +1,7 @@
 """Build the static site: python .site/build.py OUT. Needs `pip install -e ".[docs]"`, and no network.
 
 The pages are gathered in a temporary folder, since Sphinx wants them in one place: the lessons, each picture with an
-alternative text; the exercises; the teacher's page; and a page for each module of the package.
+alternative text; the exercises and the appendix; the teacher's page; and a page for each module of the package.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main() -> int:
 def gather(source: Path) -> None:
     shutil.copytree(HERE, source, ignore=shutil.ignore_patterns("__pycache__", "build.py"))
     shutil.copy(ROOT / "notebooks" / "TEACHING.md", source)
-    for folder in (Path("notebooks"), Path("notebooks", "exercises")):
+    for folder in (Path("notebooks"), Path("notebooks", "exercises"), Path("notebooks", "appendix")):
         (source / folder).mkdir()
         for path in sorted((ROOT / folder).glob("*.ipynb")):
             nbformat.write(described(path), source / folder / path.name)
@@ -44,11 +44,15 @@ def gather(source: Path) -> None:
 
 
 def described(path: Path) -> nbformat.NotebookNode:
-    """A notebook whose pictures have alternative texts where myst-nb looks for them."""
-    notebook = nbformat.read(path, as_version=4)
-    for number, cell in enumerate(notebook.cells):
-        if cell.cell_type == "code":
-            cell.metadata["mystnb"] = {"image": {"alt": pages.alternative_text(notebook.cells, number)}}
+    """A notebook whose pictures have alternative texts, and their widths, where myst-nb looks for them."""
+    notebook = pages.load_notebook(path)
+    for cell in notebook.cells:
+        about = [output.metadata[kind] for output in cell.get("outputs", [])
+                 for kind in output.get("data", {}) if kind == "image/png"]  # fmt: skip
+        if about:
+            widths = [picture["width"] for picture in about if "width" in picture]
+            cell.metadata["mystnb"] = {"image": {"alt": " ".join(dict.fromkeys(picture["alt"] for picture in about)),
+                                                 **({"width": f"{max(widths)}px"} if widths else {})}}  # fmt: skip
     return notebook
 
 

@@ -33,6 +33,11 @@ def pick(*, quick: T, full: T) -> T:
     return quick if name() == "quick" else full
 
 
+def steps(full: int) -> int:
+    """How many steps a lesson trains where the text says `full`: a quarter of them under the quick budget."""
+    return pick(quick=-(-full // 4), full=full)
+
+
 def seed() -> int:
     """The base seed of the notebooks: `GANTUTOR_SEED`, or 0. Raises `BadInput` unless it is a whole number ≥ 0."""
     value = os.environ.get("GANTUTOR_SEED") or "0"

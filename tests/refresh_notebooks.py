@@ -2,7 +2,7 @@
 
     python tests/refresh_notebooks.py                     # all of notebooks/
     python tests/refresh_notebooks.py 00_start_here 01    # those whose names begin so
-    python tests/refresh_notebooks.py solutions           # the solved exercises; solutions/01: one sheet
+    python tests/refresh_notebooks.py solutions           # the solved exercises; solutions/01: one sheet; or appendix
     python tests/refresh_notebooks.py --clean-only 01     # keep the outputs that are there
 
 The committed form: every code cell executed, in order 1…n; no widget state, no timing; one PNG per picture; where a
@@ -24,6 +24,7 @@ import nbformat
 from test_notebooks import faults
 
 from gantutor.files import replacing
+from gantutor.show.lesson import palette, reduced
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -53,8 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def notebooks() -> list[Path]:
-    """The lessons, then the exercises with their solutions."""
-    return [path for folder in ("", "solutions") for path in sorted((ROOT / "notebooks" / folder).glob("*.ipynb"))]
+    """The lessons, the appendix, and the exercises with their solutions."""
+    return [
+        path
+        for folder in ("", "appendix", "solutions")
+        for path in sorted((ROOT / "notebooks" / folder).glob("*.ipynb"))
+    ]
 
 
 def chosen(path: Path, beginnings: list[str]) -> bool:
@@ -89,7 +94,7 @@ def clean(notebook: nbformat.NotebookNode) -> None:
             if output.output_type == "execute_result":
                 output.execution_count = cell.execution_count
             if "data" in output:
-                output.data, output.metadata = clean_bundle(output.data), nbformat.from_dict({})
+                output.data, output.metadata = clean_bundle(output.data), clean_metadata(output.metadata)
     drop_repeated_pictures(notebook)
     for cell in notebook.cells:
         kept = {k: v for k, v in cell.metadata.items() if k in ("tags", "jupyter") and v}  # jupyter: a folded cell
@@ -119,16 +124,29 @@ def clean_bundle(data: dict) -> nbformat.NotebookNode:
     return nbformat.from_dict(data)
 
 
+def clean_metadata(metadata: dict) -> nbformat.NotebookNode:
+    """How wide a picture is on the page, and its alternative text."""
+    kept = {kind: {key: value[key] for key in ("alt", "width") if key in value}
+            for kind, value in metadata.items() if kind.startswith("image/")}  # fmt: skip
+    return nbformat.from_dict({kind: value for kind, value in kept.items() if value})
+
+
 def pack(png: str) -> str:
-    """The same picture as a PNG in 64 greys, or with a palette of 256 colours: a third of the size, and looks alike."""
+    """The same picture as a PNG in 64 greys, or with a palette of 256 colours: a third of the size, and looks alike.
+
+    A film is left as it is.
+    """
     from PIL import Image
 
     image = Image.open(io.BytesIO(base64.b64decode(png)))
+    if getattr(image, "is_animated", False):
+        return png
     red, green, blue = image.convert("RGB").split()
     if red.tobytes() == green.tobytes() == blue.tobytes():
         image = red.point([round(round(level * 63 / 255) * 255 / 63) for level in range(256)])
     elif image.mode in ("RGB", "RGBA"):
-        image = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        image = image.convert("RGB")
+        image = reduced(image, palette(image, 256))
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()

@@ -13,6 +13,13 @@ def test_the_budget_decides_which_number_is_picked(monkeypatch, value, name):
     assert budget.pick(quick=1, full=2) == {"quick": 1, "full": 2}[name]
 
 
+def test_a_quarter_of_the_steps_is_taken_under_the_quick_budget(monkeypatch):
+    monkeypatch.setenv("GANTUTOR_BUDGET", "quick")
+    assert [budget.steps(n) for n in (1, 4, 5, 4000)] == [1, 1, 2, 1000]
+    monkeypatch.setenv("GANTUTOR_BUDGET", "full")
+    assert budget.steps(4000) == 4000
+
+
 def test_another_budget_is_an_error_with_the_nearest_name(monkeypatch):
     monkeypatch.setenv("GANTUTOR_BUDGET", "quik")
     with pytest.raises(BadInput, match="unknown GANTUTOR_BUDGET 'quik': did you mean 'quick'"):

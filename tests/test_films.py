@@ -30,6 +30,11 @@ def frames_of(path) -> list[np.ndarray]:
         return frames
 
 
+def test_a_walk_in_one_row(G):
+    wide, square = (next(show.walk(G, frames=2, count=4, scale=1, columns=c)) for c in (4, None))
+    assert (wide.width > 3 * wide.height, square.width) == (True, square.height)
+
+
 def test_a_walk_ends_where_it_began_and_steps_are_even(G):
     pictures = list(show.walk(G, frames=40, count=4, seed=3, labels=5, scale=1))
     assert len(pictures) == 40

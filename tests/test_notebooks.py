@@ -19,8 +19,10 @@ from gantutor.data import download, images
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
-COMMITTED = [*LESSONS, *sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))]
-LARGEST = 600_000  # bytes
+APPENDIX, SOLUTIONS = (sorted((NOTEBOOKS / folder).glob("*.ipynb")) for folder in ("appendix", "solutions"))
+COMMITTED = [*LESSONS, *APPENDIX, *SOLUTIONS]
+NEW = [path for path in LESSONS if path.stem[:2] in ("00",)]  # in the new style: see `style_faults`
+LARGEST, LARGEST_NEW = 600_000, 3_000_000  # bytes
 
 # A folder of somebody's computer, but not the path of a URL: what stands before it is no letter, digit or dot.
 MACHINE_PATH = re.compile(
@@ -92,7 +94,41 @@ def test_a_lesson_is_committed_executed_and_clean(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert faults(notebook) == []
-    assert path.stat().st_size < LARGEST
+    assert path.stat().st_size < (LARGEST_NEW if path in NEW else LARGEST)
+
+
+@pytest.mark.parametrize("path", NEW, ids=lambda path: path.stem)
+def test_a_lesson_keeps_to_the_style_of_the_course(path):
+    assert style_faults(nbformat.read(path, as_version=4)) == []
+
+
+def style_faults(notebook: nbformat.NotebookNode) -> list[str]:
+    """Where a lesson is too long, shows machinery, or has a picture that is not sharp, untold or too narrow."""
+    found = [f"it has {len(notebook.cells)} cells"] if len(notebook.cells) > 45 else []
+    for number, cell in enumerate(notebook.cells):
+        hidden = cell.metadata.get("jupyter", {}).get("source_hidden")
+        if cell.cell_type == "code" and not hidden:
+            if len(cell.source.splitlines()) > 25:
+                found.append(f"cell {number} has {len(cell.source.splitlines())} lines")
+            if word := re.search(r"\bbudget\b|\bif full\b|\bassert\b|\bproof\b", cell.source):
+                found.append(f"cell {number} shows machinery ({word[0]})")
+        if "slider appears" in str(cell):
+            found.append(f"cell {number} speaks of a slider that is not there")
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                found += [f"cell {number}: {fault}" for fault in picture_faults(output)]
+    return found
+
+
+def picture_faults(output: dict) -> Iterator[str]:
+    picture = Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"])))
+    about = output["metadata"].get("image/png", {})
+    if len(about.get("alt", "").split()) < 4:
+        yield f"the alternative text of a picture is {about.get('alt')!r}"
+    if about.get("width", 0) < 640:
+        yield f"a picture is {about.get('width')} pixels wide"
+    if not getattr(picture, "is_animated", False) and picture.width < 2 * about.get("width", 0) - 1:
+        yield f"a picture of {picture.width} pixels is shown {about['width']} pixels wide"
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -164,6 +200,42 @@ SPOILERS = {
 }
 
 
+def styled() -> nbformat.NotebookNode:
+    """A notebook in the style of the course."""
+    stored = io.BytesIO()
+    Image.new("L", (1400, 20)).save(stored, "PNG")
+    data = {"image/png": base64.b64encode(stored.getvalue()).decode()}
+    about = {"image/png": {"width": 700, "alt": "Four words at least."}}
+    output = nbformat.v4.new_output("display_data", data, metadata=about)
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("draw()", outputs=[output])])
+
+
+STYLE_SPOILERS = {
+    "too many cells": lambda nb: nb.cells.extend(nbformat.v4.new_markdown_cell("x") for _ in range(45)),
+    "a long cell": lambda nb: nb.cells[0].update(source="x\n" * 26),
+    "a budget": lambda nb: nb.cells[0].update(source="n = budget.pick(quick=1, full=2)"),
+    "an assertion": lambda nb: nb.cells[0].update(source="assert x"),
+    "a promised slider": lambda nb: nb.cells.append(nbformat.v4.new_markdown_cell("A slider appears here")),
+    "no alternative text": lambda nb: nb.cells[0].outputs[0].metadata["image/png"].pop("alt"),
+    "a narrow picture": lambda nb: nb.cells[0].outputs[0].metadata["image/png"].update(width=639),
+    "a picture that is not sharp": lambda nb: nb.cells[0].outputs[0].metadata["image/png"].update(width=1400),
+}
+
+
+@pytest.mark.parametrize("spoil", STYLE_SPOILERS.values(), ids=STYLE_SPOILERS)
+def test_each_fault_of_style_is_seen(spoil):
+    notebook = styled()
+    assert style_faults(notebook) == []
+    spoil(notebook)
+    assert len(style_faults(notebook)) == 1
+
+
+def test_a_folded_cell_may_show_machinery():
+    notebook = styled()
+    notebook.cells[0].update(source="assert budget\n" * 30, metadata={"jupyter": {"source_hidden": True}})
+    assert style_faults(notebook) == []
+
+
 @pytest.mark.parametrize("spoil", SPOILERS.values(), ids=SPOILERS)
 def test_each_fault_is_seen(clean, spoil):
     notebook = copy.deepcopy(clean)
@@ -230,6 +302,22 @@ def test_a_card_and_the_picture_of_it_in_the_next_cell_are_stored_once():
     first, second = notebook.cells
     assert ["image/png" in output.data for output in first.outputs] == [False, True]
     assert "image/png" in second.outputs[0].data
+
+
+def test_a_film_and_the_width_of_a_picture_are_kept():
+    import refresh_notebooks
+
+    frames = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (0, 100, 200)]
+    file = io.BytesIO()
+    frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
+    film = base64.b64encode(file.getvalue()).decode()
+    notebook = notebook_of([{"image/png": film}])
+    about = {"image/png": {"width": 700, "alt": "A film.", "needs_background": "light"}, "text/plain": {"x": 1}}
+    notebook.cells[0].outputs[0].metadata = nbformat.from_dict(about)
+    refresh_notebooks.clean(notebook)
+    (output,) = notebook.cells[0].outputs
+    assert output.data["image/png"] == film
+    assert output.metadata == {"image/png": {"width": 700, "alt": "A film."}}
 
 
 def test_a_grey_picture_is_packed_into_64_greys_and_stays_as_it_is_then():

@@ -62,7 +62,7 @@ def test_grid_refuses_sizes_that_mean_nothing(setting):
 
 def test_a_figure_is_a_png_of_its_own_size_without_pyplot():
     figure = show.curves([0, 1, 2], {"a": [1, 2, 3]})
-    image = Image.open(io.BytesIO(figure._repr_png_()))
+    image = Image.open(io.BytesIO(show.png(figure)))
     assert (image.format, image.size) == ("PNG", (800, 300))
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or not pyplot.get_fignums()

@@ -63,8 +63,8 @@ def test_every_picture_has_an_alternative_text(site):
     counts = 0
     for path in pages(site):
         page = Page(path)
-        wanted = "Picture in “" if path.parent.name == "notebooks" else ""  # the module index has a "-" to fold
-        assert all(alt.strip() and alt.startswith(wanted) for alt in page.alts), path.name
+        shortest = 10 if path.parent.name == "notebooks" else 1  # the module index has a "-" to fold
+        assert all(len(alt.strip()) >= shortest for alt in page.alts), path.name
         counts += len(page.alts)
     assert counts > 100
 

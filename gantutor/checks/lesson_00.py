@@ -14,7 +14,7 @@ RING = toy.ring()
 
 
 def measure(points: Tensor) -> tuple[float, int, float]:
-    """The three measures of section 1 for points (N, 2), compared with the ring.
+    """The three measures of exercise 00.1 for points (N, 2), compared with the ring.
 
     Returns the mean distance to the nearest centre, the number of clusters (of eight) with over 2% of the points within
     0.2, and the share of good points (within three standard deviations). Raises `BadInput` for anything but points.

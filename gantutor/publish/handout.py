@@ -190,6 +190,8 @@ def copy_course(course: Path, to: Path, lessons: list[Path], teacher: bool) -> N
             if path.name[:2] in chosen:
                 (to / "notebooks" / folder).mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, to / "notebooks" / folder / path.name)
+    if (notebooks / "appendix").is_dir():
+        shutil.copytree(notebooks / "appendix", to / "notebooks" / "appendix", ignore=shutil.ignore_patterns(".*"))
     if teacher:
         shutil.copy(notebooks / "TEACHING.md", to / "TEACHING.md")
 
@@ -240,6 +242,7 @@ def readme(to: Path, data: list[str], wheels: bool) -> str:
     lessons = [f"- {title}: `notebooks/{path.name}`" for title, path in zip(titles, notebooks, strict=True)]
     parts = {
         "notebooks/exercises": "exercises that check themselves: `notebooks/exercises/`",
+        "notebooks/appendix": "words and symbols, history, and your computer: `notebooks/appendix/`",
         "notebooks/solutions": "the exercises with solutions: `notebooks/solutions/`",
         "TEACHING.md": "the teacher's page: `TEACHING.md`",
         "html": "the lessons to read in a browser, without Python: `html/index.html`",

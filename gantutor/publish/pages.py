@@ -161,15 +161,16 @@ def with_mathml(name: str) -> type:
 
 
 def add_alternative_texts(notebook) -> None:
-    """Store the alternative text of every picture of a notebook in the metadata of its output."""
+    """Store an alternative text in the metadata of each picture of a notebook that has none yet."""
     for number, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):
             for kind in set(PICTURES) & set(output.get("data", {})):
-                output.metadata.setdefault(kind, {})["alt"] = alternative_text(notebook.cells, number)
+                about = output.metadata.setdefault(kind, {})
+                about.setdefault("alt", alternative_text(notebook.cells, number))
 
 
 def alternative_text(cells: Sequence, number: int) -> str:
-    """What a picture in cell `number` shows: the heading above it, its labels, and a sentence about it.
+    """A guess at what a picture in cell `number` shows: the heading above it, its labels, and a sentence about it.
 
     The sentence is the first one after "Notice" in the text below, or else the last one above that is not a question.
     """

@@ -2,7 +2,8 @@
 
 Pictures that are redrawn during training are made with Pillow (`grid`, `dots`, `game`, `chart`: a few milliseconds
 each); pictures to study are matplotlib figures (`losses`, `curves`, `densities`, `field`, `points`, `record`, `seeds`:
-about 0.1 s each). A notebook shows either as the last line of a cell, or with ``display(picture)``. The figures are not
+about 0.1 s each). In a lesson they stand in a `figure` with a title and captions, or `play` as a film; `diagrams` draws
+structures. A notebook shows either as the last line of a cell, or with ``display(picture)``. The figures are not
 registered with pyplot, so none is shown twice and none needs to be closed.
 
 Colours: real data and D are blue, generated data and G are orange (from the palette of Okabe and Ito, which
@@ -15,6 +16,7 @@ from gantutor import lazy
 
 if TYPE_CHECKING:
     from gantutor.show.films import save_film, walk
+    from gantutor.show.lesson import Shown, figure, play
     from gantutor.show.pictures import chart, dots, game, grid, stack, strip
     from gantutor.show.plots import curves, densities, field, losses, points, surface
     from gantutor.show.records import film, record, seeds
@@ -30,6 +32,7 @@ __all__ = [
     "Figure",
     "History",
     "Picture",
+    "Shown",
     "card",
     "chart",
     "comparison",
@@ -38,10 +41,12 @@ __all__ = [
     "dots",
     "evidence",
     "field",
+    "figure",
     "film",
     "game",
     "grid",
     "losses",
+    "play",
     "png",
     "points",
     "record",

@@ -34,6 +34,7 @@ def walk(
     seed: int = 0,
     labels: int | Sequence[int] | Tensor | None = None,
     scale: int = 2,
+    columns: int | None = None,
 ) -> "Iterator[Image.Image]":
     """A latent walk that ends where it began: `frames` grids of `count` images, each on its own path.
 
@@ -44,6 +45,7 @@ def walk(
         G: an averaged generator; put into eval mode for this.
         labels: as for `train.sample`.
         scale: pixels of the picture for each pixel of an image.
+        columns: images in a row; by default the grid is as square as possible.
     """
     whole_number("frames", frames, least=2)
     first, second = train.latents(G, 2 * whole_number("count", count, least=1), seed).chunk(2)
@@ -53,7 +55,7 @@ def walk(
     def frame(i: int) -> "Image.Image":
         t = 2 * math.pi * i / frames
         with evaluating(G), torch.no_grad():
-            return grid(net((math.cos(t) * first + math.sin(t) * second).to(weight)), scale=scale)
+            return grid(net((math.cos(t) * first + math.sin(t) * second).to(weight)), columns, scale)
 
     return map(frame, range(frames))
 

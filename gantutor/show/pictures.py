@@ -105,9 +105,10 @@ def game(real: Tensor | None, fake: Tensor | None, belief: np.ndarray | None = N
     def pixels(cloud: Tensor | np.ndarray) -> list:
         return ((check_points(cloud) * (1, -1) / limit + 1) * size).clip(-99, 2 * size + 99).tolist()
 
+    radius = max(4.0, size / 100)
     for cloud, colour in ((real, REAL), (fake, FAKE)):
         for x, y in pixels(cloud) if cloud is not None else ():
-            draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour, outline="white")
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline="white")
     if moves is not None:
         begin, end = (as_numbers("the moves", part) for part in moves)
         if begin.shape != end.shape:

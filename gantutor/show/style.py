@@ -1,10 +1,11 @@
 """Colours, fonts and figures, and checks of what is to be drawn."""
 
+import base64
 import io
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import matplotlib
 import numpy as np
@@ -21,52 +22,60 @@ REAL, FAKE, GREY = "#0072B2", "#D55E00", "#6b6b6b"  # blue: real data and D; ora
 PALETTE = (REAL, FAKE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1)), ":")
 LOG_4, LOG_2 = math.log(4), math.log(2)
+DENSITY = 2  # pixels of a picture in a notebook for each pixel of the page
+DPI = 100  # of a figure on the page
 
 History = Sequence[tuple[int, float, float]]  # (step, D's loss, G's loss)
 
 
 class Figure(figure.Figure):
-    """A matplotlib figure that a notebook shows as a PNG, even if pyplot was never imported."""
+    """A matplotlib figure that a notebook shows twice as dense as the page; its titles are its alternative text."""
 
-    def _repr_png_(self) -> bytes:
-        return png(self)
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
+        titles = [self.get_suptitle(), *(axes.get_title() for axes in self.axes)]
+        content = base64.b64encode(png(self, DENSITY)).decode()
+        return bundle(content, round(DPI * self.get_figwidth()), ". ".join(filter(None, titles)))
+
+
+def bundle(png: str, width: int, alt: str) -> tuple[dict, dict]:
+    """What a notebook keeps of a picture: its content in base64, its width on the page, and its alternative text."""
+    return {"image/png": png, "text/plain": alt}, {"image/png": {"width": width, "alt": alt}}
 
 
 Picture: TypeAlias = "Image.Image | Figure"
 
 
-def png(picture: Picture) -> bytes:
-    """A picture, Pillow image or figure, as the bytes of a PNG file."""
+def png(picture: Picture, density: int = 1) -> bytes:
+    """A picture, Pillow image or figure, as the bytes of a PNG file; a figure so many times as dense as the page."""
     file = io.BytesIO()
     if isinstance(picture, figure.Figure):
-        picture.savefig(file, format="png")
+        picture.savefig(file, format="png", dpi=density * picture.dpi)
     else:
         picture.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
-def as_image(picture: Picture) -> "Image.Image":
-    """A picture as a Pillow image in RGB; figures are rendered. Raises `BadInput` for anything else."""
+def as_image(picture: Picture, density: int = 1) -> "Image.Image":
+    """A picture as a Pillow image in RGB; figures are rendered, see `png`. Raises `BadInput` for anything else."""
     from PIL import Image
 
     if isinstance(picture, figure.Figure):
-        picture = Image.open(io.BytesIO(png(picture)))
+        picture = Image.open(io.BytesIO(png(picture, density)))
     if not isinstance(picture, Image.Image):
         raise BadInput(f"the picture is a {type(picture).__name__}: give a Pillow image or a figure of gantutor.show.")
     return picture.convert("RGB")
 
 
 @cache
-def font(size: int) -> "ImageFont.FreeTypeFont":
+def font(size: int, bold: bool = False) -> "ImageFont.FreeTypeFont":
     from PIL import ImageFont
 
-    return ImageFont.truetype(
-        f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size
-    )  # this font has σ, θ, − and ×
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"  # this font has σ, θ, − and ×
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/{name}", size)
 
 
 def new_axes(size: tuple[float, float] = (8, 3), *, title: str = "", xlabel: str = "", ylabel: str = ""):
-    picture = Figure(figsize=size, dpi=100, layout="constrained")
+    picture = Figure(figsize=size, dpi=DPI, layout="constrained")
     axes = picture.subplots()
     axes.set_title(title, fontsize=12)
     axes.set_xlabel(xlabel, fontsize=11)

@@ -1,0 +1,54 @@
+"""A training loop of one's own, watched: ``for step in live.steps(2500, draw, title="…")``."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from gantutor import budget, show
+from gantutor.errors import BadInput, whole_number
+from gantutor.live.panels import Frame, Screen
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def steps(n: int, draw: Callable[[], show.Picture], *, title: str, frames: int = 40, fps: float = 8,
+          scale: float = 1) -> Iterator[int]:  # fmt: skip
+    """The numbers of the steps, 1 to n, with a picture that is redrawn before the first step and after some others.
+
+    At the end a film of these pictures takes its place; also where the loop ends early, by `break` or because it was
+    interrupted (■ in the toolbar). Under the quick budget n is a quarter.
+
+    Args:
+        n: how many steps.
+        draw: gives the picture of this moment, a Pillow image or a figure, always of the same size.
+        title: what happens, above the film.
+        frames: how many pictures, 2 at least. They come more often at the beginning, where most changes.
+        fps, scale: of the film, as in `show.play`.
+    """
+    n = budget.steps(whole_number("the number of steps", n, least=1))
+    count = whole_number("frames", frames, least=2) - 1
+    if not callable(draw):
+        raise BadInput(f"draw is {draw!r}: give a function without arguments that returns a picture.")
+    return watched(n, {round(n * (i / count) ** 2) for i in range(count + 1)}, draw, title, fps, scale)
+
+
+def watched(
+    n: int, moments: set[int], draw: Callable[[], show.Picture], title: str, fps: float, scale: float
+) -> Iterator[int]:
+    screen = Screen()
+    taken: dict[int, Image.Image] = {}
+
+    def look(step: int) -> None:
+        if step in moments:
+            taken[step] = show.strip([draw()], [f"step {step:,}"])
+            screen.show(Frame(taken[step], f"{title}: step {step:,} of {n:,}"))
+
+    try:
+        look(0)
+        for step in range(1, n + 1):
+            yield step
+            look(step)
+    finally:
+        if len(taken) > 1 and not screen.plain:
+            alt = f"A film of a training, from step 0 to step {max(taken):,}: {title}."
+            screen.show(show.play(taken.values(), title, fps=fps, scale=scale, alt=alt))
