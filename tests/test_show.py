@@ -209,6 +209,14 @@ def test_chart_draws_a_long_history_from_the_left_edge_to_the_right():
     assert columns.max() >= 287  # and ends at 290
 
 
+def test_chart_draws_the_mean_of_a_noisy_loss():
+    noise = np.random.default_rng(0).normal(size=2000)
+    image = np.asarray(show.chart([(i, 1.5 + noise[i], 0.0) for i in range(2000)], 300, 200)).astype(int)
+    strong, pale = ((np.abs(image[40:] - colour).sum(2) < 60) for colour in ((0, 114, 178), (188, 217, 233)))
+    assert np.ptp(np.nonzero(strong)[0]) < 0.4 * np.ptp(np.nonzero(pale)[0])
+    assert pictures.running_mean(np.array([1.0, 2, 6, 3]), 3).tolist() == [4 / 3, 3, 11 / 3, 4]
+
+
 @pytest.mark.parametrize(("value", "text"), [(-3.21, "-3.2"), (57.4, "57"), (-101_234.0, "-101k"), (999.4, "999")])
 def test_the_ends_of_an_axis_are_named_in_few_characters(value, text):
     assert pictures._short(value) == text

@@ -145,7 +145,10 @@ def _arrow(draw: "ImageDraw.ImageDraw", start: Sequence[float], end: Sequence[fl
 
 
 def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image":
-    """The loss curves as a small picture, drawn fast for live displays; `losses` draws them to study."""
+    """The loss curves as a small picture, drawn fast for live displays; `losses` draws them to study.
+
+    More than 100 entries are pale, with their running mean on top.
+    """
     from PIL import Image, ImageDraw
 
     image = Image.new("RGB", (2 * width, 2 * height), "white")
@@ -169,13 +172,28 @@ def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image
         if all(abs(y - other) > 26 for other in named):
             draw.text((left - 8, y), name, fill=GREY, anchor="rm", font=font(22))
             named.append(y)
-    for column, colour, name, place in ((1, REAL, "D loss", left), (2, FAKE, "G loss", left + 150)):
-        path = np.stack([left + values[:, 0] / last * (right - left), y_of(values[:, column])], 1)
-        if len(path) > 1:
-            draw.line([tuple(p) for p in path.tolist()], fill=colour, width=3, joint="curve")
+    x = left + values[:, 0] / last * (right - left)
+    curves = ((1, REAL, "#bcd9e9", "D loss", left), (2, FAKE, "#f4d3bc", "G loss", left + 150))
+
+    def line(y: np.ndarray, colour: str, width: int) -> None:
+        if len(y) > 1:
+            path = np.stack([x, y_of(y)], 1)
+            draw.line([tuple(p) for p in path.tolist()], fill=colour, width=width, joint="curve")
+
+    smooth = len(values) > 100
+    for column, _, pale, _, _ in curves if smooth else ():
+        line(values[:, column], pale, 2)
+    for column, colour, _, name, place in curves:
+        line(running_mean(values[:, column], len(values) // 40) if smooth else values[:, column], colour, 3)
         draw.text((place, 16), name, fill=colour, font=font(26))
     draw.text((right, bottom + 10), f"step {last:,.0f}", fill=GREY, anchor="ra", font=font(24))
     return image.resize((width, height), Image.Resampling.BOX)
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Means over `window` values, or one more, (N,) -> (N,); beyond the ends stand the first value and the last."""
+    half = window // 2
+    return np.convolve(np.pad(values, half, mode="edge"), np.ones(2 * half + 1) / (2 * half + 1), "valid")
 
 
 def _short(value: float) -> str:
