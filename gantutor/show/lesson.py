@@ -206,12 +206,18 @@ def reduced(picture: "Image.Image", shades: "Image.Image") -> "Image.Image":
     from PIL import Image, ImageColor
 
     nearest = np.asarray(picture.quantize(palette=shades, dither=Image.Dither.NONE)).copy()
-    pixels = np.asarray(picture)
+    pixels = as_numbers(np.asarray(picture))
     for number, name in enumerate(HOUSE):  # Pillow's own search is quick, and not exact
-        nearest[(pixels == ImageColor.getrgb(name)).all(2)] = number
+        nearest[pixels == as_numbers(np.array(ImageColor.getrgb(name)))] = number
     result = Image.fromarray(nearest, "P")
     result.putpalette(shades.getpalette() or [])
     return result
+
+
+def as_numbers(colours: np.ndarray) -> np.ndarray:
+    """Colours (…, 3), 0 to 255, as one number each."""
+    red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
+    return red << 16 | green << 8 | blue
 
 
 def is_grey(picture: "Image.Image") -> bool:
