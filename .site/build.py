@@ -2,12 +2,17 @@
 
 The pages are gathered in a temporary folder, since Sphinx wants them in one place: the lessons, each picture with an
 alternative text; the exercises and the appendix; the teacher's page; and a page for each module of the package.
+
+Where `pyproject.toml` names a repository on GitHub, as Repository under [project.urls], each lesson has links that open
+it in Colab and in Binder.
 """
 
 import argparse
+import re
 import shutil
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -17,7 +22,12 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 
+from gantutor import show  # noqa: E402
 from gantutor.publish import pages  # noqa: E402
+from gantutor.runs import pretrained  # noqa: E402
+
+GITHUB = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
+ROW = re.compile(r"^\| (\d\d) \| \[(.+?)\]\((\S+)\.ipynb\) \| (.+?) \|$", re.MULTILINE)  # of the README's table
 
 
 def main() -> int:
@@ -34,13 +44,47 @@ def main() -> int:
 def gather(source: Path) -> None:
     shutil.copytree(HERE, source, ignore=shutil.ignore_patterns("__pycache__", "build.py"))
     shutil.copy(ROOT / "notebooks" / "TEACHING.md", source)
+    film = faces()
+    (source / "faces.png").write_bytes(film.png)
+    index = source / "index.md"
+    index.write_text(index.read_text(encoding="utf-8").format(alt=film.alt, width=film.width, lessons=lessons()),
+                     encoding="utf-8")  # fmt: skip
+    repository = github(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")))
     for folder in (Path("notebooks"), Path("notebooks", "exercises"), Path("notebooks", "appendix")):
         (source / folder).mkdir()
         for path in sorted((ROOT / folder).glob("*.ipynb")):
-            nbformat.write(described(path), source / folder / path.name)
+            notebook = described(path)
+            if repository and folder == Path("notebooks"):
+                notebook.cells.insert(1, nbformat.v4.new_markdown_cell(links(repository, path.name), id="links"))
+            nbformat.write(notebook, source / folder / path.name)
     (source / "reference").mkdir()
     for name, text in reference().items():
         (source / "reference" / f"{name}.rst").write_text(text, encoding="utf-8")
+
+
+def faces() -> show.Shown:
+    """The film of the first page."""
+    walk = show.walk(pretrained.generator("faces"), frames=40, count=6, columns=6, seed=3)
+    return show.play(walk, "Faces that a GAN of this course has learned to draw", fps=6, hold=0)
+
+
+def lessons() -> str:
+    """The README's table of lessons as a list."""
+    found = ROW.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    return "\n".join(f"- [{number} {title}]({path}.ipynb): {question}" for number, title, path, question in found)
+
+
+def github(project: dict) -> str | None:
+    """Owner and name of the repository on GitHub that `pyproject.toml` names, if it does."""
+    address = GITHUB.fullmatch(project["project"].get("urls", {}).get("Repository", ""))
+    return address and address[1]
+
+
+def links(repository: str, name: str) -> str:
+    """Where a lesson runs without an installation."""
+    colab = f"https://colab.research.google.com/github/{repository}/blob/HEAD/notebooks/{name}"
+    binder = f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath=notebooks/{name}"
+    return f"[Open in Colab]({colab}) · [Open in Binder]({binder})"
 
 
 def described(path: Path) -> nbformat.NotebookNode:

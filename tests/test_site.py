@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 from extras import skip_without
+from PIL import Image
 from test_handout import BROWSER, LESSONS, Page, broken_links, formulas, loads_from_the_web, needs_browser
 
 COURSE = Path(__file__).resolve().parents[1]
@@ -43,6 +44,35 @@ def test_there_is_a_page_for_each_lesson_and_module(site):
     for name in ("train", "metrics", "museum.exhibits", "data"):
         assert (site / "reference" / f"gantutor.{name}.html").is_file()
     assert {"TEACHING.html", "reference/index.html"} <= {link.split("#")[0] for link in Page(site / "index.html").links}
+
+
+def test_the_first_page_has_a_film_and_a_line_for_each_lesson(site):
+    first = Page(site / "index.html")
+    assert any("Faces" in alt for alt in first.alts)
+    (film,) = (path for path in (site / "_images").glob("faces*.png"))
+    assert Image.open(film).n_frames > 10
+    assert {f"notebooks/{path.stem}.html" for path in LESSONS} <= set(first.links)
+    assert "What does a GAN do?" in first.text
+
+
+@pytest.mark.parametrize(
+    ("urls", "found"),
+    [
+        ({"Repository": "https://github.com/someone/gan-tutor"}, "someone/gan-tutor"),
+        ({"Repository": "https://github.com/someone/gan.tutor.git"}, "someone/gan.tutor"),
+        ({"Repository": "https://example.org/someone/x"}, None),
+        ({}, None),
+    ],
+)
+def test_lessons_open_elsewhere_where_the_repository_is_known(urls, found):
+    where = spec_from_file_location("build_site", COURSE / ".site" / "build.py")
+    build = module_from_spec(where)
+    where.loader.exec_module(build)
+    assert build.github({"project": {"urls": urls}}) == found
+    if found:
+        made = build.links(found, "00_start_here.ipynb")
+        assert f"(https://colab.research.google.com/github/{found}/blob/HEAD/notebooks/00_start_here.ipynb)" in made
+        assert f"(https://mybinder.org/v2/gh/{found}/HEAD?labpath=notebooks/00_start_here.ipynb)" in made
 
 
 def test_nothing_is_loaded_from_the_web(site):
