@@ -40,10 +40,10 @@ def optimal_discriminator(p, q) -> np.ndarray:
     return smoothed_discriminator(p, q)
 
 
-def smoothed_discriminator(p, q, alpha: float = 0.0, beta: float = 0.0) -> np.ndarray:
-    """The best response when D's targets are 1 − α on real and β on fake images: ((1−α)p + βq) / (p + q).
+def smoothed_discriminator(p, q, alpha: float = 1.0, beta: float = 0.0) -> np.ndarray:
+    """The best response when D's targets are α on real and β on fake images: (αp + βq) / (p + q).
 
-    One-sided label smoothing is β = 0. Where p = q = 0 the value is 0.5, as in `optimal_discriminator`.
+    One-sided label smoothing is α = 0.9, β = 0. Where p = q = 0 the value is 0.5, as in `optimal_discriminator`.
 
     Args:
         p, q: densities on one grid, ≥ 0, of equal shape.
@@ -53,7 +53,7 @@ def smoothed_discriminator(p, q, alpha: float = 0.0, beta: float = 0.0) -> np.nd
     p, q = _densities(p, q)
     alpha, beta = (real_number(name, v, least=0, most=1) for name, v in (("alpha", alpha), ("beta", beta)))
     total = p + q
-    return np.divide((1 - alpha) * p + beta * q, total, out=np.full(total.shape, 0.5), where=total > 0)
+    return np.divide(alpha * p + beta * q, total, out=np.full(total.shape, 0.5), where=total > 0)
 
 
 def value(p, q, d, dx) -> float:

@@ -125,6 +125,17 @@ def test_a_pattern_is_found_with_its_period_and_direction(real, sound, rows, col
     assert measures.periodic_pattern(sound, real).excess < 0.4
 
 
+def test_pictures_made_of_blocks_have_a_gap_where_others_need_a_peak():
+    """Pixel art: its power at a period of two pixels is 0, so that anything at all would stand out beside it."""
+    generator = torch.Generator().manual_seed(0)
+    blocks = (torch.rand(300, 1, 14, 14, generator=generator) * 2 - 1).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    real, other = blocks[:150], blocks[150:]
+    nearly = other + 0.02 * torch.randn(other.shape, generator=generator)
+    assert measures.periodic_pattern(nearly, real).excess < 0.4
+    checks = 1.0 - 2.0 * ((torch.arange(28)[:, None] + torch.arange(28)) % 2)
+    assert measures.periodic_pattern(nearly + 0.05 * checks, real).excess > 1
+
+
 def test_a_peak_stands_out_by_the_power_put_there():
     power = torch.ones(28, 28)
     assert measures.peak_height(power, 14, 14) == pytest.approx(0, abs=1e-6)

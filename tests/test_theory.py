@@ -91,11 +91,11 @@ def test_jensen_shannon_ends_and_a_hand_computed_middle():
     assert math.isfinite(theory.jensen_shannon(tiny, tiny[::-1], 1.0))
 
 
-@pytest.mark.parametrize(("alpha", "beta"), [(0.1, 0.0), (0.0, 0.2), (0.3, 0.1)])
+@pytest.mark.parametrize(("alpha", "beta"), [(0.9, 0.0), (1.0, 0.2), (0.7, 0.1)])
 def test_smoothed_optimum_is_the_minimum_of_the_smoothed_cross_entropy(alpha, beta):
     p, q = torch.tensor([0.7, 0.2, 0.05]), torch.tensor([0.1, 0.2, 0.9])
     logit = torch.zeros(3, requires_grad=True)
-    real, fake = torch.full((3,), 1 - alpha), torch.full((3,), beta)
+    real, fake = torch.full((3,), alpha), torch.full((3,), beta)
     for _ in range(2000):
         loss = p * F.binary_cross_entropy_with_logits(logit, real, reduction="none")
         loss = loss + q * F.binary_cross_entropy_with_logits(logit, fake, reduction="none")

@@ -163,7 +163,8 @@ class PeriodicPattern(NamedTuple):
 def periodic_pattern(x: Tensor, real: Tensor) -> PeriodicPattern:
     """Does the spectrum have a peak at a period of 2, 3 or 4 pixels that real images do not have?
 
-    A peak is measured against the frequencies around it, so that neither noise nor sharpness counts as one.
+    A peak is measured against the frequencies around it, so that neither noise nor sharpness counts as one. Where real
+    images have a gap, as pictures made of blocks do, the samples need a peak of their own.
     """
     mine, theirs = power_spectrum(x), power_spectrum(real)
     found = [PeriodicPattern(-math.inf, 2, "")]
@@ -171,7 +172,7 @@ def periodic_pattern(x: Tensor, real: Tensor) -> PeriodicPattern:
         v, u = (round(size / period) for size in x.shape[2:])
         for direction, (row, column) in {"across": (0, u), "down": (v, 0), "both ways": (v, u)}.items():
             if min(row or 99, column or 99) >= 4:  # nearer to 0, the frequencies around it would include the mean
-                excess = peak_height(mine, row, column) - peak_height(theirs, row, column)
+                excess = peak_height(mine, row, column) - max(peak_height(theirs, row, column), 0.0)
                 found.append(PeriodicPattern(excess, period, direction))
     return max(found)
 

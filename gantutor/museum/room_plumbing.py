@@ -440,7 +440,7 @@ ROOM = (
     Exhibit(
         "30", "tied-weights", "W σ(Wᵀz + b) as generator and as D",
         broken=tied_pair, sound=plain_pair, plug=as_nets,
-        met="Blog posts that use an autoencoder with tied weights in place of the two nets (lesson 01, section 10).",
+        met="Blog posts that use an autoencoder with tied weights in place of the two nets (appendix, formulas).",
         cause="The output has as many numbers as the input, so an image needs 784 numbers of noise, and D's verdict "
         "consists of 784 numbers. Nothing bounds the pixels, and nothing defines what the 784 verdicts mean.",
         symptom=Symptom(DISTANCE.name, distance, high=400.0), check=one_logit_each,

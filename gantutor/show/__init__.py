@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from gantutor.show.plots import curves, densities, field, losses, points, surface
     from gantutor.show.records import film, record, seeds
     from gantutor.show.reports import COLOURS, card, comparison, evidence
-    from gantutor.show.style import FAKE, GREY, PALETTE, REAL, Figure, History, Picture, png
+    from gantutor.show.style import FAKE, GREY, NEUTRAL, PALETTE, REAL, Figure, History, Picture, png
 
 __all__ = [
     "COLOURS",
     "FAKE",
     "GREY",
+    "NEUTRAL",
     "PALETTE",
     "REAL",
     "Figure",

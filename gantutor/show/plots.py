@@ -1,6 +1,6 @@
 """Figures to study, with matplotlib: about 0.1 s each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,9 +10,10 @@ from gantutor import state
 from gantutor.errors import BadInput
 from gantutor.show.style import (
     FAKE,
+    GREY,
     LOG_2,
     LOG_4,
-    PALETTE,
+    NEUTRAL,
     REAL,
     STYLES,
     Figure,
@@ -56,7 +57,8 @@ def losses(history: History, *, guides: bool = True, title: str = "", smooth: bo
 
 
 def curves(x, lines: Mapping[str, object], *, title: str = "", xlabel: str = "", ylabel: str = "", log: bool = False,
-           ylim: tuple[float, float] | None = None, size: tuple[float, float] = (8, 3)) -> Figure:  # fmt: skip
+           ylim: tuple[float, float] | None = None, size: tuple[float, float] = (8, 3),
+           colours: Sequence[str] = NEUTRAL) -> Figure:  # fmt: skip
     """Curves over a common x axis, with a legend.
 
     Args:
@@ -65,6 +67,8 @@ def curves(x, lines: Mapping[str, object], *, title: str = "", xlabel: str = "",
         log: logarithmic y axis.
         ylim: lowest and highest y.
         size: width and height in inches of 100 pixels.
+        colours: of the lines in order, from the beginning again where there are more lines. Blue is for what is real
+            or D's, orange for what is generated or G's; by default neither.
     """
     x = as_numbers("x", x)
     picture, axes = new_axes(size, title=title, xlabel=xlabel, ylabel=ylabel)
@@ -72,7 +76,7 @@ def curves(x, lines: Mapping[str, object], *, title: str = "", xlabel: str = "",
         y = as_numbers(label, y)
         if x.shape != y.shape or x.ndim != 1:
             raise BadInput(f"the curve {label!r} has shape {y.shape} over x of shape {x.shape}: give both as (N,).")
-        axes.plot(x, y, color=PALETTE[i % 7], ls=STYLES[i % 7], lw=2, label=label)
+        axes.plot(x, y, color=colours[i % len(colours)], ls=STYLES[i % 7], lw=2, label=label)
     if log:
         axes.set_yscale("log")
     if ylim:
@@ -82,12 +86,13 @@ def curves(x, lines: Mapping[str, object], *, title: str = "", xlabel: str = "",
     return picture
 
 
-def densities(x, lines: Mapping[str, object], *, title: str = "", ylim: tuple[float, float] | None = None) -> Figure:
-    """Densities on a line, with the areas under the first two shaded: real (blue), generated (orange), and then D.
+def densities(x, lines: Mapping[str, object], *, title: str = "", ylim: tuple[float, float] | None = None,
+              size: tuple[float, float] = (8, 3)) -> Figure:  # fmt: skip
+    """Densities on a line, the first two shaded: real (blue), generated (orange), and then D and others (black, grey).
 
     Args: as for `curves`; a typical call is ``densities(x, {"p": p, "q": q, "D*": d})``.
     """
-    picture = curves(x, lines, title=title, xlabel="x", ylim=ylim)
+    picture = curves(x, lines, title=title, xlabel="x", ylim=ylim, size=size, colours=(REAL, FAKE, "black", GREY))
     (axes,) = picture.axes
     for line in axes.lines[:2]:
         axes.fill_between(line.get_xdata(), line.get_ydata(), color=line.get_color(), alpha=0.12, lw=0)
@@ -95,7 +100,8 @@ def densities(x, lines: Mapping[str, object], *, title: str = "", ylim: tuple[fl
 
 
 def field(direction: Callable, paths: Mapping[str, object] | None = None, *, limit: float = 2.0,
-          xlabel: str = "θ (generator)", ylabel: str = "ψ (discriminator)", title: str = "") -> Figure:  # fmt: skip
+          xlabel: str = "θ (generator)", ylabel: str = "ψ (discriminator)", title: str = "",
+          size: tuple[float, float] = (4.6, 4.6)) -> Figure:  # fmt: skip
     """A vector field as arrows of equal length, with paths that begin at a hollow ring and end at a dot.
 
     Args:
@@ -104,7 +110,7 @@ def field(direction: Callable, paths: Mapping[str, object] | None = None, *, lim
         paths: {label: (N, 2)} points in order. Points that are not finite are left out.
         limit: the picture shows [-limit, limit] on both axes.
     """
-    picture, axes = new_axes((4.6, 4.6), title=title, xlabel=xlabel, ylabel=ylabel)
+    picture, axes = new_axes(size, title=title, xlabel=xlabel, ylabel=ylabel)
     axis = np.linspace(-limit, limit, 17)
     x, y = np.meshgrid(axis, axis)
     dx, dy = (np.asarray(d, dtype=float) for d in direction(x, y))
@@ -115,9 +121,9 @@ def field(direction: Callable, paths: Mapping[str, object] | None = None, *, lim
         if path.ndim != 2 or path.shape[1] != 2:
             raise BadInput(f"the path {label!r} has shape {path.shape}: give points in order, (N, 2).")
         path = path[np.isfinite(path).all(1)]
-        axes.plot(*path.T, color=PALETTE[i % 7], lw=1.4, marker=".", ms=2.5, label=label)
-        axes.plot(*path[0], "o", color=PALETTE[i % 7], mfc="white", ms=8)
-        axes.plot(*path[-1], "o", color=PALETTE[i % 7], ms=7)
+        axes.plot(*path.T, color=NEUTRAL[i % 7], lw=1.4, marker=".", ms=2.5, label=label)
+        axes.plot(*path[0], "o", color=NEUTRAL[i % 7], mfc="white", ms=8)
+        axes.plot(*path[-1], "o", color=NEUTRAL[i % 7], ms=7)
     axes.axhline(0, color="#d0d0d0", lw=1, zorder=0)
     axes.axvline(0, color="#d0d0d0", lw=1, zorder=0)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")

@@ -6,10 +6,9 @@ import numpy as np
 
 from gantutor.errors import BadInput, unknown
 from gantutor.experiments import Record, interval
-from gantutor.show.style import FAKE, STYLES, Figure, new_axes
+from gantutor.show.style import FAKE, NEUTRAL, STYLES, Figure, new_axes
 
-# The base is black. Neither blue nor orange, which are real and generated; from the palettes of Okabe and Ito, and Tol.
-COLOURS = ("#000000", "#009E73", "#CC79A7", "#882255", "#999933", "#332288", "#6b6b6b")
+COLOURS = NEUTRAL  # the base is black
 
 LABELS = {
     "frechet": "Fréchet distance",

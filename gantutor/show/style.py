@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 REAL, FAKE, GREY = "#0072B2", "#D55E00", "#6b6b6b"  # blue: real data and D; orange: generated data and G
 PALETTE = (REAL, FAKE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Neither blue nor orange, for what is neither real nor generated; from the palettes of Okabe and Ito, and Tol.
+NEUTRAL = ("#000000", "#009E73", "#CC79A7", "#882255", "#999933", "#332288", "#6b6b6b")
 STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1)), ":")
 LOG_4, LOG_2 = math.log(4), math.log(2)
 DENSITY = 2  # pixels of a picture in a notebook for each pixel of the page
