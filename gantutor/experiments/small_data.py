@@ -93,7 +93,8 @@ class FewPictures(Training):
 
 
 def rows() -> dict[str, Row]:
-    base = FewPictures(pair, "pictures", RECIPE, STEPS)
+    # No samples are kept, for the pictures are somebody's: only numbers.
+    base = FewPictures(pair, "pictures", RECIPE, STEPS, shown=0)
     every = {f"{count:,} pictures, {way}": replace(base, count=count, way=way) for count in COUNTS for way in WAYS}
     most = every["2,500 pictures, plain"]
     every["2,500 pictures, no modulation"] = replace(most, nets=partial(models.for_images, SHAPE, g_norm="batch"))

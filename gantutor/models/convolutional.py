@@ -211,8 +211,10 @@ def for_images(shape: Sequence[int], seed: int = 0, **options: Any) -> tuple[DCG
     """The pair (G, D) that `gantutor train dcgan` takes for images (C, H, W), to go with `Recipe.for_images`.
 
     For 28×28 it is `dcgan(shape)`. For larger ones G has `up="blur"`, self-modulated batch norm and half the width; and
-    D has no fully connected layer, but the standard deviation of its minibatch in groups of 8. Short trials with one
-    seed each spoke for this; the experiment `larger_images` is to measure it.
+    D has no fully connected layer, but the standard deviation of its minibatch in groups of 8. Modulation is what makes
+    the samples various: on 2,500 faces in pixel art, 32×32, it lowers the Fréchet distance from 56 to 26 (the
+    experiment `small_data`, three seeds). For the rest short trials spoke, with one seed each, which the experiment
+    `larger_images` is to replace.
 
     Args:
         options: other arguments of `dcgan`, such as `classes`, which go before these choices.

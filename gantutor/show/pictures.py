@@ -159,7 +159,6 @@ def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image
     high = max(2.0, float(np.quantile(values[:, 1:], 0.98)) * 1.15) if len(values) else 2.0
     low = min(0.0, float(np.quantile(values[:, 1:], 0.02)) * 1.15) if len(values) else 0.0
     last = max(float(values[-1, 0]) if len(values) else 1.0, 1.0)
-    values = values[:: max(1, len(values) // 2000)]  # more points than pixels only cost time
 
     def y_of(v):
         return bottom - (np.clip(v, low, high) - low) / (high - low) * (bottom - top)
@@ -172,12 +171,13 @@ def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image
         if all(abs(y - other) > 26 for other in named):
             draw.text((left - 8, y), name, fill=GREY, anchor="rm", font=font(22))
             named.append(y)
-    x = left + values[:, 0] / last * (right - left)
+    thin = max(1, len(values) // 2000)  # more points than pixels only cost time
+    x = (left + values[:, 0] / last * (right - left))[::thin]
     curves = ((1, REAL, "#bcd9e9", "D loss", left), (2, FAKE, "#f4d3bc", "G loss", left + 150))
 
     def line(y: np.ndarray, colour: str, width: int) -> None:
         if len(y) > 1:
-            path = np.stack([x, y_of(y)], 1)
+            path = np.stack([x, y_of(y[::thin])], 1)
             draw.line([tuple(p) for p in path.tolist()], fill=colour, width=width, joint="curve")
 
     smooth = len(values) > 100
