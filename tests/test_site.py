@@ -50,7 +50,8 @@ def test_the_first_page_has_a_film_and_a_line_for_each_lesson(site):
     first = Page(site / "index.html")
     assert any("Faces" in alt for alt in first.alts)
     (film,) = (path for path in (site / "_images").glob("faces*.png"))
-    assert Image.open(film).n_frames > 10
+    with Image.open(film) as opened:
+        assert opened.n_frames > 10
     assert {f"notebooks/{path.stem}.html" for path in LESSONS} <= set(first.links)
     assert "What does a GAN do?" in first.text
 
