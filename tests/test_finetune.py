@@ -122,7 +122,10 @@ def test_the_last_layer_of_a_conditional_d_is_never_frozen():
     [
         (lambda: pair(shape=(3, 64, 64)), r"the image size of G in .* is \[3, 32, 32\], here it is \[3, 64, 64\]"),
         (lambda: pair(classes=4), "the number of classes of G in .* is 0, here it is 4"),
-        (lambda: models.mlp((3, 32, 32)), "holds a DCGANGenerator, but G is a MLPGenerator: take the same model"),
+        (
+            lambda: models.mlp((3, 32, 32)),
+            "holds a net of class DCGANGenerator, but G is a MLPGenerator here: take the same model",
+        ),
         (lambda: (pair()[0], models.dcgan((3, 32, 32), d_width=8)[1]), "the width of D in .* is 4, here it is 8"),
     ],
 )
@@ -176,7 +179,7 @@ def test_the_command_starts_from_a_run_and_keeps_to_it(tmp_path, monkeypatch, ca
     for flags, said in (
         (
             ["--from", "mlp"],
-            "the G of mlp is of class MLPGenerator, but gantutor train dcgan needs DCGANGenerator: start from",
+            "mlp holds a net of class MLPGenerator, but G is a DCGANGenerator here: take the same model",
         ),
         (["--size", "64", "--from", "old"], "image size of G in old is [3, 32, 32], here it is [3, 64, 64]"),
         (["--freeze-d", "1"], "--freeze-d keeps what D knows from another run"),

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import gantutor
-from gantutor import __version__
+from gantutor import __version__, experiments
 from gantutor.cli import program
 from gantutor.runs import checkpoint
 
@@ -38,6 +38,16 @@ def commands() -> list[list[str]]:
 @pytest.mark.parametrize("words", [c for c in commands() if c[:1] == ["gantutor"]], ids=" ".join)
 def test_a_command_is_understood(words):
     assert program.make_parser().parse_args(words[1:]).command == words[1]
+
+
+@pytest.mark.parametrize(("label", "way"), [("from scratch", "plain"), ("with `--augment ada`", "ada"),
+                                            ("with `--augment diff`", "diff"),
+                                            ("from a GAN that draws other faces, `--from`", "fine-tuned")])  # fmt: skip
+def test_the_table_of_few_pictures_is_that_of_the_record(label, way):
+    (row,) = re.findall(rf"^\| {re.escape(label)} \|(.*)\|$", README, re.MULTILINE)
+    found = experiments.load("small_data").rows
+    scores = [found[f"{n:,} pictures, {way}"].values["frechet"][:, -1].mean() for n in (100, 300, 1000, 2500)]
+    assert [int(cell) for cell in row.split("|")] == [round(score) for score in scores]
 
 
 def test_every_python_file_named_in_a_command_is_there():

@@ -240,8 +240,9 @@ def begin(args: argparse.Namespace, images):
     if args.batch_size is None and recipe.batch_size == len(images) < Recipe().batch_size:
         note(f"There are {len(images)} pictures, so the batch has {len(images)} and not {Recipe().batch_size}.")
     if args.start is not None:
-        new, (G, D) = (G, D), finetune.start_from(args.start, freeze=args.freeze_d)
-        check_start(args, new, (G, D))
+        wanted, (G, D) = (G, D), finetune.start_from(args.start, freeze=args.freeze_d)
+        for name, new, old in zip("GD", wanted, (G, D), strict=True):
+            finetune.check_alike(args.start, name, new, type(old).__name__, vars(old)["config"], ("shape", "classes"))
     run = Run(G, D, images, recipe, seed=args.seed, device=args.device, precision=args.precision,
               compile=args.compile, capture=args.capture, accumulate=args.accumulate or 1,
               augment=None if args.augment == "none" else augment.made(args.augment))  # fmt: skip
@@ -249,18 +250,6 @@ def begin(args: argparse.Namespace, images):
         note(f"{len(images)} pictures are few, and D may soon know them by heart. What helped most, where it was "
              "measured, is to start from a run on similar pictures: --from.")  # fmt: skip
     return run
-
-
-def check_start(args: argparse.Namespace, wanted: Iterable, found: Iterable) -> None:
-    """Raise `BadInput` unless the nets that --from has found are of the model, the size and the classes wanted."""
-    for name, new, old in zip("GD", wanted, found, strict=True):
-        if type(new) is not type(old):
-            raise BadInput(f"the {name} of {args.start} is of class {type(old).__name__}, but gantutor train "
-                           f"{args.model} needs {type(new).__name__}: start from a run of the same model.")  # fmt: skip
-        for key, what in (("shape", "image size"), ("classes", "number of classes")):
-            if new.config[key] != old.config[key]:
-                raise BadInput(f"the {what} of {name} in {args.start} is {old.config[key]}, here it is "
-                               f"{new.config[key]}: make both the same.")  # fmt: skip
 
 
 def go_on(args: argparse.Namespace, images, out: Path, state: dict):
@@ -279,7 +268,7 @@ def go_on(args: argparse.Namespace, images, out: Path, state: dict):
     return run
 
 
-FEW = 300  # pictures: with fewer the experiment `small_data` finds that D tells those it knows from others
+FEW = 300  # pictures; from 100, D learns by heart (experiment `small_data`)
 SAVE, STOP = 1, 2  # what a process may wish for after a step; several ranks do what the greatest wish is
 
 

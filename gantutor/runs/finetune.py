@@ -7,9 +7,10 @@ The averaged G and the latest D are taken. "faces" in the place of a folder is a
 layers of D keeps what it knows about edges and colours (Freeze-D, Mo et al. 2020).
 """
 
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -78,17 +79,25 @@ def fitting(path: Path, name: str, net: nn.Module | None, saved: Saved) -> nn.Mo
     """
     if net is None:
         return checkpoint.made_again(path, name, saved.kind, saved.config, saved.weights)
-    if saved.kind != type(net).__name__:
-        raise BadInput(f"{path} holds a {saved.kind}, but {name} is a {type(net).__name__}: take the same model.")
     mine = getattr(net, "config", None) or {}
-    for key in mine:
-        if key not in FREE and saved.config.get(key) != mine[key]:
-            what = {"shape": "image size", "classes": "number of classes"}.get(key, key)
-            raise BadInput(
-                f"the {what} of {name} in {path} is {saved.config.get(key)}, here it is {mine[key]}: make both the "
-                "same."
-            )
+    check_alike(path, name, net, saved.kind, saved.config, [key for key in mine if key not in FREE])
     return net
+
+
+def check_alike(
+    path: str | PathLike, name: str, net: nn.Module, kind: str, config: Mapping[str, Any], keys: Sequence[str]
+) -> None:
+    """Raise `BadInput`, which names the first difference, unless a net is of this class and agrees in these keys."""
+    if kind != type(net).__name__:
+        raise BadInput(
+            f"{path} holds a net of class {kind}, but {name} is a {type(net).__name__} here: take the same model."
+        )
+    mine = vars(net)["config"] if keys else {}
+    for key in keys:
+        if config.get(key) != mine[key]:
+            what = {"shape": "image size", "classes": "number of classes"}.get(key, key)
+            raise BadInput(f"the {what} of {name} in {path} is {config.get(key)}, here it is {mine[key]}: make both "
+                           "the same.")  # fmt: skip
 
 
 def check_layers(D: nn.Module, layers: int) -> int:
