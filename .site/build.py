@@ -81,10 +81,11 @@ def github(project: dict) -> str | None:
 
 
 def links(repository: str, name: str) -> str:
-    """Where a lesson runs without an installation."""
+    """Where a lesson runs on somebody else's computer. In Colab the package has to be installed first."""
     colab = f"https://colab.research.google.com/github/{repository}/blob/HEAD/notebooks/{name}"
     binder = f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath=notebooks/{name}"
-    return f"[Open in Colab]({colab}) · [Open in Binder]({binder})"
+    install = f"%pip install git+https://github.com/{repository}"
+    return f"[Open in Binder]({binder}) · [Open in Colab]({colab}), and run `{install}` in a cell of its own first"
 
 
 def described(path: Path) -> nbformat.NotebookNode:

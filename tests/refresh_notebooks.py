@@ -24,7 +24,7 @@ import nbformat
 from test_notebooks import faults
 
 from gantutor.files import replacing
-from gantutor.show.lesson import palette, reduced
+from gantutor.show.films import palette, reduced
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDGET = "application/vnd.jupyter.widget-view+json"

@@ -386,13 +386,13 @@ def test_train_and_sample_on_a_folder(pictures, capsys):
     assert made.G.config["up"] == "blur"
     said = capsys.readouterr().err
     assert "the batch has" not in said
-    assert "60 pictures are few, and D may soon know them by heart." in said
+    assert "There are 60 pictures, which is few." in said
     assert cli.main(["train", "dcgan", *line, "--out", "odd", "--batch-size", "50"]) == 2
     assert "batch_size is 50, but D compares images of more than 28×28 in groups of 8" in capsys.readouterr().err
     assert cli.main(["train", "mlp", *line]) == 0
     assert "There are 60 pictures, so the batch has 60 and not 64." in capsys.readouterr().err
     assert cli.main(["train", "dcgan", *line, "--from", "runs/dcgan-packed", "--out", "started"]) == 0
-    assert "are few" not in capsys.readouterr().err
+    assert "which is few" not in capsys.readouterr().err
 
 
 def test_train_on_drawn_faces(monkeypatch, tmp_path, capsys):

@@ -365,6 +365,7 @@ def test_a_page_shows_all_of_its_lesson(html, number):
     pictures = [o for c in notebook.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
     assert len(page.alts) == len(pictures) > 3
     assert all(len(alt) > 20 for alt in page.alts)
+    assert "No description has been provided" not in path.read_text(encoding="utf-8")
     for cell in notebook.cells:
         if cell.cell_type == "code":
             assert re.sub(r"\s", "", cell.source) in re.sub(r"\s", "", page.text)

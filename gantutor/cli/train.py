@@ -222,6 +222,10 @@ def make_run(args: argparse.Namespace, images, ranks, out: Path, state: dict | N
     distributed.check_share(run, ranks)
     if ranks.rank == 0:
         autosave.check_room(run, out)
+    if state is None and args.start is None and len(images) < FEW:
+        note(f"There are {len(images)} pictures, which is few. Where it was measured, samples were best if a run "
+             "started from one on similar pictures: --from. Against learning by heart there is --augment "
+             "diff.")  # fmt: skip
     return run
 
 
@@ -243,13 +247,9 @@ def begin(args: argparse.Namespace, images):
         wanted, (G, D) = (G, D), finetune.start_from(args.start, freeze=args.freeze_d)
         for name, new, old in zip("GD", wanted, (G, D), strict=True):
             finetune.check_alike(args.start, name, new, type(old).__name__, vars(old)["config"], ("shape", "classes"))
-    run = Run(G, D, images, recipe, seed=args.seed, device=args.device, precision=args.precision,
-              compile=args.compile, capture=args.capture, accumulate=args.accumulate or 1,
-              augment=None if args.augment == "none" else augment.made(args.augment))  # fmt: skip
-    if len(images) < FEW and args.start is None:
-        note(f"{len(images)} pictures are few, and D may soon know them by heart. What helped most, where it was "
-             "measured, is to start from a run on similar pictures: --from.")  # fmt: skip
-    return run
+    return Run(G, D, images, recipe, seed=args.seed, device=args.device, precision=args.precision,
+               compile=args.compile, capture=args.capture, accumulate=args.accumulate or 1,
+               augment=None if args.augment == "none" else augment.made(args.augment))  # fmt: skip
 
 
 def go_on(args: argparse.Namespace, images, out: Path, state: dict):

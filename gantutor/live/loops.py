@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from gantutor import budget, show
 from gantutor.errors import BadInput, whole_number
 from gantutor.live.panels import Frame, Screen
+from gantutor.show import films
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,6 +27,7 @@ def steps(n: int, draw: Callable[[], show.Picture], *, title: str, frames: int =
         fps, scale: of the film, as in `show.play`.
     """
     n = budget.steps(whole_number("the number of steps", n, least=1))
+    fps, _, scale = films.check_timing(fps, 0, scale)  # now, and not after the training
     count = whole_number("frames", frames, least=2) - 1
     if not callable(draw):
         raise BadInput(f"draw is {draw!r}: give a function without arguments that returns a picture.")
@@ -40,7 +42,11 @@ def watched(
 
     def look(step: int) -> None:
         if step in moments:
-            taken[step] = show.strip([draw()], [f"step {step:,}"])
+            picture = films.labelled(show.strip([draw()]), f"step {step:,}", len(f"step {n:,}"))
+            if picture.size != next(iter(taken.values()), picture).size:
+                raise BadInput(f"at step {step:,} draw gave a picture of another size than before: "
+                               "give pictures of one size.")  # fmt: skip
+            taken[step] = picture
             screen.show(Frame(taken[step], f"{title}: step {step:,} of {n:,}"))
 
     try:

@@ -161,9 +161,14 @@ def with_mathml(name: str) -> type:
 
 
 def add_alternative_texts(notebook) -> None:
-    """Store an alternative text in the metadata of each picture of a notebook that has none yet."""
+    """Store an alternative text in the metadata of each picture of a notebook that has none yet.
+
+    Of a picture that is there as SVG and as PNG the PNG stays, because nbconvert forgets the text of the other.
+    """
     for number, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.data.pop("image/svg+xml", None)
             for kind in set(PICTURES) & set(output.get("data", {})):
                 about = output.metadata.setdefault(kind, {})
                 about.setdefault("alt", alternative_text(notebook.cells, number))

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from gantutor import lazy
 
 if TYPE_CHECKING:
-    from gantutor.show.films import save_film, walk
-    from gantutor.show.lesson import Shown, figure, play
+    from gantutor.show.films import play, save_film, walk
+    from gantutor.show.lesson import Shown, figure
     from gantutor.show.pictures import chart, dots, game, grid, stack, strip
     from gantutor.show.plots import curves, densities, field, losses, points, surface
     from gantutor.show.records import film, record, seeds

@@ -6,15 +6,16 @@ Blue is what is real, and D; orange what is made, and G.
 import io
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 from torch import Tensor
 
-from gantutor.show.style import DPI, FAKE, REAL, Figure, check_images
+from gantutor.show.style import DPI, FAKE, INK, REAL, Figure, check_images
 
-INK, LETTERS = "#1d2433", 12  # points, on the page
+LETTERS = 12  # points, on the page
 
 
 class Diagram(Figure):
@@ -34,7 +35,8 @@ class Diagram(Figure):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
         data, about = super()._repr_mimebundle_()
         file = io.StringIO()
-        self.savefig(file, format="svg", metadata={"Date": None, "Title": self.alt})
+        with matplotlib.rc_context({"svg.hashsalt": "gantutor"}):  # the same text for the same diagram
+            self.savefig(file, format="svg", metadata={"Date": None, "Title": self.alt})
         svg = file.getvalue()[file.getvalue().index("<svg") :]
         about["image/svg+xml"] = {"alt": self.alt}
         about["image/png"]["alt"] = self.alt
@@ -64,7 +66,7 @@ class Diagram(Figure):
     def picture(self, x: float, y: float, image: Tensor, colour: str, side: float = 1.0) -> None:
         """An image (C, H, W) in a frame round its middle, `side` inches wide."""
         check_images(image[None])
-        levels = (image.detach().permute(1, 2, 0).numpy() + 1) / 2
+        levels = (image.detach().cpu().float().permute(1, 2, 0).numpy() + 1) / 2
         levels = np.repeat(levels, 3, 2) if levels.shape[2] == 1 else levels
         place = OffsetImage(levels.clip(0, 1), zoom=72 * side / image.shape[-1], interpolation="nearest")
         frame = {"edgecolor": colour, "linewidth": 2.5, "boxstyle": "square,pad=0.05"}

@@ -1,6 +1,11 @@
-"""Films: animated PNG and GIF, which play everywhere, and MP4 where ffmpeg is installed."""
+"""Films: animated PNG and GIF, which play everywhere, and MP4 where ffmpeg is installed.
+
+`save_film` writes one to a file; `play` shows one in a notebook, where it plays without a kernel, also on a forge and
+on a web page: ``show.play(show.walk(G, labels=3), "From three to three")``.
+"""
 
 import contextlib
+import io
 import itertools
 import math
 import shutil
@@ -9,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,13 +22,18 @@ from gantutor import train
 from gantutor.errors import BadInput, real_number, unknown, whole_number
 from gantutor.files import replacing
 from gantutor.models import with_labels
-from gantutor.show.pictures import grid
+from gantutor.show.lesson import SPACE, TITLE, Shown, below, in_rows, sentences, written
+from gantutor.show.pictures import grid, strip
+from gantutor.show.style import FAKE, GREY, INK, REAL, Picture, as_image
 from gantutor.state import evaluating
 
 if TYPE_CHECKING:
     from PIL import Image
 
 KINDS = (".png", ".gif", ".mp4")
+SHADES, GREYS = 56, 25  # colours of a film in a notebook, and of one that is grey …
+TINTS = ("#78b2d6", "#a7cce4", "#d3e5f1", "#eea878", "#f4c7a8", "#fae3d4")  # of `game`, where D is more or less sure
+HOUSE = (REAL, FAKE, GREY, INK, "#c8c8c8", "black", "white", *TINTS)  # … and those that it has in any case
 MOST_BYTES = 2**29  # of all frames of a film that has to be in memory as a whole; writing it takes twice as much more
 
 
@@ -86,6 +97,61 @@ def save_film(frames: "Iterable[Image.Image]", path: str | Path, fps: float = 15
         return len(pictures)
 
 
+def play(
+    frames: "Iterable[Picture]", title: str, *, fps: float = 12, hold: float = 1.5, scale: float = 1, alt: str = ""
+) -> Shown:
+    """A film for a lesson, under a title that says what happens. It repeats, and rests on its last frame.
+
+    Where films do not play, as on paper, it is a sheet of nine of its frames. It has few colours, and is not twice as
+    large as it is displayed, because a lesson holds several.
+
+    Args:
+        frames: pictures of one size, two at least.
+        fps: frames a second, 1 to 50.
+        hold: seconds for which the last frame stays, but never shorter than the others.
+        scale: how much larger than its frames it is displayed, > 0.
+        alt: what can be seen, for those who cannot see it; by default the title.
+
+    Raises:
+        BadInput: there are fewer than two frames, they are of several sizes, or more than half a gigabyte of them.
+    """
+    from PIL import Image
+
+    fps, hold, scale = check_timing(fps, hold, scale)
+    pictures = list(held_in_memory(checked(map(as_image, frames))))
+    heading = written(title, max(pictures[0].width, 8 * TITLE), TITLE // 2, bold=True)
+    each = [below(heading, picture, SPACE // 2) for picture in pictures]
+    moments = [each[round(i * (len(each) - 1) / 8)] for i in range(9)]
+    still = Image.new("RGB", each[0].size, "white")
+    still.paste(contact_sheet(moments, still.size))
+    shades = palette(in_rows(pictures[:: max(len(pictures) // 9, 1)], 1, 0))
+    first, *rest = (reduced(frame, shades) for frame in (still, *each))
+    one = 1000 / fps
+    times = [round(one)] * (len(rest) - 1) + [round(max(one, 1000 * hold))]
+    file = io.BytesIO()
+    first.save(file, "PNG", save_all=True, append_images=rest, default_image=True, loop=0, duration=times)
+    return Shown(file.getvalue(), round(scale * still.width), alt or sentences(f"A film: {title}"))
+
+
+def labelled(picture: "Image.Image", text: str, longest: int) -> "Image.Image":
+    """A frame under its label. It is as wide as a label of `longest` letters, so that all frames are of one size."""
+    from PIL import Image
+
+    row = strip([picture], [text])
+    frame = Image.new("RGB", (max(row.width, 12 * longest), row.height), "white")
+    frame.paste(row, ((frame.width - row.width) // 2, 0))
+    return frame
+
+
+def check_timing(fps: float, hold: float, scale: float) -> tuple[float, float, float]:
+    """The arguments of `play` as numbers. Raises `BadInput` where one is out of range."""
+    return (
+        real_number("fps", fps, least=1, most=50),
+        real_number("hold", hold, least=0),
+        real_number("scale", scale, above=0),
+    )
+
+
 def checked(frames: "Iterable[Image.Image]") -> "Iterator[Image.Image]":
     """The frames as they come. Raises `BadInput` for another size than the first one's, and for fewer than two."""
     size, count = None, 0
@@ -146,3 +212,57 @@ def write_mp4(frames: "Iterator[Image.Image]", path: Path, fps: float) -> int:
     if program.returncode:
         raise BadInput(f"ffmpeg could not write the film ({(said or ['it gave no reason'])[-1]}): write .png or .gif.")
     return count
+
+
+# --- few colours -----------------------------------------------------------------------------------------------------
+
+
+def contact_sheet(frames: "Sequence[Image.Image]", size: tuple[int, int]) -> "Image.Image":
+    """Pictures of one size, in the rows that leave them largest within a size."""
+    width, height = frames[0].size
+
+    def enlarged(columns: int) -> float:
+        return min(size[0] / (columns * width), size[1] / (math.ceil(len(frames) / columns) * height))
+
+    columns = max(range(1, len(frames) + 1), key=enlarged)
+    small = max(int(enlarged(columns) * width), 1), max(int(enlarged(columns) * height), 1)
+    return in_rows([frame.resize(small) for frame in frames], columns, 0)
+
+
+def palette(picture: "Image.Image", count: int | None = None) -> "Image.Image":
+    """The colours that stand for those of a picture, and with them those of the house, as Pillow's `quantize` wants.
+
+    Args:
+        count: of all colours together; by default as many as a film has.
+    """
+    from PIL import Image, ImageColor
+
+    found = (count or (GREYS if is_grey(picture) else SHADES)) - len(HOUSE)
+    own = picture.quantize(found, Image.Quantize.MEDIANCUT).getpalette() or []
+    shades = Image.new("P", (1, 1))
+    shades.putpalette([*(value for name in HOUSE for value in ImageColor.getrgb(name)), *own[: 3 * found]])
+    return shades
+
+
+def reduced(picture: "Image.Image", shades: "Image.Image") -> "Image.Image":
+    """A picture in the colours of a `palette`. Those of the house stay exactly what they are."""
+    from PIL import Image, ImageColor
+
+    nearest = np.asarray(picture.quantize(palette=shades, dither=Image.Dither.NONE)).copy()
+    pixels = as_codes(np.asarray(picture))
+    for number, name in enumerate(HOUSE):  # Pillow's own search is quick, and not exact
+        nearest[pixels == as_codes(np.array(ImageColor.getrgb(name)))] = number
+    result = Image.fromarray(nearest, "P")
+    result.putpalette(shades.getpalette() or [])
+    return result
+
+
+def as_codes(colours: np.ndarray) -> np.ndarray:
+    """Colours (…, 3), 0 to 255, as one number each."""
+    red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
+    return red << 16 | green << 8 | blue
+
+
+def is_grey(picture: "Image.Image") -> bool:
+    pixels = np.asarray(picture)
+    return bool((pixels.max(2) - pixels.min(2)).max() < 16)

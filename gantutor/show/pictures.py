@@ -23,6 +23,7 @@ from gantutor.show.style import (
     check_images,
     check_points,
     font,
+    running_mean,
 )
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _arrow(draw: "ImageDraw.ImageDraw", start: Sequence[float], end: Sequence[fl
 def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image":
     """The loss curves as a small picture, drawn fast for live displays; `losses` draws them to study.
 
-    More than 100 entries are pale, with their running mean on top.
+    They are pale, with their running mean on top.
     """
     from PIL import Image, ImageDraw
 
@@ -180,20 +181,13 @@ def chart(history: History, width: int = 420, height: int = 320) -> "Image.Image
             path = np.stack([x, y_of(y[::thin])], 1)
             draw.line([tuple(p) for p in path.tolist()], fill=colour, width=width, joint="curve")
 
-    smooth = len(values) > 100
-    for column, _, pale, _, _ in curves if smooth else ():
+    for column, _, pale, _, _ in curves:
         line(values[:, column], pale, 2)
     for column, colour, _, name, place in curves:
-        line(running_mean(values[:, column], len(values) // 40) if smooth else values[:, column], colour, 3)
+        line(running_mean(values[:, column]) if len(values) else values[:, column], colour, 3)
         draw.text((place, 16), name, fill=colour, font=font(26))
     draw.text((right, bottom + 10), f"step {last:,.0f}", fill=GREY, anchor="ra", font=font(24))
     return image.resize((width, height), Image.Resampling.BOX)
-
-
-def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Means over `window` values, or one more, (N,) -> (N,); beyond the ends stand the first value and the last."""
-    half = window // 2
-    return np.convolve(np.pad(values, half, mode="edge"), np.ones(2 * half + 1) / (2 * half + 1), "valid")
 
 
 def _short(value: float) -> str:

@@ -21,6 +21,7 @@ from gantutor.show.style import (
     as_numbers,
     check_points,
     new_axes,
+    running_mean,
 )
 
 
@@ -37,11 +38,10 @@ def losses(history: History, *, guides: bool = True, title: str = "", smooth: bo
         raise BadInput(f"history has shape {values.shape}: give (step, D's loss, G's loss) tuples, at least one.")
     picture, axes = new_axes(title=title, xlabel="step", ylabel="loss")
     for column, colour, name in ((1, REAL, "D loss"), (2, FAKE, "G loss")):
-        window = max(1, len(values) // 40) if smooth and len(values) > 100 else 1
-        mean = np.convolve(values[:, column], np.ones(window) / window, "valid")
-        if window > 1:
+        if smooth and len(values) > 100:
             axes.plot(values[:, 0], values[:, column], color=colour, lw=0.8, alpha=0.3)
-        axes.plot(values[window // 2 : window // 2 + len(mean), 0], mean, color=colour, lw=1.8, label=name)
+        mean = running_mean(values[:, column]) if smooth else values[:, column]
+        axes.plot(values[:, 0], mean, color=colour, lw=1.8, label=name)
     finite = values[:, 1:][np.isfinite(values[:, 1:])]
     if finite.size:
         low, high = np.quantile(finite, [0.005, 0.995])

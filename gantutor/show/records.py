@@ -6,9 +6,7 @@ import numpy as np
 
 from gantutor.errors import BadInput, unknown
 from gantutor.experiments import Record, interval
-from gantutor.show.style import FAKE, NEUTRAL, STYLES, Figure, new_axes
-
-COLOURS = NEUTRAL  # the base is black
+from gantutor.show.style import DPI, FAKE, NEUTRAL, STYLES, Figure, new_axes
 
 LABELS = {
     "frechet": "Fréchet distance",
@@ -47,8 +45,8 @@ def record(
     if over not in ("compute", "steps"):
         raise unknown("axis", over, ("compute", "steps"))
     names = chosen(found, score, rows)
-    if len(names) > len(COLOURS):
-        raise BadInput(f"there are {len(names)} rows, but curves can be told apart for {len(COLOURS)}: choose some.")
+    if len(names) > len(NEUTRAL):
+        raise BadInput(f"there are {len(names)} rows, but curves can be told apart for {len(NEUTRAL)}: choose some.")
     unit, power = unit_of(max(found.rows[name].compute[-1] for name in names))
     label = "training step" if over == "steps" else f"compute ({power} multiply-adds)"
     picture, axes = new_axes(size, title=title, xlabel=label, ylabel=LABELS.get(score, score))
@@ -57,10 +55,10 @@ def record(
         x = row.steps if over == "steps" else row.compute / unit
         values = row.values[score]  # (S, L)
         x, values = x[np.isfinite(values).all(0)], values[:, np.isfinite(values).all(0)]
-        axes.plot(x, values.mean(0), color=COLOURS[i], ls=STYLES[i], lw=2, label=name)
+        axes.plot(x, values.mean(0), color=NEUTRAL[i], ls=STYLES[i], lw=2, label=name)
         if len(row.seeds) > 1:
             bounds = np.array([interval(look) for look in values.T]).reshape(-1, 3)
-            axes.fill_between(x, bounds[:, 1], bounds[:, 2], color=COLOURS[i], alpha=0.15, lw=0)
+            axes.fill_between(x, bounds[:, 1], bounds[:, 2], color=NEUTRAL[i], alpha=0.15, lw=0)
     if log:
         axes.set_yscale("log")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
@@ -85,7 +83,7 @@ def seeds(
     picture, axes = new_axes((width, 1.2 + 0.32 * len(names)), title=title, xlabel=LABELS.get(score, score))
     for y, name in enumerate(names):
         x = values[name][np.isfinite(values[name])]
-        colour = COLOURS[0] if name == found.base else COLOURS[1]
+        colour = NEUTRAL[0] if name == found.base else NEUTRAL[1]
         axes.plot(x, np.full(len(x), y), "o", color=colour, ms=5, alpha=0.5, mew=0)
         if len(x) > 1:
             mean, low, high = interval(x)
@@ -129,7 +127,7 @@ def film_of(lines: np.ndarray, shares: np.ndarray, steps: np.ndarray, title: str
     (L, side, width), K = lines.shape[:3], shares.shape[1]
     before, above, below, gap, cell = 80, 34, 28, 20, 32  # pixels
     size = before + 2 * width + gap + cell * K + 10, above + 2 * side * L + below
-    picture = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100)
+    picture = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI)
     picture.set_layout_engine("none")  # whatever the defaults are
 
     def axes_at(x: float, wide: float):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from gantutor.show.pictures import chart, dots, grid, stack, strip
-from gantutor.show.style import GREY, font
+from gantutor.show.style import GREY, font, wrapped
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -80,7 +80,7 @@ def card(diagnosis: "Diagnosis", samples: Tensor | None = None, width: int = 720
 def _card_lines(diagnosis: "Diagnosis", room: int) -> Iterator[tuple[str, int, str]]:
     """The lines of a card, wrapped to `room` pixels, as (text, size, colour)."""
     for text in (f"Compared with {diagnosis.data}; seen by {diagnosis.judge}.", *diagnosis.notes):
-        yield from ((line, 12, GREY) for line in _wrapped(text, 12, room))
+        yield from ((line, 12, GREY) for line in wrapped(text, room, 12))
     if diagnosis.healthy:
         yield "Healthy: nothing was found.", 18, COLOURS["healthy"]
     for number, finding in enumerate(diagnosis.findings, 1):
@@ -92,15 +92,4 @@ def _card_lines(diagnosis: "Diagnosis", room: int) -> Iterator[tuple[str, int, s
             f"Lesson: {finding.lesson}",
         ]
         for text in texts:
-            yield from ((line, 13, "black") for line in _wrapped(text, 13, room))
-
-
-def _wrapped(text: str, size: int, room: int) -> Iterator[str]:
-    line = ""
-    for word in text.split():
-        longer = f"{line} {word}".strip()
-        if line and font(size).getlength(longer) > room:
-            yield line
-            longer = word
-        line = longer
-    yield line
+            yield from ((line, 13, "black") for line in wrapped(text, room, 13))

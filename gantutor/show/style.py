@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 REAL, FAKE, GREY = "#0072B2", "#D55E00", "#6b6b6b"  # blue: real data and D; orange: generated data and G
+INK = "#1d2433"  # of titles and captions
 PALETTE = (REAL, FAKE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # Neither blue nor orange, for what is neither real nor generated; from the palettes of Okabe and Ito, and Tol.
 NEUTRAL = ("#000000", "#009E73", "#CC79A7", "#882255", "#999933", "#332288", "#6b6b6b")
@@ -41,7 +42,7 @@ class Figure(figure.Figure):
 
 def bundle(png: str, width: int, alt: str) -> tuple[dict, dict]:
     """What a notebook keeps of a picture: its content in base64, its width on the page, and its alternative text."""
-    return {"image/png": png, "text/plain": alt}, {"image/png": {"width": width, "alt": alt}}
+    return {"image/png": png, "text/plain": alt}, {"image/png": {"width": width, **({"alt": alt} if alt else {})}}
 
 
 Picture: TypeAlias = "Image.Image | Figure"
@@ -63,6 +64,9 @@ def as_image(picture: Picture, density: int = 1) -> "Image.Image":
 
     if isinstance(picture, figure.Figure):
         picture = Image.open(io.BytesIO(png(picture, density)))
+    if isinstance(picture, Image.Image) and picture.mode in ("RGBA", "LA", "PA"):  # on white, like a page
+        layer = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     if not isinstance(picture, Image.Image):
         raise BadInput(f"the picture is a {type(picture).__name__}: give a Pillow image or a figure of gantutor.show.")
     return picture.convert("RGB")
@@ -74,6 +78,27 @@ def font(size: int, bold: bool = False) -> "ImageFont.FreeTypeFont":
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"  # this font has σ, θ, − and ×
     return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/{name}", size)
+
+
+def wrapped(text: str, room: int, size: int, bold: bool = False) -> Iterator[str]:
+    """The lines of a text in which none but a single word is longer than `room` pixels."""
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}".strip()
+        if line and font(size, bold).getlength(longer) > room:
+            yield line
+            longer = word
+        line = longer
+    yield line
+
+
+def running_mean(values: np.ndarray) -> np.ndarray:
+    """The mean over a 40th of the values around each, (N,) -> (N,); beyond the ends stand the first and the last one.
+
+    Up to 100 values are left as they are.
+    """
+    half = len(values) // 80 if len(values) > 100 else 0
+    return np.convolve(np.pad(values, half, mode="edge"), np.ones(2 * half + 1) / (2 * half + 1), "valid")
 
 
 def new_axes(size: tuple[float, float] = (8, 3), *, title: str = "", xlabel: str = "", ylabel: str = ""):
