@@ -442,6 +442,10 @@ def test_pictures_of_a_record_show_its_numbers(planted, tmp_path):
     last = band[np.isclose(band[:, 0], 60), 1]
     assert np.isclose(last, low).any()
     assert np.isclose(last, high).any()
+    (axes,) = show.record(found, "d_loss", over="steps", each=True).axes
+    assert len(axes.lines) == sum(len(row.seeds) for row in found.rows.values())
+    assert np.allclose(axes.lines[1].get_ydata(), found.rows["base"].values["d_loss"][1])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(found.rows)
     (axes,) = show.seeds(found, "d_loss").axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["base", "fast", "all at once"]
     assert np.allclose(axes.lines[0].get_xdata(), found.at("d_loss")["base"])

@@ -2,31 +2,51 @@
 
 import itertools
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from torch.utils.flop_counter import FlopCounterMode
 
-from gantutor import checks, metrics, models, train
-from gantutor.checks import lesson_00, lesson_02, lesson_05, lesson_06, lesson_08, lesson_09
+from gantutor import checks, experiments, metrics, models, train
+from gantutor.checks import lesson_00, lesson_02, lesson_05, lesson_06, lesson_08, lesson_09, training_loops
 from gantutor.data import strokes
 from gantutor.metrics import classifier
 
 
+def other_loop(G, D, points, steps):
+    """A loop for 01.4 in another style: new fakes for G's move, cross-entropy on labels, batches of 100."""
+    opt_g, opt_d = (torch.optim.RMSprop(net.parameters(), lr=2e-3) for net in (G, D))
+    yes, no = torch.ones(100, 1), torch.zeros(100, 1)
+    for _ in range(steps):
+        real = points[torch.randperm(len(points))[:100]]
+        opt_d.zero_grad()
+        judged = D(torch.cat([real, G(torch.randn(100, 2)).detach()]))
+        binary_cross_entropy_with_logits(judged, torch.cat([yes, no])).backward()
+        opt_d.step()
+        opt_g.zero_grad()
+        binary_cross_entropy_with_logits(D(G(torch.randn(100, 2))), yes).backward()
+        opt_g.step()
+
+
 def test_lesson_01_is_right():
-    (d, _) = checks.find("01.1").expected()
-    np.testing.assert_allclose(d, [3 / 4, 1 / 2, 1, 0])
-    assert checks.find("01.2").expected() == pytest.approx(2 * math.log(2))
+    (half, most, few) = checks.find("01.1").expected()
+    np.testing.assert_allclose(half, [3 / 4, 1 / 2, 1, 0])
+    np.testing.assert_allclose(most, [9 / 10, 3 / 4, 1, 0])  # three real ones for each fake: odds times three
+    np.testing.assert_allclose(few, [1 / 13])  # odds of ⅓, times ¼
+    d = np.linspace(0.001, 0.999, 999)
+    costs = -0.75 * np.log(d) - 0.25 * np.log(1 - d)
+    assert checks.find("01.2").expected() == pytest.approx(costs.min(), abs=1e-4)
     ((d_loss, g_loss), _) = checks.find("01.3").expected()
     d = [1 / (1 + math.exp(-s)) for s in (2, -0.5, 0.3, -1, 0.4, 3)]
     assert d_loss.item() == pytest.approx(-sum(map(math.log, d[:3])) / 3 - sum(math.log(1 - x) for x in d[3:]) / 3)
     assert g_loss.item() == pytest.approx(-sum(map(math.log, d[3:])) / 3)
-    ((saturating, other),) = checks.find("01.4").expected()
-    np.testing.assert_allclose(saturating, [-1 / (1 + math.exp(-s)) for s in (-8, -2, 0, 2, 8)])
-    np.testing.assert_allclose(saturating + other, -1)
+    assert training_loops.slanted_points().mean(0).tolist() == pytest.approx([2, -1], abs=0.05)
+    seen = checks.find("01.4").expected()
+    assert seen["end"] < 0.2 < 6 < seen["start"]
+    assert seen["steps"] >= 600
+    assert checks.check("01.4", other_loop).right
     (circle, pulled, _) = checks.find("01.5").expected()
     theta = 1 - 0.2 / (1 + math.e)
     assert circle[0] == pytest.approx(theta)
@@ -203,10 +223,16 @@ def test_lesson_02_is_right():
         assert found == pytest.approx(price, rel=1e-5)
     assert checks.find("02.3").expected()["loss"] == pytest.approx(2 * (0.95 * math.log1p(math.exp(-1)) + 0.05 * 100))
     assert checks.check("02.4", turn_without_optimizers).right
-    assert checks.check("02.5", lambda z0, z1, t: math.cos(t * math.pi / 2) * z0 + math.sin(t * math.pi / 2) * z1).right
-    assert checks.find("02.5").observed(torch.lerp)["shortest"] == pytest.approx(math.sqrt(1 / 2), rel=0.01)
-    held_out = strokes.draw(1000, 1).pixels / 127.5 - 1
-    assert lesson_02.score(SimpleNamespace(sample=lambda *_, **__: held_out)) == pytest.approx(0, abs=1e-3)
+    seen = checks.find("02.5").expected()
+    assert seen["share of the images"] == 1  # 6,400 draws leave out one of 500 images with a chance of 500·e^-12.8
+    broken = checks.find("02.5").observed(training_loops.altered(first=True))
+    assert broken["share of the images"] == pytest.approx(64 / 500)
+    by_p = {
+        name: "open" if found.p >= 0.05 else "worse" if found.difference > 0 else "better"
+        for name, found in experiments.load("recipe_short").compare("frechet").items()
+    }
+    assert by_p == lesson_02.FOUND
+    assert experiments.load("recipe_short").rows.keys() == {"default", *lesson_02.PARTS}
 
 
 def test_lesson_05_is_right():

@@ -81,6 +81,10 @@ def test_losses_draws_both_curves_and_the_levels_of_a_guessing_discriminator():
     assert len(show.losses(history[:50], guides=False).axes[0].lines) == 2
 
 
+def test_the_title_of_losses_is_its_alternative_text():
+    assert show.losses([(1, 1.0, 1.0)], title="They fall")._repr_mimebundle_()[1]["image/png"]["alt"] == "They fall"
+
+
 def test_losses_of_nothing_is_refused():
     with pytest.raises(BadInput, match="at least one"):
         show.losses([])
@@ -100,6 +104,24 @@ def test_curves_holds_what_it_was_given():
         show.curves(x, {"a": [1, 2]})
     with pytest.raises(BadInput, match="numbers"):
         show.curves(x, {"a": ["one"] * 5})
+
+
+def test_clouds_draws_means_and_ellipses_of_two_standard_deviations():
+    spread = torch.tensor([[2.0, 0.0], [0.0, 0.5]]) @ torch.tensor([[0.8, 0.6], [-0.6, 0.8]])  # turned by 37°
+    signs = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
+    real = signs @ spread * math.sqrt(3 / 4)  # the covariance divides by N - 1
+    (axes,) = show.clouds(real, real + torch.tensor([1.0, 2.0])).axes
+    cloud, ellipse, middle, _, shifted, moved = axes.lines
+    assert len(cloud.get_xdata()) == 4
+    far = np.hypot(ellipse.get_xdata(), ellipse.get_ydata())
+    assert (far.max(), far.min()) == pytest.approx((4, 1), rel=1e-3)
+    tip = far.argmax()
+    assert abs(ellipse.get_ydata()[tip] / ellipse.get_xdata()[tip]) == pytest.approx(0.75, rel=0.05)
+    assert (middle.get_xdata()[0], middle.get_ydata()[0]) == pytest.approx((0, 0), abs=1e-6)
+    assert (moved.get_xdata()[0], moved.get_ydata()[0]) == pytest.approx((1, 2), abs=1e-6)
+    np.testing.assert_allclose(shifted.get_xdata() - ellipse.get_xdata(), 1, atol=1e-5)
+    with pytest.raises(BadInput, match="the fake cloud has 1 finite points"):
+        show.clouds(real, real[:1])
 
 
 def test_densities_shades_the_area_under_p_and_q_only():

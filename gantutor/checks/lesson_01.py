@@ -7,7 +7,8 @@ import torch
 from torch.nn.functional import softplus
 
 from gantutor import losses, theory
-from gantutor.checks.exercise import Calls, Exercise, Mistake, as_number, same
+from gantutor.checks.exercise import Calls, Exercise, Mistake, as_number
+from gantutor.checks.training_loops import LOOP
 from gantutor.errors import BadInput
 
 ONE_PLACE = np.array([0.25]), np.array([0.75])
@@ -17,69 +18,98 @@ SURE = torch.tensor([200.0, -200.0, 0.0])
 
 # ---------------------------------------------------------------- 01.1
 
+
+def best_of_unequal(p: np.ndarray, q: np.ndarray, share: float) -> np.ndarray:
+    """D's best answers if a share of the examples is real."""
+    return share * p / (share * p + (1 - share) * q)
+
+
 BEST_D = Exercise(
     id="01.1",
-    title="the best discriminator",
+    title="the best discriminator for unequal classes",
     hints=(
-        "At one place x, D collects p·log d + q·log(1 − d). Where is its derivative in d zero?",
-        "The derivative is p/d − q/(1 − d). Set it to zero and multiply by d(1 − d).",
-        "That gives p(1 − d) = q d. Solve for d.",
+        "How many real examples, and how many fakes, does D meet near x, out of all that it sees? Both counts are "
+        "proportional to a density times a share.",
+        "At one place the loss to minimise is −share·p·log d − (1 − share)·q·log(1 − d). Set its derivative in d to "
+        "zero.",
+        "share·p·(1 − d) = (1 − share)·q·d. Solve for d.",
     ),
-    observe=Calls((P, Q), ONE_PLACE),
-    right=theory.optimal_discriminator,
+    observe=Calls((P, Q, 0.5), (P, Q, 0.75), (*ONE_PLACE, 0.2)),
+    right=best_of_unequal,
     mistakes=(
         Mistake(
-            lambda p, q: q / (p + q), "That is the probability that x is fake. D gives the probability that x is real."
+            lambda p, q, share: p / (p + q),
+            "That is right for half real, half fake. If real examples are three times as frequent, should D not say "
+            "“real” more readily?",
         ),
         Mistake(
-            lambda p, q: p / q,
-            "A ratio of densities can be any number from 0 to infinity. D's answer is a probability: divide by "
-            "everything found at x, real and fake together.",
-            sign=lambda seen: all(
-                same(np.asarray(mine)[q > 0], (p / np.where(q > 0, q, 1))[q > 0], 1e-4)
-                for mine, (p, q) in zip(seen, ((P, Q), ONE_PLACE), strict=True)
-                if np.shape(mine) == p.shape
-            ),
+            lambda p, q, share: best_of_unequal(q, p, 1 - share),
+            "That is the probability that x is fake. D gives the probability that x is real.",
         ),
         Mistake(
-            lambda p, q: np.where(p > q, 1.0, 0.0),
-            "This D is always certain, so its loss has no bound where it is wrong. Where is the derivative zero?",
+            lambda p, q, share: best_of_unequal(p, q, 1 - share),
+            "The idea is right, but the share stands at the wrong density: it is the share of the real examples.",
         ),
-        Mistake(lambda p, q: p, "That is the density of the data alone. D's answer must also depend on q."),
-        Mistake(lambda p, q: 0.5 + 0 * p, "½ is right only where p = q. Elsewhere D can do better than guess."),
+        Mistake(
+            lambda p, q, share: share * p / (p + q),
+            "The share is in the numerator only. Where there are no fakes (q = 0), D should say 1.",
+        ),
+        Mistake(
+            lambda p, q, share: share + 0 * p,
+            "That is the best answer where p = q. Elsewhere the densities tell D more.",
+        ),
     ),
-    praise="D* is the real share of everything found at x, so a trained D estimates a ratio of densities.",
+    praise="D* is the real share of everything that D meets at x. A D that gets unequal batches is shifted everywhere: "
+    "its best logit is larger by log(share / (1 − share)).",
 )
 
 # ---------------------------------------------------------------- 01.2
 
 EQUILIBRIUM = Exercise(
     id="01.2",
-    title="D's loss when G is perfect",
+    title="D's loss when G is perfect and three in four are real",
     hints=(
-        "What does D answer for every image when p = q?",
-        "It answers ½, for real images and for fakes. D's loss has a term for each of the two.",
-        "Add −log ½ for the real images and −log(1 − ½) for the fakes.",
+        "p = q everywhere. What does 01.1 say D answers then, with a share of ¾?",
+        "It answers ¾, always. Three quarters of the examples are real and cost −log ¾ each. What do the others cost?",
+        "The mean is −¾·log ¾ − ¼·log ¼.",
     ),
     observe=as_number,
-    right=math.log(4),
+    right=-0.75 * math.log(0.75) - 0.25 * math.log(0.25),
     mistakes=(
         Mistake(
             0.0, "A loss of 0 means that D is certain and right. But when the fakes are perfect, D can only guess."
         ),
-        Mistake(math.log(2), "That is one of the two terms. D's loss counts real images and fakes."),
-        Mistake(0.5, "That is D's output, a probability. The loss is made of its logarithms."),
         Mistake(
-            2.0, "The idea is right, but you took the logarithm to base 2. GAN losses use the natural one: np.log."
+            math.log(4),
+            "That is the sum of two means, for a D that answers ½. Here D can do better, because real examples are "
+            "more frequent, and the loss is one mean over all examples.",
         ),
         Mistake(
-            2 * math.log10(2), "The idea is right, but you took the logarithm to base 10. Use the natural one: np.log."
+            math.log(2),
+            "That is what ½ costs on every example. D can do better, because it knows that real examples are more "
+            "frequent.",
         ),
-        Mistake(-math.log(4), "That is V, which D maximises. Its loss, which it minimises, is −V."),
+        Mistake(0.75, "That is D's answer, a probability. The loss is made of its logarithms."),
+        Mistake(
+            -math.log(0.75), "That is what a real example costs. One example in four is a fake, and it costs more."
+        ),
+        Mistake(
+            -math.log(0.75) - math.log(0.25),
+            "Both terms are right, but they are not equally frequent: take the mean over all examples.",
+        ),
+        Mistake(
+            -0.75 * math.log2(0.75) - 0.25 * math.log2(0.25),
+            "The idea is right, but you took the logarithm to base 2. GAN losses use the natural one: np.log.",
+        ),
+        Mistake(
+            0.75 * math.log(0.75) + 0.25 * math.log(0.25),
+            "The size is right. But a mean of −log of probabilities is never negative.",
+        ),
     ),
-    otherwise="Not yet. Let D answer ½ for every image and write its loss down term by term.",
+    otherwise="Not yet. Let D answer ¾ for every example, and average what that costs over all of them.",
     tolerance=5e-3,
-    praise="It is log 4. So a loss near 1.39 means that D can only guess, and a loss near 0 is bad news for G.",
+    praise="It is 0.562, the entropy of a ¾ to ¼ choice, and below log 2 although D knows nothing. So the level of D's "
+    "loss that means “I can only guess” depends on how its batches are mixed.",
 )
 
 # ---------------------------------------------------------------- 01.3
@@ -147,42 +177,6 @@ LOSSES = Exercise(
         ),
     ),
     praise="These are the losses in losses.NON_SATURATING, with which every lesson trains.",
-)
-
-# ---------------------------------------------------------------- 01.4
-
-LOGITS = np.array([-8.0, -2.0, 0.0, 2.0, 8.0])
-GENERATOR_GRADIENTS = Exercise(
-    id="01.4",
-    title="the gradient G receives",
-    hints=(
-        "Both are derivatives with respect to the logit s, and D = σ(s) has the derivative D(1 − D).",
-        "d log(1 − D)/ds = −1/(1 − D) · D(1 − D). The other one works the same way.",
-        "The saturating loss gives −D, the non-saturating one −(1 − D).",
-    ),
-    observe=Calls((LOGITS,)),
-    right=lambda s: tuple(theory.generator_signal(loss, logit=s) for loss in ("saturating", "non-saturating")),
-    mistakes=(
-        Mistake(
-            lambda s: (-1 / (1 - theory.sigmoid(s)), -1 / theory.sigmoid(s)),
-            "These are derivatives with respect to D. Multiply by the derivative of the sigmoid, D(1 − D).",
-        ),
-        Mistake(
-            lambda s: (-(1 - theory.sigmoid(s)), -theory.sigmoid(s)),
-            "The two are swapped. Which one should be near 0 when D is confident that an image is fake (s = −8)?",
-        ),
-        Mistake(
-            lambda s: (theory.sigmoid(s), 1 - theory.sigmoid(s)),
-            "The magnitudes are right, but the signs are wrong. G lowers its loss by raising the logit, so the "
-            "derivative is negative.",
-        ),
-        Mistake(
-            lambda s: (np.log(1 - theory.sigmoid(s)), -np.log(theory.sigmoid(s))),
-            "These are the losses themselves. G moves along their gradients.",
-        ),
-    ),
-    praise="At s = −8 the saturating gradient is −0.0003 and the non-saturating one −0.9997, which is why the latter "
-    "is used.",
 )
 
 # ---------------------------------------------------------------- 01.5
@@ -280,8 +274,9 @@ SETTLE = Exercise(
     id="01.6",
     title="make the Dirac-GAN converge quickly",
     hints=(
-        "Begin with R1 alone. Which γ did best in the table of section 9? Try values a little above and below it.",
-        "Section 9 tried momentum without R1. Try a little of it together with R1, negative and positive.",
+        "Begin with R1 alone. Which γ brought the players home in section 8? Try values above it.",
+        "Section 8 tried a momentum of 0.5 without R1 and with it. Try some of it with a stronger R1, negative and "
+        "positive.",
         "Try a gamma near 0.9 and a momentum near 0.5.",
     ),
     observe=distance_after,
@@ -321,7 +316,8 @@ SETTLE = Exercise(
         ),
         Mistake(
             {"gamma": 0.9, "momentum": 0.0},
-            "Close, and about as close as R1 alone can come. What section 9 says about momentum holds without R1.",
+            "Close, and about as close as R1 alone can come. What section 8 says about momentum alone holds only "
+            "without R1.",
             sign=lambda seen: seen["momentum"] == 0 and seen["distance"] < 0.05,
         ),
     ),
@@ -329,4 +325,4 @@ SETTLE = Exercise(
     praise="Without a penalty momentum drives the players outwards; with R1 a little of it speeds convergence up.",
 )
 
-EXERCISES = (BEST_D, EQUILIBRIUM, LOSSES, GENERATOR_GRADIENTS, R1_STEP, SETTLE)
+EXERCISES = (BEST_D, EQUILIBRIUM, LOSSES, LOOP, R1_STEP, SETTLE)

@@ -1,28 +1,16 @@
 """Lesson 02: a GAN from dense layers."""
 
+import dataclasses
 import math
-from functools import cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gantutor import losses, metrics, models, train
-from gantutor.checks.exercise import (
-    Answer,
-    Calls,
-    Exercise,
-    Mistake,
-    Seen,
-    as_number,
-    blank,
-    brief,
-    check_callable,
-    same,
-)
+from gantutor import losses, metrics, train
+from gantutor.checks.exercise import Calls, Exercise, Mistake, Seen, as_number, blank, brief, same
+from gantutor.checks.training_loops import WRONG_LINE
 from gantutor.checks.training_turns import TURN
-from gantutor.data import strokes
 from gantutor.errors import BadInput
-from gantutor.metrics import classifier
 
 # ---------------------------------------------------------------- 02.1
 
@@ -233,222 +221,95 @@ DOUBT = Exercise(
     "different things.",
 )
 
-# ---------------------------------------------------------------- 02.5
-
-PLACES = 21
-
-
-def measures_of_walk(answer: object) -> dict[str, float] | None:
-    """How far a walk between latents misses its ends, how long its latents are, and how far it jumps."""
-    check_callable(answer)
-    start, end = torch.randn(2, 500, 64)
-    latents: list[Seen] = [latents_at(answer, start, end, i / (PLACES - 1)) for i in range(PLACES)]
-    if blank(latents):
-        return None
-    path = torch.stack(latents)  # (PLACES, 500, 64)
-    lengths, usual = path.norm(dim=2).mean(1), start.norm(dim=1).mean()  # (PLACES,), ()
-    steps = (path[1:] - path[:-1]).norm(dim=2).mean(1)
-    far = (end - start).norm(dim=1).mean()
-    return {
-        "begins off": ((path[0] - start).norm(dim=1).mean() / far).item(),
-        "ends off": ((path[-1] - end).norm(dim=1).mean() / far).item(),
-        "turned round": ((path[0] - end).norm(dim=1).mean() / far).item() < 0.01,
-        "shortest": (lengths.min() / usual).item(),
-        "longest": (lengths.max() / usual).item(),
-        "jump": (steps.max() / far).item(),
-    }
-
-
-def latents_at(answer, start: Tensor, end: Tensor, t: float) -> Tensor | None:
-    """The latents (B, 64) of the walk at t."""
-    z = answer(start.clone(), end.clone(), t)
-    if z is None:
-        return None
-    if not isinstance(z, Tensor) or z.shape != start.shape:
-        given = tuple(z.shape) if isinstance(z, Tensor) else brief(z)
-        raise BadInput(
-            f"at t = {t:g} the walk returns {given}: return latents, here a tensor of shape {tuple(start.shape)}."
-        )
-    if not z.isfinite().all():
-        raise BadInput(f"at t = {t:g} the walk returns NaN or infinite values: look for a division by 0.")
-    return z.detach().float()
-
-
-def lengths_kept(seen: dict[str, float]) -> bool:
-    return seen["shortest"] > 0.97 and seen["longest"] < 1.03
-
-
-def great_circle(z0: Tensor, z1: Tensor, t: float) -> Tensor:
-    """Spherical interpolation (White 2016, arXiv 1609.04468), with norms interpolated linearly."""
-    a, b = z0.norm(dim=1, keepdim=True), z1.norm(dim=1, keepdim=True)  # (B, 1)
-    return arc(z0, z1, t) * a.lerp(b, t)
-
-
-def arc(z0: Tensor, z1: Tensor, t: float) -> Tensor:
-    """The same walk with latents of length 1."""
-    u, v = nn.functional.normalize(z0), nn.functional.normalize(z1)
-    angle = (u * v).sum(1, keepdim=True).arccos()  # (B, 1)
-    return (torch.sin((1 - t) * angle) * u + torch.sin(t * angle) * v) / torch.sin(angle)
-
-
-WALK = Exercise(
-    id="02.5",
-    title="a walk that stays where G was trained",
-    hints=(
-        "The straight line has the right ends but becomes too short in the middle. What is the variance of one entry "
-        "of (1 - t)·z0 + t·z1?",
-        "It is (1 - t)² + t², because z0 and z1 are independent. What do you divide by to make it 1 again?",
-        "((1 - t) * z0 + t * z1) / ((1 - t)**2 + t**2) ** 0.5",
-    ),
-    observe=measures_of_walk,
-    right=great_circle,
-    accepts=lambda seen: max(seen["begins off"], seen["ends off"]) < 1e-3 and lengths_kept(seen) and seen["jump"] < 0.3,
-    mistakes=(
-        Mistake(
-            lambda z0, z1, t: torch.lerp(z1, z0, t),
-            "At t = 0 the walk is at z1 and at t = 1 it is at z0, so it runs backwards.",
-            sign=lambda seen: seen["turned round"],
-        ),
-        Mistake(
-            lambda z0, z1, t: 2**0.5 * torch.lerp(z0, z1, t),
-            "The middle is right now, but the latents at the ends are too long. The factor must depend on t.",
-            sign=lambda seen: min(seen["begins off"], seen["ends off"]) > 0.2 and 1.35 < seen["longest"] < 1.5,
-        ),
-        Mistake(
-            torch.lerp,
-            "That is the straight line. Halfway along, its latents are only about 0.7 times as long as they should be.",
-            sign=lambda seen: max(seen["begins off"], seen["ends off"]) < 1e-3 and 0.65 < seen["shortest"] < 0.75,
-        ),
-        Mistake(
-            lambda z0, z1, t: ((1 - t) * z0 + t * z1) / ((1 - t) ** 2 + t**2),
-            "Now the latents are too long in the middle. Your divisor is the variance: which power of it scales the "
-            "entries themselves?",
-            sign=lambda seen: max(seen["begins off"], seen["ends off"]) < 1e-3 and 1.35 < seen["longest"] < 1.5,
-        ),
-        Mistake(
-            arc,
-            "All your latents have length 1, but G was trained on latents of length about 8.",
-            sign=lambda seen: seen["shortest"] > 0.11 and seen["longest"] < 0.14,
-        ),
-        Mistake(
-            lambda z0, z1, t: 8 * torch.lerp(z0, z1, t) / torch.lerp(z0, z1, t).norm(),
-            "Your latents are much too short. Does norm() treat each row separately (dim=1)?",
-            sign=lambda seen: seen["longest"] < 0.3,
-        ),
-        Mistake(
-            lambda z0, z1, t: 8 * arc(z0, z1, t),
-            "The lengths are right on average, but the walk does not begin exactly at z0 and end exactly at z1, "
-            "because each latent has its own length.",
-            sign=lambda seen: (
-                1e-3 <= max(seen["begins off"], seen["ends off"]) < 0.2 and seen["jump"] < 0.3 and lengths_kept(seen)
-            ),
-        ),
-        Mistake(
-            lambda z0, z1, t: t * z1,
-            "The walk does not begin at z0: print walk(z0, z1, 0.0) - z0.",
-            sign=lambda seen: seen["begins off"] >= 1e-3,
-        ),
-        Mistake(
-            lambda z0, z1, t: z0 + t * z1,
-            "The walk does not end at z1: print walk(z0, z1, 1.0) - z1.",
-            sign=lambda seen: seen["ends off"] >= 1e-3,
-        ),
-        Mistake(
-            lambda z0, z1, t: z0 if t < 0.5 else z1,
-            "Every latent has the right length, but the walk jumps from one end to the other. It should move in small "
-            "steps.",
-            sign=lambda seen: seen["jump"] >= 0.3,
-        ),
-    ),
-    otherwise="The ends are right, but somewhere in between the latents are too short or too long. Look at the curve.",
-    praise="There are many such walks, the great circle among them. What matters is that G sees only latents like "
-    "those it was trained on.",
-)
-
 # ---------------------------------------------------------------- 02.6
 
-STEPS, BATCH, GOAL = 120, 64, 100.0
+PARTS = ("no averaging", "no R1", "R1 in every step", "rates never fall", "rates fall from the start", "β₁ 0.5",
+         "G as fast as D", "D as fast as G", "no batch norm in G")  # fmt: skip
+WORDS = ("better", "worse", "open")
+FOUND = dict.fromkeys(PARTS, "open") | dict.fromkeys(
+    ("R1 in every step", "rates fall from the start", "G as fast as D", "no batch norm in G"), "worse"
+)
+FOUND["D as fast as G"] = "better"
 
 
-@cache
-def digits() -> tuple[Tensor, classifier.Classifier, Tensor]:
-    """Training images (2000, 1, 28, 28), the judge, and its features (1000, 64) of held-out images."""
-    learn, held_out = (strokes.draw(n, seed).pixels / 127.5 - 1 for n, seed in ((2000, 0), (1000, 1)))
-    j = classifier.load("strokes")
-    return learn, j, classifier.features_and_logits(j, held_out)[0]
-
-
-def short_run(recipe: train.Recipe) -> train.Run:
-    """A small GAN on drawn digits after `STEPS` steps. Raises `BadInput` for a recipe that exceeds the budget."""
+def judgement(answer: object) -> dict[str, Seen] | None:
+    """The verdict on each part, and the fields in which the recipe differs from the default."""
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        raise BadInput(f"the answer is {brief(answer)}: hand in two things, (verdicts, recipe).")
+    verdicts, recipe = answer
+    if blank(verdicts) and blank(recipe):
+        return None
+    if not isinstance(verdicts, dict) or set(verdicts) != set(PARTS):
+        raise BadInput(f"the verdicts are {brief(verdicts)}: hand in a dict with one of {WORDS} for each of the nine.")
+    if wrong := [name for name in PARTS if verdicts[name] not in WORDS]:
+        raise BadInput(f"the verdict on {wrong[0]!r} is {brief(verdicts[wrong[0]])}: choose one of {WORDS}.")
     if not isinstance(recipe, train.Recipe):
-        raise BadInput(f"the answer is {brief(recipe)}: hand in a recipe, such as train.Recipe(lr_g=1e-3, lr_d=1e-3).")
-    if recipe.batch_size > BATCH or recipe.d_steps > 1 or recipe.unroll:
-        raise BadInput(
-            f"this recipe exceeds the budget: use a batch_size of at most {BATCH}, one D step for each G "
-            "step, and no unrolling."
-        )
-    G, D = models.mlp(latent_dim=32, g_hidden=(128,), d_hidden=(128,), seed=0)
-    run = train.Run(G, D, digits()[0], recipe, seed=0)
-    for _ in run.steps(STEPS):
-        pass
-    return run
+        raise BadInput(f"the recipe is {brief(recipe)}: hand in a train.Recipe, such as train.Recipe(gamma=2.0).")
+    default = train.Recipe()
+    changed = [f.name for f in dataclasses.fields(recipe) if getattr(recipe, f.name) != getattr(default, f.name)]
+    return {**{name: verdicts[name] for name in PARTS}, "changed": changed, "equal rates": recipe.lr_d == recipe.lr_g}
 
 
-def score(run: train.Run) -> float:
-    """The Fréchet distance between 1,000 samples and held-out digits, in the judge's features."""
-    _, j, reference = digits()
-    return metrics.score(run.sample, j, reference, len(reference))
+def verdicts(**changes: str) -> dict[str, str]:
+    """The right verdicts but for those given, with underscores for spaces."""
+    return FOUND | {name.replace("_", " "): word for name, word in changes.items()}
 
 
-def short_score(recipe: Answer) -> dict[str, float]:
-    """The score of the recipe, and what distinguishes the usual mistakes."""
-    found = score(short_run(recipe))
-    return {"score": found, "G": recipe.lr_g, "D": recipe.lr_d, "momentum": recipe.betas[0]}
+D_FASTER = train.Recipe(lr_d=1.5e-3)
+BY_MEANS = verdicts(no_averaging="worse", no_R1="better", rates_never_fall="better") | {"β₁ 0.5": "worse"}
+BY_INTERVALS = verdicts(no_R1="better") | {"β₁ 0.5": "worse"}
 
-
-SHORT = Exercise(
+CHOICE = Exercise(
     id="02.6",
-    title="the best recipe for 120 steps",
+    title="choose a recipe, and defend it",
     hints=(
-        "The lesson's recipe was made for thousands of steps. With so few, each step can be larger.",
-        "Raise both learning rates to about twice their values, and keep G's above D's. Leave the momentum at 0.",
-        "lr_g near 4e-3 and lr_d near 2e-3.",
+        "Nine changes are compared with one default, so nine intervals have a chance to exclude 0 by luck. Which "
+        "number of `compare` allows for that?",
+        "“better” or “worse” only where p is below 0.05; everything else is open. Five are clear.",
+        "Only one change makes the recipe better beyond doubt: a D that is as fast as G. Both rates are then 1.5e-3.",
     ),
-    observe=short_score,
-    right=train.Recipe(lr_g=4e-3, lr_d=2e-3),
-    accepts=lambda seen: seen["score"] < GOAL,
+    observe=judgement,
+    right=(FOUND, D_FASTER),
+    accepts=lambda seen: (
+        all(seen[name] == FOUND[name] for name in PARTS) and seen["changed"] == ["lr_d"] and seen["equal rates"]
+    ),
     mistakes=(
         Mistake(
-            train.Recipe(lr_g=4e-3, lr_d=2e-3, betas=(0.5, 0.999)),
-            "Momentum is on. It makes the players overshoot, as in lesson 01, and costs more than the learning rates "
-            "gain. Set betas[0] to 0 first.",
-            sign=lambda seen: seen["momentum"] > 0.2,
+            (BY_MEANS, D_FASTER),
+            "You have judged by the means alone. Five seeds of the very same recipe differ, too: which differences are "
+            "larger than that?",
+            sign=lambda seen: seen["no averaging"] != "open" and seen["no R1"] != "open",
         ),
         Mistake(
-            train.Recipe(lr_g=1e-4, lr_d=1e-2),
-            "D learns far faster than G, which cannot keep up. Which of the two learns faster in the lesson's recipe?",
-            sign=lambda seen: seen["G"] < 0.6 * seen["D"],
+            (BY_INTERVALS, D_FASTER),
+            "An interval that excludes 0 would do for one comparison. Here are nine, and among nine one may exclude 0 "
+            "by luck: use the p that is corrected for that.",
+            sign=lambda seen: seen["no R1"] == "better" or seen["β₁ 0.5"] == "worse",
         ),
         Mistake(
-            train.Recipe(lr_g=1e-2, lr_d=1e-3),
-            "G learns far faster than the D that provides its gradient. Let D learn faster too.",
-            sign=lambda seen: seen["G"] > 4 * seen["D"],
+            ({name: {"worse": "better", "better": "worse"}.get(word, word) for name, word in FOUND.items()}, D_FASTER),
+            "The signs are turned round: a Fréchet distance that is larger than the default's is worse.",
+            sign=lambda seen: seen["no batch norm in G"] == "better" or seen["D as fast as G"] == "worse",
         ),
         Mistake(
-            train.Recipe(lr_g=0.1, lr_d=0.1),
-            "These steps are so large that the players overshoot. Try learning rates between these and the lesson's.",
-            sign=lambda seen: seen["G"] > 5.5e-3,
+            (dict.fromkeys(PARTS, "open"), train.Recipe()),
+            "Some differences are far beyond luck, even if one allows for nine comparisons: look for p below 0.05.",
+            sign=lambda seen: any(seen[name] == "open" != FOUND[name] for name in PARTS),
         ),
         Mistake(
-            train.Recipe(),
-            "These learning rates suit a long training run, and 120 such steps do not get far. Which settings "
-            "determine the size of a step?",
-            sign=lambda seen: seen["G"] < 3e-3,
+            (FOUND, train.Recipe()),
+            "The verdicts are right. One change is better beyond doubt: use it in the recipe.",
+            sign=lambda seen: all(seen[name] == FOUND[name] for name in PARTS) and not seen["changed"],
+        ),
+        Mistake(
+            (FOUND, train.Recipe(lr_d=1.5e-3, penalty=None)),
+            "The verdicts are right. The recipe should change what the record supports, and nothing else.",
+            sign=lambda seen: all(seen[name] == FOUND[name] for name in PARTS),
         ),
     ),
-    otherwise="This may be better than the lesson's recipe, but it does not reach the goal. Look at the two learning "
-    "rates again: how far apart are they? Try D at about half of G's.",
-    praise="A recipe is good for a certain length of training, so state the length whenever you compare two recipes.",
+    otherwise="Compare your verdicts with p once more, part by part.",
+    praise="For 400 steps, that is. After 1,200 steps the same change is no longer told from chance, and nobody has "
+    "shown it for dense networks or other data: say so when you defend it.",
 )
 
-EXERCISES = (FRECHET, COLLAPSED, DOUBT, TURN, WALK, SHORT)
+EXERCISES = (FRECHET, COLLAPSED, DOUBT, TURN, WRONG_LINE, CHOICE)

@@ -36,7 +36,8 @@ def losses(history: History, *, guides: bool = True, title: str = "", smooth: bo
     values = np.asarray(history, dtype=float)
     if values.ndim != 2 or values.shape[1] != 3 or not len(values):
         raise BadInput(f"history has shape {values.shape}: give (step, D's loss, G's loss) tuples, at least one.")
-    picture, axes = new_axes(title=title, xlabel="step", ylabel="loss")
+    picture, axes = new_axes(xlabel="step", ylabel="loss")
+    axes.set_title(title, fontsize=12, loc="left")  # the legend is on the right
     for column, colour, name in ((1, REAL, "D loss"), (2, FAKE, "G loss")):
         if smooth and len(values) > 100:
             axes.plot(values[:, 0], values[:, column], color=colour, lw=0.8, alpha=0.3)
@@ -130,6 +131,31 @@ def field(direction: Callable, paths: Mapping[str, object] | None = None, *, lim
     axes.grid(visible=False)
     if paths and any(paths):
         axes.legend(loc="upper right")
+    return picture
+
+
+def clouds(real: Tensor, fake: Tensor, *, limit: float = 5, title: str = "") -> Figure:
+    """Points in the plane, real (blue) and generated (orange), with what the Fréchet distance knows of each cloud.
+
+    That is the mean, drawn as a dot, and the covariance, drawn as the ellipse of two standard deviations.
+
+    Args:
+        real, fake: (N, 2) and (M, 2), at least two of each. Points that are not finite are left out.
+        limit: the picture shows [-limit, limit] on both axes.
+    """
+    picture, axes = new_axes((2.9, 2.9), title=title)
+    angle = np.linspace(0, 2 * np.pi, 200)
+    circle = np.stack([np.cos(angle), np.sin(angle)])  # (2, 200)
+    for name, cloud, colour in (("real", real, REAL), ("fake", fake, FAKE)):
+        places = check_points(cloud)
+        if len(places) < 2:
+            raise BadInput(f"the {name} cloud has {len(places)} finite points: give at least two.")
+        axes.plot(*places.T, ".", color=colour, ms=2.5, alpha=0.35)
+        variances, axes_of_cloud = np.linalg.eigh(np.cov(places.T))
+        outline = places.mean(0)[:, None] + 2 * (axes_of_cloud * np.sqrt(variances.clip(0))) @ circle
+        axes.plot(*outline, color=colour, lw=2.5)
+        axes.plot(*places.mean(0), "o", color=colour, ms=8, mec="white")
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     return picture
 
 

@@ -23,6 +23,7 @@ def record(
     rows: Sequence[str] | None = None,
     *,
     over: str = "compute",
+    each: bool = False,
     log: bool = False,
     title: str = "",
     size: tuple[float, float] = (8, 4),
@@ -36,6 +37,7 @@ def record(
         score: one of its scores, such as "frechet".
         rows: those to draw, at most seven; None means all.
         over: "compute" (multiply-adds) or "steps".
+        each: draw the seeds one by one instead, where a mean would hide what they do.
         log: logarithmic y axis.
         size: width and height in inches of 100 pixels.
 
@@ -55,6 +57,10 @@ def record(
         x = row.steps if over == "steps" else row.compute / unit
         values = row.values[score]  # (S, L)
         x, values = x[np.isfinite(values).all(0)], values[:, np.isfinite(values).all(0)]
+        if each:
+            lines = axes.plot(x, values.T, color=NEUTRAL[i], ls=STYLES[i], lw=1.3)
+            lines[0].set_label(name)
+            continue
         axes.plot(x, values.mean(0), color=NEUTRAL[i], ls=STYLES[i], lw=2, label=name)
         if len(row.seeds) > 1:
             bounds = np.array([interval(look) for look in values.T]).reshape(-1, 3)

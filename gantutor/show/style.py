@@ -35,7 +35,7 @@ class Figure(figure.Figure):
     """A matplotlib figure that a notebook shows twice as dense as the page; its titles are its alternative text."""
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
-        titles = [self.get_suptitle(), *(axes.get_title() for axes in self.axes)]
+        titles = [self.get_suptitle(), *(axes.get_title(side) for axes in self.axes for side in ("left", "center"))]
         content = base64.b64encode(png(self, DENSITY)).decode()
         return bundle(content, round(DPI * self.get_figwidth()), ". ".join(filter(None, titles)))
 
