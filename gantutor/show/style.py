@@ -93,12 +93,13 @@ def wrapped(text: str, room: int, size: int, bold: bool = False) -> Iterator[str
 
 
 def running_mean(values: np.ndarray) -> np.ndarray:
-    """The mean over a 40th of the values around each, (N,) -> (N,); beyond the ends stand the first and the last one.
+    """The mean over a 40th of the values around each, (N,) -> (N,); near the ends, over those that are there.
 
     Up to 100 values are left as they are.
     """
-    half = len(values) // 80 if len(values) > 100 else 0
-    return np.convolve(np.pad(values, half, mode="edge"), np.ones(2 * half + 1) / (2 * half + 1), "valid")
+    width = 2 * (len(values) // 80 if len(values) > 100 else 0) + 1
+    window = np.ones(min(width, len(values)))
+    return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
 
 
 def new_axes(size: tuple[float, float] = (8, 3), *, title: str = "", xlabel: str = "", ylabel: str = ""):
