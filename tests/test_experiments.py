@@ -426,6 +426,31 @@ def test_more_compute_is_spent_on_a_wider_net():
     assert rows["width 64, batch 64"].of_a_step() > 3 * rows["width 32, batch 64"].of_a_step()
 
 
+def test_the_choices_for_larger_images_are_those_of_the_record():
+    found = experiments.load("larger_images")
+    distance, recall, checks = (found.compare(score) for score in ("frechet", "recall", "checkerboard"))
+    means = {name: round(float(values.mean())) for name, values in found.at("frechet").items()}
+    assert found.missing == ()
+    text = " ".join(models.for_images.__doc__.split())
+    assert f"no worse ({means['transposed convolutions']} for {means['our choice']}" in text
+    assert f"plain resizing is worse ({means['resizing']})" in text
+    assert f"nothing certain ({means['no modulation']} without it)" in text
+    assert f"no effect is to be seen ({means['no minibatch std']} without)" in text
+    assert f"G takes only {found.rows['G twice as wide'].steps[-1]:,} steps" in text
+    assert f"({means['G twice as wide']}, with one run at {found.at('frechet')['G twice as wide'].max():.0f})" in text
+    assert distance["resizing"].p < 0.05 < distance["transposed convolutions"].p
+    assert min(distance[name].p for name in ("no modulation", "no minibatch std", "G twice as wide")) > 0.1
+    assert recall["transposed convolutions"].low > 0
+    assert checks["transposed convolutions"].p < 0.01
+    level = {name: values.mean() for name, values in found.at("checkerboard").items()}
+    assert round(level["transposed convolutions"] / level["our choice"]) == 8
+    text = " ".join(Recipe.for_images.__doc__.split())
+    assert f"is {means['our choice']}, and {means['batch of 64']} in batches of 64" in text
+    assert f"a tenth of that the distance is {means['a tenth of the penalty']}" in text
+    assert distance["batch of 64"].p > 0.1
+    assert max(recall[name].p for name in ("batch of 64", "a tenth of the penalty")) < 0.01
+
+
 # --- pictures and the command ----------------------------------------------------------------------------------------
 
 
