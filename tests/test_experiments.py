@@ -435,6 +435,7 @@ def test_the_choices_for_larger_images_are_those_of_the_record():
     assert f"no worse ({means['transposed convolutions']} for {means['our choice']}" in text
     assert f"plain resizing is worse ({means['resizing']})" in text
     assert f"nothing certain ({means['no modulation']} without it)" in text
+    assert recall["no modulation"].high < 0 < 0.05 - recall["no modulation"].p
     assert f"no effect is to be seen ({means['no minibatch std']} without)" in text
     assert f"G takes only {found.rows['G twice as wide'].steps[-1]:,} steps" in text
     assert f"({means['G twice as wide']}, with one run at {found.at('frechet')['G twice as wide'].max():.0f})" in text

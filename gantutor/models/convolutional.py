@@ -217,8 +217,8 @@ def for_images(shape: Sequence[int], seed: int = 0, **options: Any) -> tuple[DCG
 
     - blur: with plain transposed convolutions the Fréchet distance is no worse (48 for 50, which may be chance), and
       the recall is slightly higher, but a checkerboard shows, at 8 times the level; plain resizing is worse (64).
-    - modulation: on faces nothing certain (56 without it), but on 2,500 faces in pixel art it lowers the distance from
-      56 to 26 (`small_data`, three seeds).
+    - modulation: on these faces the distance tells nothing certain (56 without it), only the recall is lower without
+      it; on 2,500 faces in pixel art it lowers the distance from 56 to 26 (`small_data`, three seeds).
     - half the width: twice as wide, G takes only 1,044 steps, and does not become better in them (65, with one run at
       98).
     - minibatch std: no effect is to be seen (48 without). It stays because pixel art lost variety without it, in a

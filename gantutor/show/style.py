@@ -97,8 +97,7 @@ def running_mean(values: np.ndarray) -> np.ndarray:
 
     Up to 100 values are left as they are.
     """
-    width = 2 * (len(values) // 80 if len(values) > 100 else 0) + 1
-    window = np.ones(min(width, len(values)))
+    window = np.ones(2 * (len(values) // 80) + 1 if len(values) > 100 else 1)
     return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
 
 
