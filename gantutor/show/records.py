@@ -90,7 +90,8 @@ def seeds(
     for y, name in enumerate(names):
         x = values[name][np.isfinite(values[name])]
         colour = NEUTRAL[0] if name == found.base else NEUTRAL[1]
-        axes.plot(x, np.full(len(x), y), "o", color=colour, ms=5, alpha=0.5, mew=0)
+        heights = y + 0.2 * np.linspace(-1, 1, len(x)) if len(x) > 1 else [y]  # so that equal values can be told apart
+        axes.plot(x, heights, "o", color=colour, ms=5, alpha=0.6, mew=0)
         if len(x) > 1:
             mean, low, high = interval(x)
             axes.errorbar(mean, y, xerr=[[mean - low], [high - mean]], fmt="|", color="black", capsize=4, ms=12)
