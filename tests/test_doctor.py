@@ -71,6 +71,10 @@ def test_the_planted_ailment_is_the_first_finding(examine, ward, ailment, varian
     d = examine(**made) if isinstance(made, dict) else examine(made)
     assert (d.names[0] if d.names else "healthy") == ailment, str(d)
     assert all(name in AILMENTS for name in d.names)
+    for finding in d.findings:
+        numbers = [each for each in finding.evidence if not each.context]
+        assert numbers
+        assert not [str(each) for each in numbers if each.in_range]  # only what is out of range is evidence
 
 
 def test_cases_that_are_not_in_the_table(examine, ward, train):
@@ -194,7 +198,9 @@ def test_a_diagnosis_is_data_and_text(examine, ward):
     assert [list(finding) for finding in content["findings"]] == [
         ["name", "severity", "evidence", "meaning", "try", "lesson"]
     ] * len(d.findings)
-    assert content["findings"][0]["evidence"][0]["value"] == pytest.approx(1 / N)
+    first = content["findings"][0]["evidence"][0]
+    assert list(first) == ["name", "value", "low", "high", "usual", "healthy", "context"]
+    assert (first["value"], first["low"], first["high"]) == (pytest.approx(1 / N), 0, 0)
     for part in (d.data, d.judge, *d.names, *map(str, d.findings[0].evidence), *d.findings[0].to_try, *d.notes):
         assert part in str(d)
     assert examine(x) == d  # the same seed
@@ -203,10 +209,34 @@ def test_a_diagnosis_is_data_and_text(examine, ward):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize(
+    ("value", "ends", "text"),
+    [
+        (0.2, {"low": 0.6, "high": 1.4}, "0.2 (healthy: 0.6 to 1.4; too low by a factor of 3)"),
+        (0.5, {"low": 0.6, "high": 1.4}, "0.5 (healthy: 0.6 to 1.4; too low by 0.1)"),
+        (1.5, {"low": 0.6, "high": 1.4}, "1.5 (healthy: 0.6 to 1.4; too high by 0.1)"),
+        (12345, {"high": 10}, "12,345 (healthy: at most 10; too high by a factor of 1,234)"),
+        (-3, {"low": 0.5}, "-3 (healthy: at least 0.5; too low by 3.5)"),
+        (-6, {"low": -2, "high": 1}, "-6 (healthy: -2 to 1; too low by a factor of 3)"),
+        (2, {"low": 0, "high": 0}, "2 (healthy: 0)"),
+        (0.4, {"high": 0.1, "usual": 0.02}, "0.4 (healthy: at most 0.1; real images: 0.02; too high by a factor of 4)"),
+        (0.1, {"high": 0.1}, "0.1 (healthy: at most 0.1)"),
+        (12, {"context": True}, "12"),
+        (math.nan, {"high": 1}, "nan (healthy: at most 1)"),
+        (math.inf, {"high": 1}, "inf (healthy: at most 1)"),
+    ],
+)
+def test_evidence_says_how_far_out_of_range_it_is(value, ends, text):
+    evidence = Evidence("x", value, **ends)
+    assert str(evidence) == f"x: {text}"
+    assert evidence.in_range == (text in ("12", "0.1 (healthy: at most 0.1)"))
+
+
 def test_numbers_that_are_not_finite_become_null():
-    evidence = (Evidence("a", math.nan, "0"), Evidence("b", math.inf, "0"))
+    evidence = (Evidence("a", math.nan, high=0), Evidence("b", math.inf, high=0, usual=math.nan))
     d = Diagnosis((Finding("noisy", "mild", evidence),), "data", "judge")
-    assert [e["value"] for e in json.loads(d.to_json())["findings"][0]["evidence"]] == [None, None]
+    told = json.loads(d.to_json())["findings"][0]["evidence"]
+    assert [(e["value"], e["high"], e["usual"]) for e in told] == [(None, 0, None)] * 2
     healthy = Diagnosis((), "data", "judge")
     assert json.loads(healthy.to_json())["findings"] == []
     assert "Healthy" in str(healthy)

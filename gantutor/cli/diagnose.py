@@ -5,8 +5,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from gantutor.cli.common import Parser, capital, note
-from gantutor.errors import unknown
+from gantutor.cli.common import Parser, capital, note, quoted
+from gantutor.errors import BadInput, unknown
 
 
 def add_arguments(add: Callable[..., Parser]) -> None:
@@ -18,12 +18,16 @@ def add_arguments(add: Callable[..., Parser]) -> None:
     command.add_argument("--against", metavar="REAL", required=True,
                          help="mnist, fashion-mnist, strokes or faces; or a file or folder like SAMPLES")  # fmt: skip
     command.add_argument("--json", action="store_true", help="print the findings as JSON, and nothing else, on stdout")
+    command.add_argument("--html", metavar="FILE", type=Path,
+                         help="also write a report with pictures: one file, which needs no network")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    from gantutor import data, doctor
+    from gantutor import data, doctor, publish
     from gantutor.doctor import inputs
 
+    if args.html is not None and args.html.is_dir():
+        raise BadInput(f"--html {quoted(args.html)} is a folder: give the name of a file, such as report.html.")
     if args.against not in data.CLASSES and not os.path.exists(args.against):
         raise unknown("data set, file or folder", args.against, data.NAMES)
     samples, labels = inputs.load_images(args.samples)
@@ -37,4 +41,6 @@ def run(args: argparse.Namespace) -> int:
     note(f"Examining {len(samples):,} samples …")
     diagnosis = doctor.examine(samples, real, labels=labels, real_labels=real_labels, held_out=held_out)
     print(diagnosis.to_json() if args.json else diagnosis)
+    if args.html is not None:
+        note(f"The report is {quoted(publish.write_report(diagnosis, args.html, command=args.line))}.")
     return 0 if diagnosis.healthy else 1

@@ -7,6 +7,7 @@ was anything to save. A command imports its modules when it runs, so that `gantu
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -54,7 +55,7 @@ def run_command(argv: list[str]) -> int:
     if args.command is None:
         parser.print_help()
         return 0
-    args.further = further
+    args.further, args.line = further, shlex.join([*PROGRAM.split(), *argv])
     return COMMANDS[args.command].run(args)
 
 

@@ -4,7 +4,8 @@
     print(diagnosis)
 
 `examination` runs it: `inputs` brings everything to one form, `measures` has the numbers, `image_tests` and
-`net_tests` judge what was measured on the images and on the nets, and `findings` explains what was found.
+`net_tests` judge what was measured on the images and on the nets, `findings` explains what was found, and `specimens`
+keeps some of the images for a report, which `publish.write_report` writes.
 """
 
 from typing import TYPE_CHECKING

@@ -6,7 +6,8 @@
     print(diagnosis)
 
 `inputs` brings everything to one form, `measures` computes the numbers, `image_tests` and `net_tests` judge what was
-measured on the images and on the nets, and `findings` explains what was found.
+measured on the images and on the nets, `findings` explains what was found, and `specimens` keeps some of the images for
+a report (`publish.write_report`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from gantutor.doctor import image_tests, net_tests
+from gantutor.doctor import image_tests, net_tests, specimens
 from gantutor.doctor.findings import AILMENTS, Diagnosis, Evidence, Finding
 from gantutor.doctor.inputs import MIN_IMAGES, Case, Labels, Pictures, prepare
 from gantutor.errors import BadInput, whole_number
@@ -66,6 +67,7 @@ def examine(
         if history is not None and not isinstance(history, Mapping):
             raise BadInput(f"history is a {type(history).__name__}: give a dict of lists, such as {{'d_loss': [...]}}.")
         case = prepare(samples, real, labels, real_labels, held_out, judge)
+        given = case.samples
         curves = {name: net_tests.to_curve(name, values) for name, values in (history or {}).items()}
         findings = list(find_non_finite(case, curves))
         if len(case.samples) >= MIN_IMAGES:
@@ -76,16 +78,20 @@ def examine(
     first_of_each = {finding.name: finding for finding in reversed(findings)}
     order = list(AILMENTS)
     ranked = sorted(first_of_each.values(), key=lambda finding: order.index(finding.name))
-    return Diagnosis(tuple(ranked), case.data, case.extractor.name, tuple(case.notes))
+    return Diagnosis(
+        tuple(ranked), case.data, case.extractor.name, tuple(case.notes), specimens.collect(case, given),
+        {name: specimens.thinned(range(1, len(values) + 1), values.tolist()) for name, values in curves.items()},
+    )  # fmt: skip
 
 
 def find_non_finite(case: Case, curves: Mapping[str, Tensor]) -> Iterator[Finding]:
     """Are there NaN or infinite values among the samples or in the curves?"""
     share = (~case.raw.flatten(1).isfinite().all(1)).double().mean().item()
-    evidence = [Evidence("share of samples with NaN or infinite pixels", share, "0")] if share else []
+    evidence = [Evidence("share of samples with NaN or infinite pixels", share, low=0, high=0)] if share else []
     for name, values in curves.items():
         if not values.isfinite().all():
-            evidence.append(Evidence(f"entries of {name} that are not finite", int((~values.isfinite()).sum()), "0"))
+            count = int((~values.isfinite()).sum())
+            evidence.append(Evidence(f"entries of {name} that are not finite", count, low=0, high=0))
     if evidence:
         yield Finding("non_finite", "severe", tuple(evidence))
     if len(case.samples) < MIN_IMAGES:

@@ -2,8 +2,12 @@
 
 import json
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from gantutor.doctor.specimens import Specimens
 
 
 class Ailment(NamedTuple):
@@ -182,14 +186,72 @@ AILMENTS = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """One measured number, and the range in which it lies when all is well."""
+    """One measured number, and the range in which it lies when all is well.
+
+    Attributes:
+        name: what was measured.
+        value: what it is here; may be NaN or infinite.
+        low, high: the ends of the healthy range, which belong to it; None where it is open.
+        usual: the same number for real images, where they were measured too.
+        context: told although it is not out of range, because it helps to understand the finding.
+    """
 
     name: str
     value: float
-    healthy: str  # such as "at most 0.1"
+    _: KW_ONLY
+    low: float | None = None
+    high: float | None = None
+    usual: float | None = None
+    context: bool = False
+
+    @property
+    def in_range(self) -> bool:
+        """NaN never is."""
+        return (self.low is None or self.value >= self.low) and (self.high is None or self.value <= self.high)
+
+    @property
+    def healthy(self) -> str:
+        """The healthy range in words, such as "0.6 to 1.4" or "at most 0.1; real images: 0.02"; may be empty."""
+        low, high = (None if end is None else short(end) for end in (self.low, self.high))
+        if low is None or high is None:
+            text = f"at most {high}" if high else f"at least {low}" if low else ""
+        else:
+            text = low if low == high else f"{low} to {high}"
+        real = "" if self.usual is None else f"real images: {short(self.usual)}"
+        return "; ".join(filter(None, (text, real)))
+
+    @property
+    def deviation(self) -> str:
+        """How far out of range, as "too high by a factor of 10" or "too low by 0.4"; empty if that says nothing."""
+        if self.in_range or not math.isfinite(self.value):
+            return ""
+        side, end = ("high", self.high) if self.high is not None and self.value > self.high else ("low", self.low)
+        if not end:  # the distance from 0 is the number itself
+            return ""
+        near, far = sorted((abs(self.value), abs(end)))
+        if self.value * end > 0 and far >= 2 * near:
+            return f"too {side} by a factor of {short(far / near, 2)}"
+        return f"too {side} by {short(abs(self.value - end), 2)}"
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.value:.3g} (healthy: {self.healthy})"
+        remarks = [f"healthy: {self.healthy}" if self.healthy else "", self.deviation]
+        aside = "; ".join(filter(None, remarks))
+        return f"{self.name}: {short(self.value)}" + f" ({aside})" * bool(aside)
+
+    def as_dict(self) -> dict[str, object]:
+        numbers = {name: getattr(self, name) for name in ("value", "low", "high", "usual")}
+        finite = {name: x if x is not None and math.isfinite(x) else None for name, x in numbers.items()}
+        return {"name": self.name, **finite, "healthy": self.healthy, "context": self.context}
+
+
+def short(x: float, digits: int = 3) -> str:
+    """A number as people write it, with so many digits, or all before the point: 0.0123, 1.5, 12,345."""
+    return f"{x:,.0f}" if 10**digits <= abs(x) < 1e9 else f"{x:.{digits}g}"
+
+
+def telling(*evidence: Evidence) -> tuple[Evidence, ...]:
+    """What tells something: the numbers that are out of range, and the context."""
+    return tuple(each for each in evidence if each.context or not each.in_range)
 
 
 @dataclass(frozen=True)
@@ -199,14 +261,21 @@ class Finding:
     Attributes:
         name: one of `AILMENTS`.
         severity: "mild", "moderate" or "severe".
-        evidence: what was measured.
+        evidence: what was measured and is out of range, and numbers marked as context.
         detail: what exactly was found, in a sentence; may be empty.
+        since: the step of the training at which it began, if a curve shows it.
     """
 
     name: str
     severity: str
     evidence: tuple[Evidence, ...]
     detail: str = ""
+    since: float | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name as a heading: "Partial collapse"."""
+        return self.name.replace("_", " ").replace("non ", "non-").capitalize()
 
     @property
     def meaning(self) -> str:
@@ -230,12 +299,18 @@ class Diagnosis:
         data: the real images that the samples were compared with.
         judge: the classifier, or other feature extractor, that they were seen by.
         notes: what was done to the images, or could not be examined, one sentence each.
+        specimens: some of the images, for a report.
+        curves: the curves of the training as (steps, values) by name, thinned to what a picture can show.
     """
 
     findings: tuple[Finding, ...]
     data: str
     judge: str
     notes: tuple[str, ...] = ()
+    specimens: "Specimens | None" = field(default=None, compare=False, repr=False)
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def healthy(self) -> bool:
@@ -244,6 +319,11 @@ class Diagnosis:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(finding.name for finding in self.findings)
+
+    @property
+    def verdict(self) -> str:
+        """The diagnosis in a sentence: what the first finding means."""
+        return AILMENTS[self.names[0]].meaning if self.findings else "Healthy: nothing was found."
 
     def as_dict(self) -> dict[str, object]:
         """Plain lists, strings and numbers; a number that is not finite becomes None."""
@@ -255,22 +335,19 @@ class Diagnosis:
     def __str__(self) -> str:
         lines = [f"Compared with {self.data}; seen by {self.judge}.", *self.notes]
         if self.healthy:
-            lines.append("Healthy: nothing was found.")
+            lines.append(self.verdict)
         for number, finding in enumerate(self.findings, 1):
             lines += ["", f"{number}. {finding.name} ({finding.severity})", f"   {finding.meaning}"]
-            lines += [f"   evidence: {evidence}" for evidence in finding.evidence]
+            lines += [f"   {'context' if each.context else 'evidence'}: {each}" for each in finding.evidence]
             lines += [f"   try: {advice}" for advice in finding.to_try]
             lines.append(f"   lesson: {finding.lesson}")
         return "\n".join(lines)
 
 
 def _as_dict(finding: Finding) -> dict[str, object]:
-    evidence = [
-        {"name": e.name, "value": e.value if math.isfinite(e.value) else None, "healthy": e.healthy}
-        for e in finding.evidence
-    ]
     return {
-        "name": finding.name, "severity": finding.severity, "evidence": evidence, "meaning": finding.meaning,
+        "name": finding.name, "severity": finding.severity,
+        "evidence": [evidence.as_dict() for evidence in finding.evidence], "meaning": finding.meaning,
         "try": list(finding.to_try), "lesson": finding.lesson,
     }  # fmt: skip
 

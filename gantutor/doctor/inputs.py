@@ -69,6 +69,7 @@ class Case:
     extractor: FeatureExtractor
     labels: Tensor | None  # int64, the class that G was asked for in each of `samples`
     notes: list[str] = field(default_factory=list)
+    copies: tuple[Tensor, Tensor] | None = None  # if samples are copies: what `CopySearch.nearest` returned for them
 
 
 # --- arrays ----------------------------------------------------------------------------------------------------------

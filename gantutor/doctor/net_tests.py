@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gantutor import metrics
 from gantutor.doctor import measures
-from gantutor.doctor.findings import Evidence, Finding, grade
+from gantutor.doctor.findings import Evidence, Finding, grade, telling
 from gantutor.doctor.inputs import Case, match_shape, to_images
 from gantutor.errors import BadInput, reason
 from gantutor.models import pack_of
@@ -125,19 +125,21 @@ def examine_generator(case: Case, generator: Callable[[int], Tensor] | None, sou
     made = {"train": draw(True), "eval": draw(False)}
     broken = [mode for mode, x in made.items() if not x.isfinite().all()]
     if broken:
-        evidence = Evidence(f"share of finite images in {broken[0]} mode", finite_share(made[broken[0]]), "1")
+        name = f"share of finite images in {broken[0]} mode"
+        evidence = Evidence(name, finite_share(made[broken[0]]), low=1, high=1)
         yield Finding("train_eval_gap" if len(broken) == 1 else "non_finite", "severe", (evidence,))
         return
     gap = feature_distance(case, made["train"], made["eval"])
     limit = 0.02 if torch.equal(draw(False), made["eval"]) else 0.12  # more if z differs from call to call
     given = min(feature_distance(case, case.samples[:count], x) for x in made.values())
     usual = feature_distance(case, case.held_out[: min(count, len(case.samples))], case.real[:count])
-    if gap > limit or (given > 0.3 + 2 * usual and sound):
+    most = 0.3 + 2 * usual
+    if gap > limit or (given > most and sound):
         modes = "Fréchet distance between train and eval mode, over the spread of real images"
         nearer = "the same between the samples and the nearer mode"
-        evidence = (
-            Evidence(modes, gap, f"at most {limit}"),
-            Evidence(nearer, given, f"about {usual:.2g}, as for real images"),
+        evidence = telling(
+            Evidence(modes, gap, high=limit),
+            Evidence(nearer, given, high=most, usual=usual),
         )
         yield Finding("train_eval_gap", grade(max(gap, given), 0.3, 0.6), evidence)
 
@@ -176,7 +178,7 @@ def examine_discriminator(
         yield from judge_logits(logits, critic)
     else:
         share = finite_share(torch.cat([logits["real"], logits["fake"]])[:, None])
-        yield Finding("non_finite", "severe", (Evidence("share of finite logits of D", share, "1"),))
+        yield Finding("non_finite", "severe", (Evidence("share of finite logits of D", share, low=1, high=1),))
 
 
 def judge_logits(logits: Mapping[str, Tensor], critic: bool) -> Iterator[Finding]:
@@ -187,29 +189,31 @@ def judge_logits(logits: Mapping[str, Tensor], critic: bool) -> Iterator[Finding
     real_auc, held_out_auc = (measures.roc_auc(logits[name], logits["fake"]) for name in ("real", "held_out"))
     memory_auc, halves_auc = (measures.roc_auc(logits["real"], logits[name]) for name in ("held_out", "mismatched"))
     spread = torch.cat([logits["real"], logits["fake"]]).std().item()
-    above_samples = Evidence("share of pairs in which D rates the real image above the sample", real_auc, "0.5 to 0.95")
+    name = "share of pairs in which D rates the real image above the sample"
+    above_samples = Evidence(name, real_auc, low=0.5, high=0.95)
     if spread < 1e-6 or (abs(real_auc - 0.5) < 0.1 and halves_auc < 0.65) or real_auc < 0.2:
-        evidence = (
+        over_halves = "share of pairs in which D rates the real image above the halves of two real ones put together"
+        evidence = telling(
             above_samples,
-            Evidence("the same against images put together from the halves of two real ones", halves_auc, "0.8 to 1"),
-            Evidence("standard deviation of D's logits", spread, "above 0"),
+            Evidence(over_halves, halves_auc, low=0.8),
+            Evidence("standard deviation of D's logits", spread, low=0.001),
         )
         detail = "It rates samples above real images: are its labels, or its sign, exchanged?" * (real_auc < 0.2)
         yield Finding("discriminator_blind", "severe", evidence, detail)
     elif memory_auc > 0.7:
         over_held_out = "share of pairs in which D rates a training image above a held-out one"
         over_samples = "share of pairs in which D rates a held-out image above a sample"
-        evidence = (
-            Evidence(over_held_out, memory_auc, "0.45 to 0.6"),
-            Evidence(over_samples, held_out_auc, "0.5 to 0.95"),
+        evidence = telling(
+            Evidence(over_held_out, memory_auc, low=0.45, high=0.6),
+            Evidence(over_samples, held_out_auc, low=0.5, high=0.95),
         )
         yield Finding("discriminator_overfitting", grade(memory_auc, 0.8, 0.9), evidence)
     elif not critic and held_out_auc > 0.98 and is_certain(logits["held_out"].median(), logits["fake"].median()):
         real_probability, fake_probability = (logits[name].median().sigmoid().item() for name in ("held_out", "fake"))
-        evidence = (
+        evidence = telling(
             above_samples,
-            Evidence("D's median probability for real images", real_probability, "below 0.95"),
-            Evidence("D's median probability for samples", fake_probability, "above 0.05"),
+            Evidence("D's median probability for real images", real_probability, high=0.95),
+            Evidence("D's median probability for samples", fake_probability, low=0.05),
         )
         yield Finding("discriminator_saturated", "severe", evidence)
 
@@ -272,15 +276,17 @@ def examine_curves(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
         eighths = [part.median().item() for part in curves["g_grad_norm"].chunk(8)]  # medians, so that no spike counts
         before = max(early, 0.1 * max(eighths))
         if late < 0.01 * before or late < 1e-6:
-            name = "norm of G's gradient, last quarter over before"
-            evidence = Evidence(name, late / max(before, 1e-30), "above 0.05")
-            yield Finding("vanishing_generator_signal", "severe", (evidence,))
+            evidence = telling(
+                Evidence("norm of G's gradient, last quarter over before", late / max(before, 1e-30), low=0.05),
+                Evidence("norm of G's gradient in the last quarter", late, low=1e-6),
+            )
+            yield Finding("vanishing_generator_signal", "severe", evidence)
     found = {name: measures.strongest_oscillation(values) for name, values in curves.items() if name in OSCILLATING}
     name, worst = max(found.items(), key=lambda item: item[1].share, default=("", None))
     if worst is not None and worst.share > 0.4 and worst.excess > 14 and worst.amplitude > 0.02:
         evidence = (
-            Evidence(f"share of the variance of {name} that is one regular oscillation", worst.share, "at most 0.3"),
-            Evidence("cycles in the whole curve", worst.cycles, "none"),
+            Evidence(f"share of the variance of {name} that is one regular oscillation", worst.share, high=0.3),
+            Evidence("cycles in the whole curve", worst.cycles, context=True),
         )
         yield Finding("oscillation", grade(worst.share, 0.6, 0.8), evidence)
 
@@ -291,24 +297,27 @@ def examine_discriminator_curves(curves: Mapping[str, Tensor]) -> Iterator[Findi
         losses = curves["d_loss"]
         late = measures.outer_quarter_medians(losses)[1]
         if losses.min() >= 0 and late < 0.05:
-            yield Finding("discriminator_saturated", "severe", (Evidence("D's loss at the end", late, "0.3 to 1.4"),))
+            evidence = Evidence("D's loss at the end", late, low=0.3, high=1.4)
+            yield Finding("discriminator_saturated", "severe", (evidence,))
             return
-        if losses.std() < 1e-3 * max(losses.mean().abs().item(), 1e-9):
-            evidence = Evidence("standard deviation of D's loss over the training", losses.std().item(), "above 0.01")
+        least = 1e-3 * max(losses.mean().abs().item(), 1e-9)
+        if losses.std() < least:
+            name = "standard deviation of D's loss over the training"
+            evidence = Evidence(name, losses.std().item(), low=least)
             yield Finding("discriminator_blind", "severe", (evidence,))
             return
     if {"d_real", "d_fake"} <= set(curves):
         real, fake = to_logits(curves["d_real"], curves["d_fake"])
         spread, auc = torch.cat([real, fake]).std().item(), measures.roc_auc(real, fake)
         if spread < 1e-3 and abs(auc - 0.5) < 0.2:
-            evidence = Evidence("standard deviation of D's logits over the training", spread, "above 0.01")
+            evidence = Evidence("standard deviation of D's logits over the training", spread, low=0.001)
             yield Finding("discriminator_blind", "severe", (evidence,))
             return
         ends = [torch.tensor(measures.outer_quarter_medians(logits)[1]) for logits in (real, fake)]
         if is_certain(*ends) and not is_critic(curves):
-            names = ("real images", "below 0.95"), ("samples", "above 0.05")
-            evidence = tuple(
-                Evidence(f"D's probability for {what}, at the end", end.sigmoid().item(), limit)
-                for (what, limit), end in zip(names, ends, strict=True)
+            of_real, of_samples = (end.sigmoid().item() for end in ends)
+            evidence = (
+                Evidence("D's probability for real images, at the end", of_real, high=0.95),
+                Evidence("D's probability for samples, at the end", of_samples, low=0.05),
             )
             yield Finding("discriminator_saturated", "severe", evidence)
