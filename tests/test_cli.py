@@ -1,9 +1,11 @@
 """The command line, called as a function where that shows the same, and as a process for signals."""
 
 import errno
+import html
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -706,6 +708,22 @@ def test_diagnose_prints_text_for_people(patients, capsys):
     out = capsys.readouterr().out
     for part in ("1. range_mismatch (severe)", "in [0, 1]", "evidence:", "try:", "lesson: 02_mlp_gan"):
         assert part in out
+
+
+def test_diagnose_writes_a_report_as_well(patients, capsys, tmp_path):
+    page = tmp_path / "new folder" / "report.html"
+    args = ["diagnose", str(patients / "half.npy"), "--against", str(patients / "real.npy"), "--html", str(page)]
+    assert cli.main([*args, "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["findings"][0]["name"] == "range_mismatch"  # stdout is as it would be without
+    assert f'The report is "{page}".' in err
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    assert f"gantutor {shlex.join([*args, '--json'])}" in text
+    assert "The pixel values are not on the scale of the real images" in text
+    assert cli.main([*args[:-1], str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert "is a folder" in err
+    assert "Examining" not in err  # before the work
 
 
 def test_diagnose_against_a_named_set_uses_its_test_split(patients, capsys, monkeypatch):

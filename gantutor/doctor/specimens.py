@@ -17,9 +17,9 @@ from gantutor.metrics import nearest_neighbours
 
 MOST = 30  # images of a kind
 MOST_BYTES = 150_000  # for them
-LARGEST = 128  # pixels on a side; larger images are made smaller
-PAIRS = 6  # of copies and originals
-CLOSE, CLOSE_SIDE = 4, 32  # images that are shown from near, and pixels on a side of what is shown of them
+LARGEST = 96  # pixels on a side; larger images are made smaller
+PAIRS = 6  # of copies and originals; fewer, 3 at least, where images are large
+CLOSE, CLOSE_SIDE = 3, 32  # images that are shown from near, and pixels on a side of what is shown of them
 POINTS = 600  # of a curve
 
 
@@ -73,13 +73,13 @@ def copies(case: Case) -> tuple[Tensor, Tensor]:
         ratio, nearest = case.copies
         for sample in ratio.argsort().tolist():
             best.setdefault(int(nearest[sample]), sample)
-    pairs = [*best.items()][:PAIRS]
+    pairs = [*best.items()][: max(3, min(PAIRS, how_many(case.real) // 2))]
     return torch.tensor([mine for _, mine in pairs]).long(), torch.tensor([theirs for theirs, _ in pairs]).long()
 
 
 def as_bytes(x: Tensor) -> Tensor:
-    """Images as bytes (n, C, H, W), at most `LARGEST` on a side; NaN becomes grey."""
-    x = x.nan_to_num(0, 1, -1).clamp(-1, 1)
+    """Images as bytes (n, C, H, W) in grey or RGB, at most `LARGEST` on a side; NaN becomes grey."""
+    x = x[:, : 3 if x.shape[1] >= 3 else 1].nan_to_num(0, 1, -1).clamp(-1, 1)
     H, W = x.shape[2:]
     if len(x) and max(H, W) > LARGEST:
         scale = LARGEST / max(H, W)

@@ -52,6 +52,7 @@ STYLE = """
           --mild: #7cc4ee; --moderate: #f0b84a; --severe: #ff9a5c; --healthy: #5fd3a8; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 70rem; padding: 1.5rem 1.25rem 3rem; color: var(--ink); background: var(--paper);
+       overflow-wrap: anywhere;
        font: 1rem/1.55 system-ui, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif; }
 h1 { font-size: clamp(1.5rem, 4vw, 2.2rem); line-height: 1.2; margin: 0.3rem 0 0.8rem; text-wrap: balance; }
 h2 { font-size: 1.35rem; line-height: 1.25; margin: 0 0 0.6rem; }
@@ -77,8 +78,8 @@ figcaption { margin-bottom: 0.35rem; }
 figcaption b { color: var(--ink); }
 img { display: block; max-width: 100%; height: auto; image-rendering: pixelated; }
 .pairs { display: flex; flex-wrap: wrap; gap: 1rem; margin-top: 0.8rem; }
-.pairs img { border: 2px solid var(--fake); }
-.pairs img + img { border-color: var(--real); margin-top: 0.3rem; }
+.pairs img { outline: 2px solid var(--fake); margin: 2px; }
+.pairs img + img { outline-color: var(--real); margin-top: 0.5rem; }
 .key::before { content: ""; display: inline-block; width: 0.8em; height: 0.8em; margin-right: 0.35em;
                border: 2px solid var(--key); }
 .evidence { list-style: none; padding: 0; max-width: none; }
@@ -89,7 +90,7 @@ img { display: block; max-width: 100%; height: auto; image-rendering: pixelated;
 .range { margin: 0; }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: 0.35rem 1.5rem; margin: 0.5rem 0; }
 dt { color: var(--soft); }
-dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
+dd { margin: 0; min-width: 0; }
 code { font: 0.9em ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 pre { margin: 0; padding: 0.6rem 0.9rem; background: var(--panel); border-radius: 6px; white-space: pre-wrap; }
 @media (max-width: 40rem) { .finding { padding: 1rem; } dl { grid-template-columns: 1fr; gap: 0; }
@@ -162,11 +163,10 @@ def badge(finding: "Finding") -> str:
 
 def section(number: int, finding: "Finding", diagnosis: "Diagnosis") -> str:
     """One finding: what it means, what it looks like, the evidence, and what to try."""
-    specimens = diagnosis.specimens
-    pictures = ""
-    if specimens is not None and finding.name == "memorisation":
+    specimens, pictures = diagnosis.specimens, ""
+    if specimens is not None and len(specimens.copies) and finding.name == "memorisation":
         pictures = pairs(specimens)
-    elif specimens is not None and finding.name in FINE:
+    elif specimens is not None and len(specimens.details) and finding.name in FINE:
         pictures = close_up(specimens)
     since = f" It begins at step {finding.since:,.0f}." if finding.since is not None else ""
     evidence = "".join(f"<li>{measured(each)}</li>" for each in finding.evidence if not each.context)
