@@ -265,6 +265,8 @@ def test_the_dot_of_a_gauge_is_where_the_value_is():
                                   percent(*shown.attributes("circle"), "cx"))  # fmt: skip
         assert -1e-6 <= start < start + width <= 100.01
         assert 0 <= dot <= 100
+        assert evidence.low is not None or start == 0  # an open end goes on to the edge
+        assert evidence.high is not None or start + width == pytest.approx(100, abs=0.01)
         beyond = max(start - dot, dot - start - width)
         assert beyond <= 0.011 if evidence.in_range else beyond >= -1.6  # a band is at least 1.5 wide
         (about,) = shown.attributes("div")
@@ -291,12 +293,12 @@ def points(shown: Page, style: str) -> list[np.ndarray]:
 
 def test_a_curve_is_drawn_where_its_values_are():
     steps, values = [10, 20, 50], [4.0, 0.0, 2.0]
-    shown = Page(charts.plots({"d_loss": (steps, values)}, {"it breaks": 20, "not here": 99}))
+    shown = Page(charts.plots({"d_loss": (steps, values)}, {"it <breaks>": 20, "not here": 99}))
     (line,) = points(shown, "raw")
     assert line == pytest.approx(np.array([[0, 1], [0.25, 0], [1, 0.5]]), abs=1e-3)
     (mark,) = shown.attributes("line", **{"class": "when"})
     assert float(mark["x1"]) / charts.WIDTH == 0.25
-    assert shown.texts("li") == ["A step 20: it breaks", "B step 99: not here"]
+    assert shown.texts("li") == ["A step 20: it <breaks>", "B step 99: not here"]
     assert (
         "from step 10 to 50: 4 at first, 2 at the end, between 0 and 4"
         in shown.attributes("div", role="img")[0]["aria-label"]
