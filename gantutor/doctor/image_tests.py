@@ -59,17 +59,12 @@ def correct_range(case: Case) -> Finding | None:
     if bits:
         evidence.append(Evidence("highest pixel value", high, low=-0.98))
     if best is not None:
-        before = value_gap(x[:2000], case.real[:2000])
+        before = measures.value_gap(x[:2000], case.real[:2000])
         evidence += [
             Evidence("mean difference between the quantiles of their pixel values and of real ones", before, high=0.08),
             Evidence("share of this difference that goes when they are rescaled", 1 - left, context=True),
         ]
     return Finding("range_mismatch", "severe", telling(*evidence), detail)
-
-
-def value_gap(x: Tensor, real: Tensor) -> float:
-    """Mean difference between the quantiles of the pixel values."""
-    return (measures.quantiles(x) - measures.quantiles(real)).abs().mean().item()
 
 
 def find_few_grey_levels(case: Case) -> Finding | None:
@@ -91,13 +86,13 @@ def best_rescaling(case: Case) -> tuple[measures.Rescaling | None, float]:
     x, real = case.samples[:2000], case.real[:4000]
     usual = measures.thumbnail_distance(case.held_out[:500], real)
     values, before = case.real[:2000], measures.thumbnail_distance(x[:500], real)
-    gap, variety = value_gap(x, values), relative_variance(case, x)
+    gap, variety = measures.value_gap(x, values), relative_variance(case, x)
     best, least = None, 1.0
     if gap < 0.08:  # a wrong range leaves 0.13 and more
         return best, least
     for candidate in measures.candidate_rescalings(x, values):
         now = candidate.undo(x)
-        left = value_gap(now, values) / gap
+        left = measures.value_gap(now, values) / gap
         fits = left < 0.4 or candidate.a == -1
         if (
             fits

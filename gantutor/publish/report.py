@@ -107,6 +107,7 @@ pre { margin: 0; padding: 0.6rem 0.9rem; background: var(--panel); border-radius
   section { margin-top: 1.5rem; }
   h2, h3 { break-after: avoid; }
   .sheets figure { max-width: 48%; } .sheets { gap: 1rem 2%; flex-wrap: nowrap; }
+  .pairs { gap: 0.6rem; } .pairs img { max-width: 22mm; }
   nav { display: none; } }
 """
 
