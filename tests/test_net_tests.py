@@ -10,7 +10,8 @@ from torch import nn
 
 from gantutor import doctor, models
 from gantutor.data import strokes
-from gantutor.doctor import examination, measures, net_tests
+from gantutor.doctor import examination, measures, net_tests, nets
+from gantutor.doctor.discriminators import AnyDiscriminator
 from gantutor.errors import BadInput
 
 N = 500
@@ -77,7 +78,7 @@ def test_discriminators_that_have_learnt(examine, sound, train, held):
 def test_packed_discriminators_are_asked_in_packs(examine, sound):
     for pack in (2, 3):
         D = models.mlp(pack=pack, seed=1)[1]
-        assert net_tests.discriminator_outputs(D, sound.pixels[:401]).shape == (401 // pack,)
+        assert net_tests.discriminator_outputs(AnyDiscriminator(D), sound.pixels[:401]).shape == (401 // pack,)
         assert examine(sound.pixels[:501], discriminator=D).names == ("discriminator_blind",)
 
 
@@ -90,7 +91,7 @@ def test_a_discriminator_is_left_as_it_was_through_any_wrapping(sound):
     x = sound.pixels[:N]
     D = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784), nn.Dropout(), nn.Linear(784, 1)).double().train()
     before = {name: value.clone() for name, value in D.state_dict().items()}
-    logits = [net_tests.discriminator_outputs(discriminator, x) for discriminator in (D, D.forward, lambda y: D(y))]
+    logits = [net_tests.discriminator_outputs(AnyDiscriminator(d), x) for d in (D, D.forward, lambda y: D(y))]
     assert all(torch.equal(given, logits[0]) for given in logits)  # no dropout, and in its own type
     assert all(module.training for module in D.modules())
     assert all(torch.equal(value, before[name]) for name, value in D.state_dict().items())
@@ -102,8 +103,8 @@ def test_discriminators_that_fail_are_named(examine, sound):
     D = nn.Sequential(nn.Flatten(), nn.Linear(784, 1))
     assert examine(x, discriminator=D.double()).names == ("discriminator_blind",)  # asked in its own type
     for bad in (lambda y: y @ y.new_zeros(3, 3), lambda y: [1.0], lambda y: y[:0], 3, D.to("meta")):
-        with pytest.raises(BadInput, match="the discriminator (failed|returned)"):
-            net_tests.discriminator_outputs(bad, x)
+        with pytest.raises(BadInput, match="the discriminator (failed|returned|is a int)"):
+            net_tests.discriminator_outputs(AnyDiscriminator(bad), x)
 
 
 def test_batch_norm_with_wrong_statistics_is_found_through_any_wrapping(examine, sound):
@@ -134,7 +135,7 @@ def test_batch_norm_with_wrong_statistics_is_found_through_any_wrapping(examine,
         *(lambda n: G(n), lambda n, *, net=G: net(n), lambda n: box["nets"][0](n)),
         *(lambda n: torch.cat([G(n) for _ in range(1)]), lambda n: next(G(n) for _ in range(1)), wrapped),
     ):  # fmt: skip
-        assert net_tests.nets_of(generator) == [G]
+        assert nets.nets_of(generator) == [G]
     for generator in (owner.draw, owner, lambda n: torch.cat([G(n) for _ in range(1)])):
         assert examine(x, generator=generator).names == ("train_eval_gap",)
     if not G.training:

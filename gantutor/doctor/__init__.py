@@ -3,7 +3,8 @@
     diagnosis = doctor.examine(run.sample(2000), data.load("mnist"), held_out=data.load("mnist", "test"))
     print(diagnosis)
 
-`examination` runs it: `inputs` brings everything to one form, `measures` has the numbers, `image_tests` and
+`examination` runs it: `inputs` brings images to one form, and `collected` those that come one by one; `generators` and
+`discriminators` call anyone's `nets`, which `weights` fills from files. `measures` has the numbers, `image_tests` and
 `net_tests` judge what was measured on the images and on the nets, and `findings` explains what was found.
 """
 
@@ -14,6 +15,7 @@ from gantutor import lazy
 if TYPE_CHECKING:
     from gantutor.doctor.examination import examine
     from gantutor.doctor.findings import AILMENTS, Diagnosis, Evidence, Finding
+    from gantutor.doctor.weights import load_weights
 
-__all__ = ["AILMENTS", "Diagnosis", "Evidence", "Finding", "examine"]
+__all__ = ["AILMENTS", "Diagnosis", "Evidence", "Finding", "examine", "load_weights"]
 __getattr__ = lazy.importer(__name__)
