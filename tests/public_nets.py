@@ -1,4 +1,4 @@
-"""Small nets in the forms that public tutorials and repositories give them, for 1×16×16 images unless said otherwise."""
+"""Small nets in the forms that public tutorials and repositories give them, for images of 1×16×16."""
 
 import torch
 from torch import nn

@@ -107,9 +107,8 @@ def walk(source: Any, what: str, notes: list[str]) -> Iterator[Any]:
         for i in range(n) if some == n else torch.randperm(n)[:some].sort().values.tolist():
             yield source[i]
     except Exception as error:  # a stranger's data set: anything may happen
-        raise BadInput(
-            f"{what} cannot be read ({type(error).__name__}: {reason(error)}): repair the data set."
-        ) from error
+        why = f"{type(error).__name__}: {reason(error)}"
+        raise BadInput(f"{what} cannot be read ({why}): repair what they come from.") from error
 
 
 # --- one item --------------------------------------------------------------------------------------------------------
@@ -134,9 +133,8 @@ def as_picture(value: Any) -> Tensor | None:
     if hasattr(value, "convert") and hasattr(value, "mode"):  # Pillow's, without a need to import it
         value = np.asarray(value if value.mode in ("L", "RGB") else value.convert("L" if value.mode == "1" else "RGB"))
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        value = torch.from_numpy(
-            np.array(value, np.int32 if value.dtype == np.uint16 else value.dtype.newbyteorder("="))
-        )
+        known = np.dtype(np.int32) if value.dtype == np.uint16 else value.dtype.newbyteorder("=")
+        value = torch.from_numpy(np.array(value, known))
     if not isinstance(value, Tensor) or value.ndim < 2 or value.is_complex():
         return None
     value = value.detach().cpu().as_subclass(Tensor)

@@ -19,7 +19,7 @@ FORMS: dict[str, Callable[[Tensor], tuple[object, ...]]] = {  # of images x (B, 
 class AnyDiscriminator:
     """A discriminator as it was given, as a function of images (B, C, H, W) in [-1, 1] -> (B,), or (B / pack,).
 
-    Of several outputs the first is taken that has one number for each image, or one channel of them, as a PatchGAN has:
+    Of several outputs the first is taken that has one number for each image, or a channel of them, as a PatchGAN has:
     these are averaged.
 
     Args:
@@ -106,5 +106,5 @@ class AnyDiscriminator:
 
 
 def fits(x: Tensor, count: int) -> bool:
-    """Is this one number for each of `count` images, or one channel of numbers: (N,), (N, 1), (N, 1, h, w), (N, h, w)?"""
+    """Is this one number for each of `count` images, or a channel of them: (N,), (N, 1), (N, 1, h, w), (N, h, w)?"""
     return x.ndim > 0 and len(x) == count and x.numel() > 0 and (x.ndim in (1, 3) or x.shape[1] == 1)

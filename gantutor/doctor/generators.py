@@ -23,10 +23,10 @@ FORMS: dict[str, Callable[[Tensor], tuple[object, ...]]] = {  # of noise z (n, l
 
 
 class AnyGenerator:
-    """A generator as it was given, as a function n -> images (n, C, H, W) on the CPU, in the mode in which its nets are.
+    """A generator as it was given, as a function n -> images (n, C, H, W) on the CPU.
 
     A net is given noise from N(0, I), whose length and form are found by trying. A function is called with n, and with
-    noise only where it cannot take n.
+    noise only where it cannot take n. The nets stay in the mode, train or eval, that they are in.
 
     Args:
         generator: G as an `nn.Module`, also in `nn.DataParallel` or compiled, or a function n -> images.
@@ -116,7 +116,7 @@ class AnyGenerator:
             return BadInput(f"the generator takes pictures, not noise: give a function of n, {example}G(pictures[:n]).")
         trials = list(self.trials())
         if not trials:
-            return BadInput(f"the length of the generator's noise cannot be seen: set its attribute latent_dim, or give "
+            return BadInput("the length of the generator's noise cannot be seen: set its attribute latent_dim, or give "
                             f"a function of n, {example}G(torch.randn(n, 100)).")  # fmt: skip
         made = [(length, output) for length, _, output in trials if not isinstance(output, Failed)]
         if made:
@@ -131,10 +131,8 @@ class AnyGenerator:
         """A call of a conditional G that works, as code; with words in the place of what cannot be found out."""
         embeddings = [layer for layer in net.modules() if isinstance(layer, nn.Embedding)]
         classes = classes_of(net) or next((layer.num_embeddings for layer in embeddings), 0)
-        lengths = latent_sizes(net)
-        lengths += [a - layer.embedding_dim for a in lengths for layer in embeddings if a > layer.embedding_dim]
         labels = torch.zeros(2, dtype=torch.int64, device=weight_of(self.nets).device)
-        for length in lengths if classes else ():
+        for length in latent_sizes(net) if classes else ():
             for form, code in (("(n, {})", "torch.randn(n, {})"), ("(n, {}, 1, 1)", "torch.randn(n, {}, 1, 1)")):
                 noise = self.arguments(torch.zeros(2, length), form)[0]
                 if self.is_images(attempt(self.given, noise, labels)):

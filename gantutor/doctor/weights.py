@@ -1,6 +1,8 @@
 """Weights from files as people have them: with other names in front, among an optimizer's state, of several nets."""
 
 import pickle
+import re
+import warnings
 from collections.abc import Iterator, Mapping
 from os import PathLike, fspath
 from pathlib import Path
@@ -65,20 +67,21 @@ def read(path: Path) -> object:
     if path.suffix == ".safetensors":
         raise BadInput(f"{path} is in the safetensors format: give safetensors.torch.load_file({str(path)!r}).")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, AttributeError) as error:
-        if "weights" not in str(error).lower():
-            raise unreadable(path, error) from None
+        with warnings.catch_warnings(action="ignore"):  # what it thinks of a file that is no file of weights
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if (code := re.search(r"GLOBAL (\S+)", str(error))) is None:
+            raise unreadable(path, "it is no file of torch.save") from None
         raise BadInput(
-            f"{path} holds more than weights, a whole net perhaps, and to read that would execute code from it: where "
-            "you trust the file, read it yourself and save torch.save(G.state_dict(), file)."
+            f"{path} holds more than weights, {code[1]}, and to read that would execute code from it: where you trust "
+            "the file, read it yourself and save the weights alone, torch.save(G.state_dict(), file)."
         ) from None
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError, BadZipFile) as error:
-        raise unreadable(path, error) from None
+    except (RuntimeError, ValueError, EOFError, OSError, KeyError, AttributeError, BadZipFile) as error:
+        raise unreadable(path, reason(error)) from None
 
 
-def unreadable(path: Path, error: Exception) -> BadInput:
-    return BadInput(f"{path} cannot be read as weights ({reason(error)}): save them again with torch.save.")
+def unreadable(path: Path, why: str) -> BadInput:
+    return BadInput(f"{path} cannot be read as weights ({why}): save them again with torch.save.")
 
 
 def state_dicts(content: object, name: str = "", depth: int = 0) -> Iterator[tuple[str, Weights]]:
@@ -130,16 +133,13 @@ def misfit(path: str, groups: Mapping[str, Weights], wanted: Mapping[str, tuple[
     weights = max(({plain(name): x for name, x in each.items()} for each in groups.values()), key=common)
     start = common(weights)[1]
     found = {name.removeprefix(start): tuple(x.shape) for name, x in weights.items() if name.startswith(start)}
-    kind = type(net).__name__
+    says = f"{path} does not fit this {type(net).__name__}"
     for name, shape in wanted.items():
         if name in found and found[name] != shape:
-            hint = [
-                f" (there, noise of length {size})" for size in latent_sizes(weights)[:1] if name == next(iter(wanted))
-            ]
-            return BadInput(f"{path} does not fit this {kind}: {name} is {found[name]} there{''.join(hint)} and {shape} in "
-                            "the net. Make the net with the sizes that it was trained with.")  # fmt: skip
+            sizes = latent_sizes(weights)[:1] if name == next(iter(wanted)) else []
+            hint = "".join(f" (noise of length {size})" for size in sizes)
+            return BadInput(f"{says}: {name} is {found[name]} there{hint} and {shape} in the net. Make the net with "
+                            "the sizes that it was trained with.")  # fmt: skip
     missing, extra = ([name for name in a if name not in b] for a, b in ((wanted, found), (found, wanted)))
-    says = [f"lacks {missing[0]}"] * bool(missing) + [f"has {extra[0]}, which the net has not"] * bool(extra)
-    return BadInput(
-        f"{path} does not fit this {kind}: it {' and '.join(says)}. Give a net of the class that it comes from."
-    )
+    differs = [f"lacks {name}" for name in missing[:1]] + [f"has {name}, which the net has not" for name in extra[:1]]
+    return BadInput(f"{says}: it {' and '.join(differs)}. Give a net of the class that it comes from.")

@@ -23,19 +23,23 @@ def latent_sizes(net: nn.Module | Mapping[str, object]) -> list[int]:
     """How long the latent vectors of a generator, or of a state dict, may be, the likeliest first.
 
     First come attributes such as `latent_dim`, `nz` and `z_dim`, then what each layer takes: of weights (out, in) the
-    second size; of weights (a, b, h, w) the first, which a transposed convolution takes, then the second.
+    second size; of weights (a, b, h, w) the first, which a transposed convolution takes, then the second. Last come
+    these less the size of an embedding, for where the noise is joined to that of a label.
     """
     found: list[object] = []
+    embedded: list[int] = []
     if isinstance(net, nn.Module):
         net = unwrapped(net)
         held = {**vars(type(net)), **vars(net)}
         found += [value for name, value in held.items() if name.lower().replace("_", "") in LATENT_NAMES]
+        embedded = [layer.embedding_dim for layer in net.modules() if isinstance(layer, nn.Embedding)]
         net = net.state_dict()
     for weight in net.values():
         shape = weight.shape if isinstance(weight, Tensor) else ()
         found += [shape[1]] if len(shape) == 2 else shape[:2] if len(shape) == 4 else []
-    sizes = [size for size in found if isinstance(size, int) and size > 0]
-    return list(dict.fromkeys(sizes))[:SIZES]
+    sizes = list(dict.fromkeys(size for size in found if isinstance(size, int) and size > 0))[:SIZES]
+    less = [size - part for size in sizes for part in embedded if size > part]
+    return list(dict.fromkeys([*sizes, *less]))
 
 
 def required_arguments(net: Callable[..., object]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Does D give probabilities where the loss wants logits? Then a sigmoid is applied twice, and G receives almost nothing."""
+"""Does D give probabilities where the loss wants logits? A sigmoid applied twice leaves G next to no gradient."""
 
 import re
 from collections.abc import Callable
