@@ -1,33 +1,60 @@
-"""`gantutor diagnose`: find out from its samples what is wrong with a GAN."""
+"""`gantutor diagnose`: find out from its samples, or from its training log, what is wrong with a GAN."""
 
 import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gantutor.cli.common import Parser, capital, note, quoted
 from gantutor.errors import BadInput, unknown
 
+if TYPE_CHECKING:
+    from gantutor import doctor
+
 
 def add_arguments(add: Callable[..., Parser]) -> None:
-    text = "find out from its samples what is wrong with a GAN"
+    text = "find out from its samples, or from its training log, what is wrong with a GAN"
     command = add(help=text, description=f"{capital(text)}. Exit status 0: healthy, 1: something was found.")
-    command.add_argument("samples", metavar="SAMPLES", type=Path,
+    command.add_argument("samples", metavar="SAMPLES", type=Path, nargs="?",
                          help="500 images or more: .npz (keys images, labels), .npy, or a folder or .zip of pictures; "
                               "(N, H, W) or (N, C, H, W), bytes or floats in [-1, 1]")  # fmt: skip
-    command.add_argument("--against", metavar="REAL", required=True,
+    command.add_argument("--against", metavar="REAL",
                          help="mnist, fashion-mnist, strokes or faces; or a file or folder like SAMPLES")  # fmt: skip
+    command.add_argument("--history", metavar="LOG", type=Path, nargs="+",
+                         help="the log of the training, alone or beside SAMPLES: .csv, .jsonl, .json, what it printed "
+                              "(.txt or .log), or TensorBoard's folder")  # fmt: skip
     command.add_argument("--json", action="store_true", help="print the findings as JSON, and nothing else, on stdout")
     command.add_argument("--html", metavar="FILE", type=Path,
                          help="also write a report with pictures: one file, which needs no network")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    from gantutor import data, doctor, publish
-    from gantutor.doctor import inputs
+    from gantutor import doctor, publish
 
     if args.html is not None and args.html.is_dir():
         raise BadInput(f"--html {quoted(args.html)} is a folder: give the name of a file, such as report.html.")
+    if args.samples is not None:
+        diagnosis = examine_samples(args)
+    elif args.history and args.against is None:
+        diagnosis = doctor.examine(history=args.history)
+    else:
+        raise BadInput(
+            "there is nothing to examine: give SAMPLES --against REAL, for example samples.npz --against mnist, or "
+            "--history LOG, for example --history log.csv, or both."
+        )
+    print(diagnosis.to_json() if args.json else diagnosis)
+    if args.html is not None:
+        note(f"The report is {quoted(publish.write_report(diagnosis, args.html, command=args.line))}.")
+    return 0 if diagnosis.healthy else 1
+
+
+def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
+    from gantutor import data, doctor
+    from gantutor.doctor import inputs
+
+    if args.against is None:
+        raise BadInput("there are no real images to compare with: give --against mnist, or your own training images.")
     if args.against not in data.CLASSES and not os.path.exists(args.against):
         raise unknown("data set, file or folder", args.against, data.NAMES)
     samples, labels = inputs.load_images(args.samples)
@@ -39,8 +66,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         real, real_labels = inputs.load_images(args.against)
     note(f"Examining {len(samples):,} samples …")
-    diagnosis = doctor.examine(samples, real, labels=labels, real_labels=real_labels, held_out=held_out)
-    print(diagnosis.to_json() if args.json else diagnosis)
-    if args.html is not None:
-        note(f"The report is {quoted(publish.write_report(diagnosis, args.html, command=args.line))}.")
-    return 0 if diagnosis.healthy else 1
+    return doctor.examine(
+        samples, real, labels=labels, real_labels=real_labels, held_out=held_out, history=args.history
+    )

@@ -29,6 +29,15 @@ AILMENTS = {
         ),
         "02_mlp_gan",
     ),
+    "divergence": Ailment(
+        "A loss grows without end: the players no longer answer each other, and their outputs run away.",
+        (
+            "go back to a checkpoint from before the growth, and lower the learning rates",
+            "bound D's slope: a gradient penalty, spectral norm, or clipped weights for a Wasserstein critic",
+            "check the signs of the losses: D's and G's must pull in opposite directions",
+        ),
+        "01_minimax_game",
+    ),
     "range_mismatch": Ailment(
         "The pixel values are not on the scale of the real images, and this difference hides all others, from D too.",
         (
@@ -145,6 +154,15 @@ AILMENTS = {
         ),
         "01_minimax_game",
     ),
+    "discriminator_fooled": Ailment(
+        "D has lost: it takes samples for real images, or real images for samples, and what it tells G is wrong.",
+        (
+            "check the targets, or the signs, of D's loss: they may be exchanged",
+            "check that D's optimizer holds D's weights, that its step is taken, and that detach() is not on D's side",
+            "raise D's learning rate, or train it more often",
+        ),
+        "01_minimax_game",
+    ),
     "discriminator_overfitting": Ailment(
         "D has memorised its training images: it takes real images that it has not seen for generated ones.",
         (
@@ -162,6 +180,24 @@ AILMENTS = {
             "check whether the samples are off scale or collapsed, which makes D's task easy",
         ),
         "01_minimax_game",
+    ),
+    "instability": Ailment(
+        "The losses leap up and down over the whole scale: each step overshoots.",
+        (
+            "divide both learning rates by ten, and by ten again if that is not enough (0.0002 suits most DCGANs)",
+            "penalise D's gradient (R1)",
+            "check the scale of the images: [-1, 1], not [0, 255]",
+        ),
+        "01_minimax_game",
+    ),
+    "sudden_change": Ailment(
+        "From one step to the next the training is on another level: what changed was not what it learned.",
+        (
+            "if the run was resumed there, restore the optimizers, the averaged weights and the step too",
+            "look for what else changed there: data, batch size, learning rate, precision, a phase of the schedule",
+            "compare samples from before and after, with the same z",
+        ),
+        "09_scaling_up",
     ),
     "vanishing_generator_signal": Ailment(
         "The gradient that reaches G has all but vanished, so G stands still.",
@@ -296,9 +332,9 @@ class Diagnosis:
 
     Attributes:
         findings: the cause first.
-        data: the real images that the samples were compared with.
-        judge: the classifier, or other feature extractor, that they were seen by.
-        notes: what was done to the images, or could not be examined, one sentence each.
+        data: the real images that the samples were compared with; "" where only a log was examined.
+        judge: the classifier, or other feature extractor, that they were seen by; "" as well.
+        notes: what was done to the images and read in the log, or could not be examined, one sentence each.
         specimens: some of the images, for a report.
         curves: the curves of the training as (steps, values) by name, thinned to what a picture can show.
     """
@@ -333,11 +369,15 @@ class Diagnosis:
         return json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
 
     def __str__(self) -> str:
-        lines = [f"Compared with {self.data}; seen by {self.judge}.", *self.notes]
+        seen = (
+            f"Compared with {self.data}; seen by {self.judge}." if self.data else "Only the training log was examined."
+        )
+        lines = [seen, *self.notes]
         if self.healthy:
             lines.append(self.verdict)
         for number, finding in enumerate(self.findings, 1):
             lines += ["", f"{number}. {finding.name} ({finding.severity})", f"   {finding.meaning}"]
+            lines += [f"   since: step {finding.since:,.0f}"] if finding.since is not None else []
             lines += [f"   {'context' if each.context else 'evidence'}: {each}" for each in finding.evidence]
             lines += [f"   try: {advice}" for advice in finding.to_try]
             lines.append(f"   lesson: {finding.lesson}")
@@ -346,7 +386,7 @@ class Diagnosis:
 
 def _as_dict(finding: Finding) -> dict[str, object]:
     return {
-        "name": finding.name, "severity": finding.severity,
+        "name": finding.name, "severity": finding.severity, "since": finding.since,
         "evidence": [evidence.as_dict() for evidence in finding.evidence], "meaning": finding.meaning,
         "try": list(finding.to_try), "lesson": finding.lesson,
     }  # fmt: skip

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from gantutor.data import floats
 from gantutor.doctor.inputs import Case
+from gantutor.doctor.logs import Log
 from gantutor.doctor.measures import thumbnails
 from gantutor.metrics import nearest_neighbours
 
@@ -85,6 +86,12 @@ def as_bytes(x: Tensor) -> Tensor:
         scale = LARGEST / max(H, W)
         x = F.interpolate(x, (max(1, round(H * scale)), max(1, round(W * scale))), mode="bilinear", antialias=True)
     return ((x + 1) * 127.5).round().to(torch.uint8)
+
+
+def drawn(log: Log) -> dict[str, tuple[list[float], list[float]]]:
+    """The curves of a log as a report draws them, those that play a part in the game, (steps, values) by name."""
+    return {curve.name: thinned(curve.steps.tolist(), curve.values.tolist())
+            for game in log.games.values() for curve in game.values()}  # fmt: skip
 
 
 def thinned(steps: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:

@@ -148,7 +148,7 @@ def heading(diagnosis: "Diagnosis") -> str:
     findings = diagnosis.findings
     severity = findings[0].severity if findings else "healthy"
     count = f"{diagnosis.specimens.given:,} samples, compared" if diagnosis.specimens else "Compared"
-    about = f"{count} with {diagnosis.data}; seen by {diagnosis.judge}."
+    about = f"{count} with {diagnosis.data}; seen by {diagnosis.judge}." if diagnosis.data else "Of its training log."
     detail = f"<p>{escape(findings[0].detail)}</p>" if findings and findings[0].detail else ""
     first = f"<p><b>Try first:</b> {escape(findings[0].to_try[0])}.</p>" if findings else ""
     links = "".join(f'<li class="{finding.severity}"><a href="#finding-{number}">{number}. {finding.title}</a> '
@@ -274,8 +274,9 @@ def facts(diagnosis: "Diagnosis", command: str) -> Iterator[tuple[str, str]]:
     if (specimens := diagnosis.specimens) is not None:
         height, width = specimens.size
         yield "Samples", f"{specimens.given:,}, examined at {height}×{width} pixels"
-    yield "Compared with", escape(diagnosis.data)
-    yield "Seen by", escape(diagnosis.judge)
+    if diagnosis.data:
+        yield "Compared with", escape(diagnosis.data)
+        yield "Seen by", escape(diagnosis.judge)
     if diagnosis.notes:
         yield "Notes", "<br>".join(map(escape, diagnosis.notes))
     yield "Command", f"<pre><code>{escape(command)}</code></pre>" if command else "none: made in Python"
