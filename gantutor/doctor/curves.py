@@ -258,14 +258,14 @@ def d_says_one_half(game: Game) -> Finding | None:
 
 
 def d_is_constant(game: Game) -> Finding | None:
-    """Neither D's loss nor its outputs change at all."""
+    """In the second half of the training, D's loss or its outputs do not change at all."""
     for roles in (("d_loss",), ("d_real", "d_fake")):
         if all(role in game.medians for role in roles):
-            values = np.concatenate([game.medians[role] for role in roles])
+            values = np.concatenate([game.medians[role][len(game.steps) // 2 :] for role in roles])
             spread = float(values.std() / max(abs(values.mean()), 1e-9))
             if spread < (1e-4 if roles == ("d_loss",) else 1e-3):
                 name = "D's loss" if roles == ("d_loss",) else "D's outputs"
-                evidence = Evidence(f"standard deviation of {name} over the training, over the mean", spread, low=0.01)
+                evidence = Evidence(f"standard deviation of {name} in the second half, over the mean", spread, low=0.01)
                 return Finding("discriminator_blind", "severe", (evidence,), "Its answer never changes.")
     return None
 
