@@ -2,6 +2,7 @@
 
     diagnosis = doctor.examine(run.sample(2000), data.load("mnist"), held_out=data.load("mnist", "test"))
     print(diagnosis)
+    print(doctor.examine(generator=G, discriminator=D, real=loader))  # your own nets and data, as they are
 
 `examination` runs it: `inputs` brings images to one form, and `collected` those that come one by one; `generators` and
 `discriminators` call anyone's `nets`, which `weights` fills from files. `measures` has the numbers, `image_tests` and
