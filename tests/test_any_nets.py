@@ -13,6 +13,7 @@ from gantutor.doctor.discriminators import AnyDiscriminator
 from gantutor.doctor.generators import AnyGenerator
 from gantutor.doctor.nets import in_mode
 from gantutor.errors import BadInput
+from gantutor.models import inspection
 
 
 def of_points(z):
@@ -69,6 +70,11 @@ def test_a_generator_is_given_its_noise(given, length, call):
         with torch.no_grad():
             torch.testing.assert_close(x, call(torch.randn(300, length)), check_dtype=False)
     assert f"Gaussian noise (n, {length}" in notes[0]
+
+
+def test_a_net_is_taken_out_of_all_its_wrappings():
+    for wrapped in (MLP, nn.DataParallel(compiled(MLP)), compiled(nn.DataParallel(MLP))):
+        assert inspection.unwrapped(wrapped) is MLP
 
 
 def test_a_function_of_n_is_called_with_n_and_nothing_else():
@@ -154,6 +160,7 @@ DISCRIMINATORS = {  # the net as it is given; its numbers (6,); a note
     "a tuple": (D := public.ACGANDiscriminator(), lambda x, D=D: D(x)[0][:, 0], "returns 2 tensors: the first"),
     "patches": (D := public.PatchDiscriminator(), lambda x, D=D: torch.stack([p.mean() for p in D(x)]), "4×4 numbers"),
     "features before": (lambda x: [[x.expand(-1, 8, -1, -1), x[:, :, 0, 0]]], lambda x: x[:, 0, 0, 0], "2 tensors"),
+    "two that fit": (lambda x: (x[:, 0, 0, 0], x[:, 0, 1, :1]), lambda x: x[:, 0, 0, 0], "2 tensors: the first"),
     "a function": (lambda x: x.sum((1, 2, 3)), lambda x: x.sum((1, 2, 3)), None),
 }
 

@@ -47,6 +47,7 @@ SOURCES = {  # what is given; whether it has labels
     "a stream": (Stream(), True),
     "dicts": (Listed([{"id": 7, "image": x, "labels": y} for x, y in pairs]), True),
     "names before": (Listed([("a.png", x, y) for x, y in pairs]), True),
+    "numbers before": (Listed([(9 - i, x, y) for i, (x, y) in enumerate(pairs)]), True),
     "many attributes": (Listed([(x, torch.ones(40).long().tolist()) for x in X]), False),
     "text": (Listed([(x, "a red shape") for x in X]), False),
     "unknown classes": (Listed([(x, -1) for x in X]), False),
