@@ -2,6 +2,7 @@
 
     diagnosis = doctor.examine(run.sample(2000), data.load("mnist"), held_out=data.load("mnist", "test"))
     print(diagnosis)
+    print(doctor.examine(generator=G, discriminator=D, real=loader))  # your own nets and data, as they are
     print(doctor.examine(history="log.csv"))
     monitor = doctor.Monitor(G, D, real)  # and monitor.step(d_loss=…, g_loss=…) in the loop
 
