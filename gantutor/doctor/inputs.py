@@ -70,6 +70,19 @@ class Case:
     labels: Tensor | None  # int64, the class that G was asked for in each of `samples`
     notes: list[str] = field(default_factory=list)
 
+    def keep(self, good: Tensor) -> None:
+        """Examine only those samples any more for which `good` (N,) is true."""
+        self.samples = self.samples[good]
+        self.labels = None if self.labels is None else self.labels[good]
+
+    def treat_real(self, treatment: Callable[[Tensor], Tensor]) -> None:
+        """Do the same to all real images, float32 -> float32, a few at a time."""
+        self.real, self.held_out = treatment(self.real), treatment(self.held_out)
+        parts = [treatment(floats(part)) for part in self.train.split(1000)]
+        if not self.train.is_floating_point():
+            parts = [((part + 1) * 127.5).round().byte() for part in parts]
+        self.train = torch.cat(parts)
+
 
 # --- arrays ----------------------------------------------------------------------------------------------------------
 
