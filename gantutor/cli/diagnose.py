@@ -4,9 +4,13 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gantutor.cli.common import Parser, capital, note
 from gantutor.errors import unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def add_arguments(add: Callable[..., Parser]) -> None:
@@ -35,6 +39,17 @@ def run(args: argparse.Namespace) -> int:
     else:
         real, real_labels = inputs.load_images(args.against)
     note(f"Examining {len(samples):,} samples …")
-    diagnosis = doctor.examine(samples, real, labels=labels, real_labels=real_labels, held_out=held_out)
+    diagnosis = doctor.examine(samples, real, labels=labels, real_labels=real_labels, held_out=held_out,
+                               closeups=closeups_of(args.samples, Path(args.against)))  # fmt: skip
     print(diagnosis.to_json() if args.json else diagnosis)
     return 0 if diagnosis.healthy else 1
+
+
+def closeups_of(samples: Path, real: Path) -> "tuple[Tensor, Tensor] | None":
+    """Parts of the pictures in two folders or .zips at full size, if both hold large ones."""
+    from gantutor import data
+
+    if not all(path.is_dir() or path.suffix.lower() == ".zip" for path in (samples, real)):
+        return None
+    mine, theirs = data.closeups(samples), data.closeups(real)
+    return None if mine is None or theirs is None else (mine, theirs)

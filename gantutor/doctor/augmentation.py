@@ -170,7 +170,7 @@ def find_boxes(case: Case) -> Finding | None:
     real = case.real[:MANY]
     for besides in (None, most_frequent_value(real)):
         mine, theirs, held_out = (longest_edges(x, besides) for x in (case.samples, real, case.held_out[:MANY]))
-        least = max(theirs.length.double().quantile(0.98).item(), 0.2 * min(case.real.shape[2:]))
+        least = max(theirs.length.double().quantile(0.98).item(), 0.3 * min(case.real.shape[2:]))
         cut, usual = mine.length > least, (held_out.length > least).double().mean().item()
         share, n, m = cut.double().mean().item(), len(cut), len(held_out.length)
         chance = 4 * math.sqrt(max(usual, 1 / m) * (1 / n + 1 / m))

@@ -28,6 +28,7 @@ def examine(
     labels: Labels | None = None,
     real_labels: Labels | None = None,
     held_out: Pictures | None = None,
+    closeups: tuple[Pictures, Pictures] | None = None,
     judge: Classifier | None = None,
     generator: Callable[[int], Tensor] | None = None,
     discriminator: Callable[[Tensor], Tensor] | None = None,
@@ -44,6 +45,8 @@ def examine(
             without these as the classifier's classes are.
         real_labels: classes of the real images, (M,); `Images` bring their own.
         held_out: real images that G was not trained on; without them a fifth of `real` is set aside.
+        closeups: parts of some samples and of some real images, cut out at full size, where all others were made
+            smaller: (N, C, h, w) and (M, C, h, w). The texture is judged on them as well.
         judge: a classifier of this data. Without one, a shipped classifier is used if it knows the data; otherwise one
             is trained if there are labels; otherwise random convolutions have to do. The diagnosis says which.
         generator: n -> n images. What its nets make in train mode is compared with what they make in eval mode, and
@@ -65,7 +68,7 @@ def examine(
                 samples = net_tests.call_net("generator", generator, 2000)
         if history is not None and not isinstance(history, Mapping):
             raise BadInput(f"history is a {type(history).__name__}: give a dict of lists, such as {{'d_loss': [...]}}.")
-        case = prepare(samples, real, labels, real_labels, held_out, judge)
+        case = prepare(samples, real, labels, real_labels, held_out, judge, closeups)
         curves = {name: net_tests.to_curve(name, values) for name, values in (history or {}).items()}
         findings = list(find_non_finite(case, curves))
         if len(case.samples) >= MIN_IMAGES:

@@ -16,6 +16,7 @@ from gantutor.doctor import measures
 from gantutor.doctor.augmentation import find_leaks
 from gantutor.doctor.findings import Evidence, Finding, grade
 from gantutor.doctor.inputs import MIN_SIDE, Case, Extracted
+from gantutor.doctor.proportions import judge_shapes
 from gantutor.doctor.saving import COLLAPSED, correct_saving, relative_variance
 from gantutor.metrics import clusters, nearest_neighbours
 
@@ -24,7 +25,8 @@ CLOSE = 1500  # samples that are examined closely, for texture, copies and repet
 
 def examine_images(case: Case) -> Iterator[Finding]:
     """All that the images themselves show, until a finding makes the rest pointless."""
-    yield from correct_saving(case)
+    misread = list(correct_saving(case))
+    yield from misread
     if (collapse := find_total_collapse(case)) is not None:
         yield collapse
     if (copies := find_copies(case)) is not None:
@@ -32,7 +34,9 @@ def examine_images(case: Case) -> Iterator[Finding]:
     if collapse is not None:
         return
     yield from find_leaks(case)
-    spoiled = list(find_texture_faults(case))
+    spoiled = list(find_texture_faults(case.samples[:CLOSE], case.real[:4000]))
+    if case.closeups is not None and not misread:
+        spoiled += find_texture_faults(*case.closeups)
     yield from spoiled
     yield from examine_content(case, unspoiled=not spoiled)
 
@@ -70,9 +74,8 @@ def exceeds(share: float, usual: float, n: int, m: int, least: float) -> bool:
     return share > usual + max(least, 4 * math.sqrt(max(usual, 1 / m) * (1 / n + 1 / m)))
 
 
-def find_texture_faults(case: Case) -> Iterator[Finding]:
+def find_texture_faults(x: Tensor, real: Tensor) -> Iterator[Finding]:
     """Regular patterns, noise and blur."""
-    x, real = case.samples[:CLOSE], case.real[:4000]
     pattern, edges = measures.periodic_pattern(x, real), measures.block_pattern(x, real)
     texture, dead = measures.texture_difference(x, real), measures.dead_pixel_share(x, real)
     if pattern.excess > (0.75 if min(x.shape[2:]) >= 16 else 1):  # in small images few frequencies surround a peak
@@ -122,11 +125,12 @@ def examine_content(case: Case, unspoiled: bool) -> Iterator[Finding]:
     if fidelity.density >= 0.25:
         if by_class:
             yield from find_class_imbalance(case, extracted)
-        elif unspoiled and (lost := find_lost_variety(extracted)) is not None:
-            yield lost
         else:
-            yield from find_cluster_imbalance(case, extracted)
+            lost = find_lost_variety(extracted) if unspoiled else None
+            yield from [lost] if lost is not None else find_cluster_imbalance(case, extracted)
         yield from find_ignored_labels(case, extracted["samples"].logits)
+    if unspoiled and not by_class and repetition is None and fidelity.finding is None:
+        yield from filter(None, [judge_shapes(case)])
 
 
 def find_repetition(case: Case) -> Finding | None:
