@@ -1,8 +1,8 @@
 """Are kinds of image missing, where no classes are known? A comparison of samples with real images in local shapes.
 
 A collapsed G draws only a part of what the data hold. So a classifier of samples against real images finds real images
-that look like no sample, but hardly a sample that looks like no real image. Where it goes by traces that G leaves in all
-its samples, it finds both. If hardly any real image looks like a sample, the samples are not convincing.
+that look like no sample, but hardly a sample that looks like no real image. Where it goes by traces that G leaves in
+all its samples, it finds both. If hardly any real image looks like a sample, the samples are not convincing.
 """
 
 import math
@@ -110,11 +110,11 @@ def judge_shapes(case: Case) -> Finding | None:
     found = compare(shapes(case.samples[:MANY]), shapes(real))
     if (n := min(len(case.samples), len(real))) < FEW:
         case.notes.append(
-            f"{n} images and no classes show only gross errors: give {FEW} samples and real images or more."
+            f"Without classes {n} images show only gross errors: give {FEW} samples and real images, or more."
         )
     if found.auc < 0.5 + max(0.06, 5 * found.error):
         return None
-    auc = Evidence("how surely a classifier of local shapes tells samples from real images, as an area under the ROC curve",
+    auc = Evidence("area under the ROC curve of a classifier of samples against real images, by local shapes",
                    found.auc, "0.45 to 0.55")  # fmt: skip
     if found.auc > 0.95 and found.like_samples < 0.05:
         detail = "Their local shapes give them away, like those of a half-trained G."
