@@ -175,7 +175,7 @@ def find_boxes(case: Case) -> Finding | None:
         share, n, m = cut.double().mean().item(), len(cut), len(held_out.length)
         chance = 4 * math.sqrt(max(usual, 1 / m) * (1 / n + 1 / m))
         if share >= usual + max(0.06, chance) and not in_blocks(mine.place[cut]):
-            name = f"share of samples with an even area that ends in a straight line of over {least:.0f} pixels"
+            name = f"share of samples with an even area that ends in a straight line of over {least + 1:.0f} pixels"
             evidence = Evidence(name, share, f"about {usual:.2g}, as for held-out images")
             return leave_out(case, cut, (evidence,), "Many have boxes or bands of one value, as from cut-outs.", share)
     return None
@@ -188,7 +188,7 @@ def most_frequent_value(x: Tensor) -> float:
 class Edges(NamedTuple):
     """The longest straight edge of an even area in each image."""
 
-    length: Tensor  # int64 (N,), pixels
+    length: Tensor  # int64 (N,), steps from pixel to pixel along it
     place: Tensor  # int64 (N,), its row or column
 
 
