@@ -706,7 +706,7 @@ def test_diagnose_prints_json_and_nothing_else(patients, capsys, samples, status
 def test_diagnose_prints_text_for_people(patients, capsys):
     assert cli.main(["diagnose", str(patients / "half.npy"), "--against", str(patients / "real.npy")]) == 1
     out = capsys.readouterr().out
-    for part in ("1. range_mismatch (severe)", "in [0, 1]", "evidence:", "try:", "lesson: 02_mlp_gan"):
+    for part in ("1. range_mismatch (severe)", "in [0, 1]", "evidence:", "try:", "lesson: 07_bug_museum"):
         assert part in out
 
 

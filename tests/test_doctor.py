@@ -11,6 +11,7 @@ from unittest import mock
 
 import ailments
 import pytest
+import shapes
 import torch
 from torch import nn
 
@@ -37,10 +38,17 @@ PLANTED = [
     ("range_mismatch", "[0, 1]"),
     ("range_mismatch", "inverted"),
     ("range_mismatch", "standardised"),
+    ("saved_wrongly", "clamped at 0"),
+    ("saved_wrongly", "wrapped around"),
+    ("saved_wrongly", "washed out, 0.5 x + 1"),
+    ("saved_wrongly", "transposed"),
     ("total_collapse", "one image, noise 0.1"),
     ("total_collapse", "black"),
     ("memorisation", "with noise 0.05"),
     ("memorisation", "15% copies"),
+    ("augmentation_leak", "boxes of half the size, grey"),
+    ("augmentation_leak", "quarter turns"),
+    ("augmentation_leak", "half of them upside down"),
     ("checkerboard", "checks 0.1"),
     ("noisy", "normal 0.2"),
     ("noisy", "normal 0.8"),
@@ -395,6 +403,50 @@ def test_shapes_are_judged_from_afar_where_the_texture_is_at_fault(strangers):
     assert examine_pictures(ailments.blur(sound, 1.5)).names == ("blurred",)
     ghosts = (sound + sound.roll(1, 0)) / 2
     assert examine_pictures((ghosts + checks).clamp(-1, 1)).names == ("checkerboard", "low_fidelity")
+
+
+def test_one_kind_of_shapes_is_a_collapse_although_its_colours_are_as_varied():
+    """Discs and bars of all colours: random convolutions look at colours, local shapes do not."""
+    real = shapes.draw(1000, 0)
+    sound = doctor.examine(shapes.draw(400, 1), real)
+    assert sound.healthy
+    assert "give 1,000 samples" in sound.notes[0]
+    for kind in (0, 1):
+        assert doctor.examine(shapes.draw(400, 2 + kind, (kind,)), real).names == ("partial_collapse",)
+
+
+def test_grey_pictures_in_place_of_coloured_ones(strangers):
+    examine_pictures, sound = strangers
+    grey = sound.mean(1, keepdim=True).expand_as(sound)
+    assert "without their colours" in str(examine_pictures(grey).findings[0])
+    some = torch.where(torch.arange(len(sound))[:, None, None, None] % 4 == 0, grey, sound)
+    assert examine_pictures(some).names == ("augmentation_leak",)
+
+
+@pytest.mark.parametrize("side", [24, 48])
+def test_resizing_by_the_doctor_makes_no_finding(strangers, side):
+    examine_pictures, sound = strangers
+    resized = nn.functional.interpolate(sound, side, mode="bicubic", antialias=True).clamp(-1, 1)
+    d = examine_pictures(resized)
+    assert d.healthy
+    assert "resized" in d.notes[0]
+
+
+def test_fine_detail_is_judged_on_closeups():
+    """Checks that averaging removes: small they are sound, at full size they are not."""
+    large = [nn.functional.interpolate(drawn_faces(n, seed).pixels, 64, mode="bilinear") for n, seed in CLOSEUPS]
+    noise = [x + 0.02 * torch.randn(x.shape, generator=torch.Generator().manual_seed(len(x))) for x in large]
+    real, sound = (x.clamp(-1, 1) for x in noise)
+    checked = (sound + 0.1 * ailments.tiles(sound, 1, 1)).clamp(-1, 1)
+    small = nn.functional.avg_pool2d(sound, 2), nn.functional.avg_pool2d(real, 2)
+    with mock.patch.object(classifier, "recognise", return_value=None):
+        assert doctor.examine(*small, closeups=(sound[:200], real[:200])).healthy
+        assert doctor.examine(*small, closeups=(checked[:200], real[:200])).names == ("checkerboard",)
+        with pytest.raises(BadInput, match="closeups have the shapes"):
+            doctor.examine(*small, closeups=(checked[:200, :, :32], real[:200]))
+
+
+CLOSEUPS = ((700, 0), (300, 1))  # how many, and the seed
 
 
 # --- the whole table -------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from gantutor.cli.common import Parser, capital, note, quoted
 from gantutor.errors import BadInput, unknown
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gantutor import doctor
 
 
@@ -67,5 +69,16 @@ def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
         real, real_labels = inputs.load_images(args.against)
     note(f"Examining {len(samples):,} samples …")
     return doctor.examine(
-        samples, real, labels=labels, real_labels=real_labels, held_out=held_out, history=args.history
-    )
+        samples, real, labels=labels, real_labels=real_labels, held_out=held_out, history=args.history,
+        closeups=closeups_of(args.samples, Path(args.against)),
+    )  # fmt: skip
+
+
+def closeups_of(samples: Path, real: Path) -> "tuple[Tensor, Tensor] | None":
+    """Parts of the pictures in two folders or .zips at full size, if both hold large ones."""
+    from gantutor import data
+
+    if not all(path.is_dir() or path.suffix.lower() == ".zip" for path in (samples, real)):
+        return None
+    mine, theirs = data.closeups(samples), data.closeups(real)
+    return None if mine is None or theirs is None else (mine, theirs)

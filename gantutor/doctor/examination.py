@@ -32,6 +32,7 @@ def examine(
     labels: Labels | None = None,
     real_labels: Labels | None = None,
     held_out: Pictures | Iterable[object] | None = None,
+    closeups: tuple[Pictures, Pictures] | None = None,
     judge: Classifier | None = None,
     generator: Callable[..., object] | None = None,
     discriminator: Callable[..., object] | None = None,
@@ -50,6 +51,8 @@ def examine(
             without these as the classifier's classes are.
         real_labels: classes of the real images, (M,); `Images` bring their own.
         held_out: real images that G was not trained on; without them a fifth of `real` is set aside.
+        closeups: parts of some samples and of some real images, cut out at full size, where all others were made
+            smaller: (N, C, h, w) and (M, C, h, w). The texture is judged on them as well.
         judge: a classifier of this data. Without one, a shipped classifier is used if it knows the data; otherwise one
             is trained if there are labels; otherwise random convolutions have to do. The diagnosis says which.
         generator: G, which is given Gaussian noise of a length and form that are found by trying, or a function n -> n
@@ -85,7 +88,7 @@ def examine(
                 raise BadInput("there are neither samples nor a generator: give one of them, or a history alone.")
             with in_mode(G.nets, False):
                 samples = G(min(2000, how_many(few)))
-        case = prepare(samples, real, labels, real_labels, held_out, judge)
+        case = prepare(samples, real, labels, real_labels, held_out, judge, closeups)
         given = case.samples
         findings = find_non_finite(log, case)
         if len(case.samples) >= MIN_IMAGES:

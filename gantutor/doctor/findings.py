@@ -27,7 +27,7 @@ AILMENTS = {
             "keep square roots in penalties away from 0, and use bf16 or fp32, not fp16",
             "lower the learning rates",
         ),
-        "02_mlp_gan",
+        "07_bug_museum",
     ),
     "divergence": Ailment(
         "A loss grows without end: the players no longer answer each other, and their outputs run away.",
@@ -45,7 +45,17 @@ AILMENTS = {
             "let G end in tanh, which gives [-1, 1]",
             "undo the scaling once, and only once, before you save or show images",
         ),
-        "02_mlp_gan",
+        "07_bug_museum",
+    ),
+    "saved_wrongly": Ailment(
+        "The samples were spoiled on the way to the file: G may be sound, and no training helps against this.",
+        (
+            "bring G's output from [-1, 1] to bytes in one place: ((x + 1) * 127.5).round().clamp(0, 255).byte()",
+            "with save_image, write save_image(x, path, normalize=True, value_range=(-1, 1)), without scale_each",
+            "(N, H, W, C) from (N, C, H, W) is x.permute(0, 2, 3, 1), never reshape, view or .T",
+            "read one saved picture back, and compare it with the tensor that it was made from",
+        ),
+        "07_bug_museum",
     ),
     "channel_order": Ailment(
         "The colour channels are in another order than those of the real images.",
@@ -53,7 +63,7 @@ AILMENTS = {
             "read and write images with the same library: OpenCV puts blue first, nearly all others red",
             "put the channels right with x[:, [2, 1, 0]] for (N, C, H, W), or x[..., ::-1] where they come last",
         ),
-        "02_mlp_gan",
+        "07_bug_museum",
     ),
     "train_eval_gap": Ailment(
         "G makes different images in train mode and in eval mode, or other images than those given.",
@@ -62,7 +72,17 @@ AILMENTS = {
             "train longer, or with larger batches, so that batch norm's running statistics settle",
             "use G's own statistics with G's weights, and the averaged ones with the averaged weights",
         ),
-        "02_mlp_gan",
+        "07_bug_museum",
+    ),
+    "augmentation_leak": Ailment(
+        "G draws what the augmentation did to its training images: it takes the changes for a part of the data.",
+        (
+            "augment real and generated images alike, in D's steps and in G's, and differentiably (DiffAugment)",
+            "change each image with a probability below 0.8, as ADA does: then the unchanged ones stand out",
+            "leave out what is not true of the data: turns, mirroring and other colours, if they do not occur there",
+            "if only real images are augmented, nothing but mirroring is safe",
+        ),
+        "06_remedies",
     ),
     "total_collapse": Ailment(
         "All samples are the same image apart from noise: G ignores z.",

@@ -5,7 +5,6 @@ The limits were set on planted ailments and on healthy generators, and are check
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import permutations
 from typing import NamedTuple, cast
 
 import torch
@@ -14,8 +13,11 @@ from torch.nn import functional as F
 
 from gantutor import metrics
 from gantutor.doctor import measures
+from gantutor.doctor.augmentation import find_leaks
 from gantutor.doctor.findings import Evidence, Finding, grade, telling
 from gantutor.doctor.inputs import MIN_SIDE, Case, Extracted
+from gantutor.doctor.proportions import judge_shapes
+from gantutor.doctor.saving import COLLAPSED, correct_saving, relative_variance
 from gantutor.metrics import clusters, nearest_neighbours
 
 CLOSE = 1500  # samples that are examined closely, for texture, copies and repetitions
@@ -23,113 +25,20 @@ CLOSE = 1500  # samples that are examined closely, for texture, copies and repet
 
 def examine_images(case: Case) -> Iterator[Finding]:
     """All that the images themselves show, until a finding makes the rest pointless."""
-    if (wrong_range := correct_range(case)) is not None:
-        yield wrong_range
-    if (wrong_order := correct_channels(case)) is not None:
-        yield wrong_order
+    misread = list(correct_saving(case))
+    yield from misread
     if (collapse := find_total_collapse(case)) is not None:
         yield collapse
     if (copies := find_copies(case)) is not None:
         yield copies
     if collapse is not None:
         return
-    spoiled = list(find_texture_faults(case))
+    yield from find_leaks(case)
+    spoiled = list(find_texture_faults(case.samples[:CLOSE], case.real[:4000]))
+    if case.closeups is not None and not misread:
+        spoiled += find_texture_faults(*case.closeups)
     yield from spoiled
     yield from examine_content(case, unspoiled=not spoiled)
-
-
-# --- range of the pixel values ---------------------------------------------------------------------------------------
-
-
-def correct_range(case: Case) -> Finding | None:
-    """Do the samples have another range of pixel values? If so, put them right for the rest of the examination."""
-    x = case.samples
-    outside = (x.abs() > 1.05).double().mean().item()
-    low, high = (edge.item() for edge in x.aminmax())
-    bits = low < high < -0.98 and bool(((x == low) | (x == high)).all())  # bytes that hold 0 and 1
-    suspicious = outside > 0.001 or bits or relative_variance(case, x.clamp(-1, 1)) > 0.02
-    best, left = best_rescaling(case) if suspicious else (None, 1.0)
-    if outside <= 0.001 and not bits and best is None:
-        return find_few_grey_levels(case)
-    detail = f"They go from {low:.3g} to {high:.3g}"
-    detail += f"; they look like real images {best.name}." if best is not None else "."
-    case.samples = best.undo(x) if best is not None else x.clamp(-1, 1)
-    case.notes.append("The samples were brought to [-1, 1] before the rest of the examination.")
-    evidence = [Evidence("share of pixel values outside [-1, 1]", outside, high=0.001)]
-    if bits:
-        evidence.append(Evidence("highest pixel value", high, low=-0.98))
-    if best is not None:
-        before = measures.value_gap(x[:2000], case.real[:2000])
-        evidence += [
-            Evidence("mean difference between the quantiles of their pixel values and of real ones", before, high=0.08),
-            Evidence("share of this difference that goes when they are rescaled", 1 - left, context=True),
-        ]
-    return Finding("range_mismatch", "severe", telling(*evidence), detail)
-
-
-def find_few_grey_levels(case: Case) -> Finding | None:
-    """Have the samples only a few of the grey values that real images have?"""
-    mine, theirs = measures.grey_levels(case.samples[:CLOSE]), measures.grey_levels(case.real[:CLOSE])
-    if mine >= 0.2 * theirs or theirs < 50 or relative_variance(case, case.samples) < 0.06:
-        return None
-    evidence = Evidence("grey values between black and white, of 190", mine, low=0.2 * theirs, usual=theirs)
-    return Finding("range_mismatch", "moderate", (evidence,), "They are rounded to a few grey values.")
-
-
-def best_rescaling(case: Case) -> tuple[measures.Rescaling | None, float]:
-    """The rescaling that makes the samples look like real images, if there is one, and the share of the gap it leaves.
-
-    The gap is the mean difference between the quantiles of the pixel values. Because anything fits once it is shrunk
-    to black, the rescaled samples must also lie in [-1, 1], be as varied as real images are, and lie clearly nearer to
-    them than before.
-    """
-    x, real = case.samples[:2000], case.real[:4000]
-    usual = measures.thumbnail_distance(case.held_out[:500], real)
-    values, before = case.real[:2000], measures.thumbnail_distance(x[:500], real)
-    gap, variety = measures.value_gap(x, values), relative_variance(case, x)
-    best, least = None, 1.0
-    if gap < 0.08:  # a wrong range leaves 0.13 and more
-        return best, least
-    for candidate in measures.candidate_rescalings(x, values):
-        now = candidate.undo(x)
-        left = measures.value_gap(now, values) / gap
-        fits = left < 0.4 or candidate.a == -1
-        if (
-            fits
-            and left < least - 0.03
-            and candidate.share_cut_off(x) < 0.02
-            and 0.3 < relative_variance(case, now) < 3
-        ):
-            exact = left < 0.1 and gap > 0.1
-            # Dark images lie near to other dark ones, so that nearness says little about them.
-            flat = exact and variety < 0.4 and 0.75 < relative_variance(case, now) < 1.33
-            limit = 1.15 * usual if flat else min(0.75 * before, 1.35 * usual) if exact else 0.5 * before
-            if measures.thumbnail_distance(now[:500], real) < limit:
-                best, least = candidate, left
-    return best, least
-
-
-def relative_variance(case: Case, x: Tensor) -> float:
-    """How much images differ, over how much held-out ones do."""
-    return measures.thumbnail_variance(x) / max(measures.thumbnail_variance(case.held_out), 1e-9)
-
-
-def correct_channels(case: Case) -> Finding | None:
-    """Are the samples much more like real images with their colour channels in another order? If so, change it."""
-    x, real = case.samples[:500], case.real[:4000]
-    if x.shape[1] != 3 or find_total_collapse(case) is not None:  # one picture alone may be like any
-        return None
-    orders = [list(order) for order in permutations(range(3))]
-    distances = [measures.thumbnail_distance(x[:, order], real) for order in orders]
-    best = min(range(len(orders)), key=distances.__getitem__)
-    gained = distances[best] / max(distances[0], 1e-9)
-    if gained > 0.85:
-        return None
-    case.samples = case.samples[:, orders[best]]
-    case.notes.append("The channels of the samples were put in order before the rest of the examination.")
-    evidence = Evidence("distance to real images with the channels exchanged, over that as they are", gained, low=1)
-    names = ", ".join(("red", "green", "blue")[channel] for channel in orders[best])
-    return Finding("channel_order", "severe", (evidence,), f"Their {names} look like red, green, blue.")
 
 
 # --- collapse, copies and texture ------------------------------------------------------------------------------------
@@ -137,7 +46,7 @@ def correct_channels(case: Case) -> Finding | None:
 
 def find_total_collapse(case: Case) -> Finding | None:
     share = relative_variance(case, case.samples)
-    if share > 0.06:
+    if share > COLLAPSED:
         return None
     evidence = Evidence("variance between samples, over that of real images", share, low=0.6, high=1.4)
     return Finding("total_collapse", "severe", (evidence,))
@@ -166,9 +75,8 @@ def most_by_chance(usual: float, n: int, m: int, least: float) -> float:
     return usual + max(least, 4 * math.sqrt(max(usual, 1 / m) * (1 / n + 1 / m)))
 
 
-def find_texture_faults(case: Case) -> Iterator[Finding]:
+def find_texture_faults(x: Tensor, real: Tensor) -> Iterator[Finding]:
     """Regular patterns, noise and blur."""
-    x, real = case.samples[:CLOSE], case.real[:4000]
     pattern, edges = measures.periodic_pattern(x, real), measures.block_pattern(x, real)
     texture, dead = measures.texture_difference(x, real), measures.dead_pixel_share(x, real)
     if pattern.excess > (0.75 if min(x.shape[2:]) >= 16 else 1):  # in small images few frequencies surround a peak
@@ -218,11 +126,12 @@ def examine_content(case: Case, unspoiled: bool) -> Iterator[Finding]:
     if fidelity.density >= 0.25:
         if by_class:
             yield from find_class_imbalance(case, extracted)
-        elif unspoiled and (lost := find_lost_variety(extracted)) is not None:
-            yield lost
         else:
-            yield from find_cluster_imbalance(case, extracted)
+            lost = find_lost_variety(extracted) if unspoiled else None
+            yield from [lost] if lost is not None else find_cluster_imbalance(case, extracted)
         yield from find_ignored_labels(case, extracted["samples"].logits)
+    if unspoiled and not by_class and repetition is None and fidelity.finding is None:
+        yield from filter(None, [judge_shapes(case)])
 
 
 def find_repetition(case: Case) -> Finding | None:

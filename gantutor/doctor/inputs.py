@@ -68,8 +68,22 @@ class Case:
     data: str  # the name of the real images
     extractor: FeatureExtractor
     labels: Tensor | None  # int64, the class that G was asked for in each of `samples`
+    closeups: tuple[Tensor, Tensor] | None = None  # of samples and of real images: cut out at full size, for texture
     notes: list[str] = field(default_factory=list)
     copies: tuple[Tensor, Tensor] | None = None  # if samples are copies: what `CopySearch.nearest` returned for them
+
+    def keep(self, good: Tensor) -> None:
+        """Examine only those samples any more for which `good` (N,) is true."""
+        self.samples = self.samples[good]
+        self.labels = None if self.labels is None else self.labels[good]
+
+    def treat_real(self, treatment: Callable[[Tensor], Tensor]) -> None:
+        """Do the same to all real images, float32 -> float32, a few at a time."""
+        self.real, self.held_out = treatment(self.real), treatment(self.held_out)
+        parts = [treatment(floats(part)) for part in self.train.split(1000)]
+        if not self.train.is_floating_point():
+            parts = [((part + 1) * 127.5).round().byte() for part in parts]
+        self.train = torch.cat(parts)
 
 
 # --- arrays ----------------------------------------------------------------------------------------------------------
@@ -146,8 +160,17 @@ def match_shape(x: Tensor, real: Tensor, notes: list[str]) -> Tensor:
     if have[1:] != want[1:]:
         sizes = [f"{h}×{w}" for h, w in (have[1:], want[1:])]
         notes.append(f"The samples are {sizes[0]} pixels and were resized to the {sizes[1]} of the real images.")
-        x = F.interpolate(x, want[1:], mode="bilinear", antialias=True)
+        x = resize(x, want[1:])
     return x
+
+
+def resize(x: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(x, tuple(size), mode="bilinear", antialias=True)
+
+
+def resized_like(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Images that lose the same detail as those which come to their size from another one."""
+    return x if x.shape[2:] == torch.Size(size) else resize(resize(x, size), x.shape[2:])
 
 
 BYTE_ONE = (torch.ones((), dtype=torch.uint8).float() / 127.5 - 1).item()  # what `to_images` makes of a byte of 1
@@ -211,6 +234,7 @@ def prepare(
     real_labels: Labels | None,
     held_out: Pictures | None,
     judge: Classifier | None,
+    closeups: tuple[Pictures, Pictures] | None = None,
 ) -> Case:
     """Bring all images to one form and choose a feature extractor. Draws from torch's global random stream."""
     notes: list[str] = []
@@ -229,6 +253,7 @@ def prepare(
     if is_binary(raw) and bool(((train == black) | (train == white)).all()):
         notes.append("The samples hold nothing but 0 and 1, as the real images do, and were read as black and white.")
         raw = black_and_white(raw)
+    size = raw.shape[2:]
     raw = match_shape(raw, train, notes)
     for what, count in (("samples", len(raw)), ("real images", len(train))):
         if count < MIN_IMAGES:
@@ -248,9 +273,24 @@ def prepare(
     keep = torch.randperm(len(raw))
     keep = keep[raw[keep].flatten(1).isfinite().all(1)][:most]
     return Case(
-        raw=raw, samples=raw[keep], train=train, rest=order, real=shown, held_out=held_out,
-        data=name, extractor=extractor, labels=None if labels is None else labels[keep], notes=notes,
+        raw=raw, samples=raw[keep], train=train, rest=order, real=resized_like(shown, size),
+        held_out=resized_like(held_out, size), data=name, extractor=extractor,
+        labels=None if labels is None else labels[keep], closeups=check_closeups(closeups, notes), notes=notes,
     )  # fmt: skip
+
+
+def check_closeups(closeups: tuple[Pictures, Pictures] | None, notes: list[str]) -> tuple[Tensor, Tensor] | None:
+    """Closeups of samples and of real images, of one shape, as `to_images` returns them; None if they are too few."""
+    if closeups is None:
+        return None
+    mine, theirs = (to_images(x, f"the closeups of the {what}", notes)
+                    for x, what in zip(closeups, ("samples", "real images"), strict=True))  # fmt: skip
+    if mine.shape[1:] != theirs.shape[1:]:
+        raise BadInput(f"closeups have the shapes {tuple(mine.shape)} and {tuple(theirs.shape)}: cut them out alike.")
+    if min(len(mine), len(theirs)) < MIN_IMAGES:
+        return None
+    notes.append(f"Fine detail was judged on the middle of {len(mine)} samples at full size.")
+    return mine, theirs
 
 
 def hold_out(train: Tensor, held_out: Pictures | None, notes: list[str]) -> tuple[Tensor, Tensor]:

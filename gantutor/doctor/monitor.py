@@ -28,7 +28,8 @@ FIRST = 10  # steps before the first look
 AT_ONCE = {"non_finite"}  # said at first sight; anything else has to last
 LASTING = 0.25  # of all looks so far; three at least
 GONE = 3  # looks without a finding until it has gone
-LATE = {"plateau": 20, "sudden_change": 20}  # looks before it is said: at first everything changes
+FIRST_PLATEAU = 20  # looks before it is said that nothing gets better
+FIRST_CHANGE = 1000  # steps before a sudden change is said: at first everything changes
 
 
 class Event(NamedTuple):
@@ -230,7 +231,7 @@ class Monitor:
             self.present[name] = max(before, 0) + 1 if name in now else min(before, 0) - 1
         needed = max(3, math.ceil(LASTING * self.looked_at))
         for name, finding in now.items():
-            sure = self.present[name] >= needed and self.looked_at >= LATE.get(name, 0)
+            sure = self.present[name] >= needed and (name != "sudden_change" or self.steps >= FIRST_CHANGE)
             if name not in self.said and (name in AT_ONCE or sure):
                 self.said[name] = finding
                 advice = f" Try: {finding.to_try[0]}; or {finding.to_try[1]}." if finding.to_try else ""
@@ -238,7 +239,7 @@ class Monitor:
         for name in [name for name in self.said if self.present[name] <= -GONE]:
             del self.said[name]
             self.tell(name, f"This has gone: {AILMENTS[name].meaning}")
-        stalled = self.looked_at >= LATE["plateau"] and not better and self.best_look() < len(self.rows) / 2
+        stalled = self.looked_at >= FIRST_PLATEAU and not better and self.best_look() < len(self.rows) / 2
         if stalled and not any(event.name == "plateau" for event in self.events):
             best = int(self.rows[self.best_look()]["step"])
             self.tell("plateau", f"The samples have not come nearer to the real images since step {best:,}: stop "
