@@ -707,7 +707,7 @@ def test_a_file_that_unpacks_to_too_much_is_left_out(tmp_path, monkeypatch):
         _save(tmp_path / "mine" / f"{i}.png", (i, 0, 0))
     (tmp_path / "mine" / "zeros.png").write_bytes(bytes(10_000))
     said = []
-    monkeypatch.setattr("gantutor.data.folder.MOST_BYTES", 5000)
+    monkeypatch.setattr("gantutor.data.listing.MOST_BYTES", 5000)
     assert len(data.from_folder(_packed(tmp_path / "mine"), say=said.append)) == 3
     assert said == ["Left out 1 of 4 files: 1 too large (zeros.png)."]
 

@@ -3,24 +3,26 @@
 import argparse
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantutor.cli.common import Parser, capital, note, quoted
-from gantutor.errors import BadInput, unknown
+from gantutor.errors import BadInput, GantutorError, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from gantutor import doctor
+    from gantutor.doctor import inputs
 
 
 def add_arguments(add: Callable[..., Parser]) -> None:
     text = "find out from its samples, or from its training log, what is wrong with a GAN"
     command = add(help=text, description=f"{capital(text)}. Exit status 0: healthy, 1: something was found.")
     command.add_argument("samples", metavar="SAMPLES", type=Path, nargs="?",
-                         help="500 images or more: .npz (keys images, labels), .npy, or a folder or .zip of pictures; "
-                              "(N, H, W) or (N, C, H, W), bytes or floats in [-1, 1]")  # fmt: skip
+                         help="500 images or more: .npz (keys images, labels), .npy, .pt, a folder or .zip of "
+                              "pictures; (N, H, W) or (N, C, H, W), bytes or floats in [-1, 1]")  # fmt: skip
     command.add_argument("--against", metavar="REAL",
                          help="mnist, fashion-mnist, strokes or faces; or a file or folder like SAMPLES")  # fmt: skip
     command.add_argument("--history", metavar="LOG", type=Path, nargs="+",
@@ -53,32 +55,39 @@ def run(args: argparse.Namespace) -> int:
 
 def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
     from gantutor import data, doctor
-    from gantutor.doctor import inputs
+    from gantutor.doctor import files
 
     if args.against is None:
         raise BadInput("there are no real images to compare with: give --against mnist, or your own training images.")
     if args.against not in data.CLASSES and not os.path.exists(args.against):
         raise unknown("data set, file or folder", args.against, data.NAMES)
-    samples, labels = inputs.load_images(args.samples)
+    samples, labels, notes = files.load(args.samples)
     held_out = None
     real: inputs.Pictures
     if args.against in data.CLASSES:
         note(f"Reading {args.against} …")
         real, real_labels, held_out = data.load(args.against), None, data.load(args.against, "test")
     else:
-        real, real_labels = inputs.load_images(args.against)
+        real, real_labels, more = files.load(args.against, most=files.side_of(samples))
+        notes += more
     note(f"Examining {len(samples):,} samples …")
-    return doctor.examine(
-        samples, real, labels=labels, real_labels=real_labels, held_out=held_out, history=args.history,
-        closeups=closeups_of(args.samples, Path(args.against)),
-    )  # fmt: skip
+    try:
+        diagnosis = doctor.examine(
+            samples, real, labels=labels, real_labels=real_labels, held_out=held_out, history=args.history,
+            closeups=closeups_of(args.samples, Path(args.against), len(samples), len(real)),
+        )  # fmt: skip
+    except GantutorError:
+        for sentence in notes:  # they may tell why
+            note(sentence)
+        raise
+    return replace(diagnosis, notes=(*notes, *diagnosis.notes))
 
 
-def closeups_of(samples: Path, real: Path) -> "tuple[Tensor, Tensor] | None":
+def closeups_of(samples: Path, real: Path, count: int, real_count: int) -> "tuple[Tensor, Tensor] | None":
     """Parts of the pictures in two folders or .zips at full size, if both hold large ones."""
     from gantutor import data
 
     if not all(path.is_dir() or path.suffix.lower() == ".zip" for path in (samples, real)):
         return None
-    mine, theirs = data.closeups(samples), data.closeups(real)
+    mine, theirs = data.closeups(samples, images=count), data.closeups(real, images=real_count)
     return None if mine is None or theirs is None else (mine, theirs)

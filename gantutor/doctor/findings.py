@@ -383,7 +383,8 @@ class Diagnosis:
 
     def as_dict(self) -> dict[str, object]:
         """Plain lists, strings and numbers; a number that is not finite becomes None."""
-        return {"data": self.data, "judge": self.judge, "findings": [_as_dict(finding) for finding in self.findings]}
+        findings = [_as_dict(finding) for finding in self.findings]
+        return {"data": self.data, "judge": self.judge, "notes": list(self.notes), "findings": findings}
 
     def to_json(self) -> str:
         return json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
