@@ -52,9 +52,9 @@ def check_nets(
             check_dtype(name, net, x)
         check_made(G, _try("G", with_labels(G, y), z, as_points, on_points(z.shape[1])), x)
         logits = _try("D", judge, some, nn.Flatten(), "it takes flat examples: D = nn.Sequential(nn.Flatten(), D)")
-        check_judged(D, logits, len(some), pack)
+        logits = check_judged(D, logits, len(some), pack)
         if loss is not None:
-            check_logits(D, lambda: judge(some), loss)
+            check_logits(D, lambda: judge(some), logits, loss)
 
 
 # --- what goes in ----------------------------------------------------------------------------------------------------
@@ -137,8 +137,8 @@ def check_made(G: nn.Module, made: object, x: Tensor) -> None:
     check_gradient("G", G, made)
 
 
-def check_judged(D: nn.Module, logits: object, count: int, pack: int) -> None:
-    """Raise `BadInput` unless there is one logit for each example or pack, from which a gradient leads back to D."""
+def check_judged(D: nn.Module, logits: object, count: int, pack: int) -> Tensor:
+    """The logits. Raises `BadInput` unless there is one for each example or pack, with a gradient that leads to D."""
     if not isinstance(logits, Tensor):
         raise BadInput(
             f"D returns a {type(logits).__name__}: let its forward return the adversarial output alone, a tensor (B,)."
@@ -151,6 +151,7 @@ def check_judged(D: nn.Module, logits: object, count: int, pack: int) -> None:
             f"D turns {count} examples into {tuple(logits.shape)}: it must give one logit {each}, (2,).{cure}"
         )
     check_gradient("D", D, logits)
+    return logits
 
 
 def check_gradient(name: str, net: nn.Module, output: Tensor) -> None:

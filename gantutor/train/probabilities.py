@@ -18,33 +18,39 @@ PASSING = {  # operations that may follow, because probabilities remain probabil
 INSIDE, OUTSIDE = (0.0, 0.1, 0.5, 0.9, 1.0), (-4.0, -1.0, 2.0, 4.0)
 
 
-def check_logits(D: nn.Module, judge: Callable[[], Tensor], loss: Loss) -> None:
+def check_logits(D: nn.Module, judge: Callable[[], Tensor], logits: Tensor, loss: Loss) -> None:
     """Raise `BadInput` if the loss wants logits and D's output is the result of a sigmoid.
 
     The sigmoid is looked for in autograd's graph, so that it does not matter whether it is a layer or a function. A D
     that hides its graph passes.
 
     Args:
-        judge: returns D's output for some examples, with gradients.
+        judge: calls D on some examples.
+        logits: what it has returned.
     """
-    done: dict[object, str] = {}  # what a sigmoid that is a layer has done, and that layer's name
+    if squashing_end(logits) is None or not wants_logits(loss):
+        return
+    name = layer_at_end(D, judge)
+    cure = f"put {as_code(name)} = nn.Identity()" if name else "return what goes into it"
+    raise BadInput(
+        f"D ends in a sigmoid, but the {loss.name} loss wants logits, which may be any numbers: {cure}; or take a loss "
+        "that is content with probabilities, such as losses.LEAST_SQUARES."
+    )
+
+
+def layer_at_end(D: nn.Module, judge: Callable[[], Tensor]) -> str:
+    """The name of the layer that is the sigmoid at D's end; "" where it is a function."""
+    done: dict[object, str] = {}  # what each layer of this kind did, and its name
     hooks = [
         layer.register_forward_hook(lambda _, __, result, name=name: done.update({result.grad_fn: name}))
         for name, layer in D.named_modules()
         if isinstance(layer, nn.Sigmoid | nn.Hardsigmoid | nn.Softmax)
     ]
     try:
-        node = squashing_end(judge())
+        return done.get(squashing_end(judge()), "")
     finally:
         for hook in hooks:
             hook.remove()
-    if node is None or not wants_logits(loss):
-        return
-    cure = f"put {as_code(done[node])} = nn.Identity()" if done.get(node) else "return what goes into it"
-    raise BadInput(
-        f"D ends in a sigmoid, but the {loss.name} loss wants logits, which may be any numbers: {cure}; or take a loss "
-        "that is content with probabilities, such as losses.LEAST_SQUARES."
-    )
 
 
 def squashing_end(output: Tensor) -> object | None:
