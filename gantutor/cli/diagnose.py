@@ -18,8 +18,8 @@ def add_arguments(add: Callable[..., Parser]) -> None:
     text = "find out from its samples what is wrong with a GAN"
     command = add(help=text, description=f"{capital(text)}. Exit status 0: healthy, 1: something was found.")
     command.add_argument("samples", metavar="SAMPLES", type=Path,
-                         help="500 images or more: .npz (keys images, labels), .npy, .pt, a folder or .zip of pictures; "
-                              "(N, H, W) or (N, C, H, W), bytes or floats in [-1, 1]")  # fmt: skip
+                         help="500 images or more: .npz (keys images, labels), .npy, .pt, a folder or .zip of "
+                              "pictures; (N, H, W) or (N, C, H, W), bytes or floats in [-1, 1]")  # fmt: skip
     command.add_argument("--against", metavar="REAL", required=True,
                          help="mnist, fashion-mnist, strokes or faces; or a file or folder like SAMPLES")  # fmt: skip
     command.add_argument("--json", action="store_true", help="print the findings as JSON, and nothing else, on stdout")
