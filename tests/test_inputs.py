@@ -208,21 +208,29 @@ def test_feature_extractors_are_chosen_from_the_best_to_the_humblest(drawn):
     assert "could not tell their classes apart" in notes[0]
 
 
-@pytest.mark.parametrize("colour", [np.array([200, 40, 90]), np.array([30, 220, 120])])
-@pytest.mark.parametrize("scale", [lambda x: x, lambda x: x / np.float32(255), lambda x: x / np.float32(127.5) - 1])
-def test_what_is_transparent_is_laid_on_white(colour, scale):
-    x = np.zeros((70, 8, 8, 4), np.uint8)
-    x[..., :3], x[..., 3] = colour, 51
-    x[:, 0] = 0  # black and wholly transparent
-    x[:, 1] = 255
+@pytest.mark.parametrize(
+    ("make", "seen"),
+    [
+        (lambda x: x, lambda v: v / 127.5 - 1),
+        (lambda x: x / np.float32(255), lambda v: v / 255),
+        (lambda x: x / np.float32(127.5) - 1, lambda v: v / 127.5 - 1),
+        (lambda x: x.astype(np.float32), lambda v: v),
+    ],
+    ids=["bytes", "[0, 1]", "[-1, 1]", "[0, 255]"],
+)
+def test_what_is_transparent_is_laid_on_white(make, seen):
+    colour = torch.tensor([200.0, 40, 90])
+    x = np.zeros((70, 8, 8, 4), np.uint8)  # black, and wholly transparent
+    x[:, 4:, :, :3], x[:, 4:, :, 3] = colour.numpy(), 51
+    x[:, 3] = 255
     notes = []
-    laid = form(scale(x), notes)
-    wanted = scale((0.2 * colour + 0.8 * 255).round().astype(np.float32))
-    if laid.min() < 0 or scale(x).dtype != np.uint8:
-        wanted = wanted if scale(x).dtype != np.uint8 else wanted / 127.5 - 1
-    torch.testing.assert_close(laid[0, :, 4, 4], torch.from_numpy(np.float32(wanted)), atol=0.01, rtol=0.01)
-    assert len(set(laid[0, :, 0, 0].tolist())) == 1  # white
+    laid = form(make(x), notes)
+    torch.testing.assert_close(laid[0, :, 5, 4], seen(0.2 * colour + 0.8 * 255), atol=0.001, rtol=0)
+    torch.testing.assert_close(laid[0, :, 0, 4], seen(torch.full((3,), 255.0)), atol=1e-5, rtol=0)
     assert "laid on white" in notes[1]
+    x[..., 3] = 255
+    assert form(make(x), notes).shape == (70, 3, 8, 8)
+    assert "opaque" in notes[3]
 
 
 def test_flat_images_are_unfolded_by_their_colour(drawn):
