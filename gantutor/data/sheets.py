@@ -96,14 +96,16 @@ def _parted_by_lines(sheets: list[np.ndarray]) -> list[Grid]:
     """All grids that fit, the best one first.
 
     Where the tiles themselves have margins of the colour of the lines, lines of several widths fit: of these, two
-    pixels are the usual ones. A tile of such a grid must not hold lines of that colour itself.
+    pixels are the usual ones. A tile of such a grid must not hold lines of that colour itself, and what is drawn in it
+    must not be a solid rectangle, which would be the real tile.
     """
     runs = [_runs(~_lossless(sheets, axis)) for axis in (0, 1)]
+    solid = np.mean([_differing(sheets, axis, _ends(one)) for axis, one in enumerate(runs)]) > 0.35
     found = {grid: _touches_lines(sheets, grid) for grid in _grids(sheets, _lossless)}
 
     def is_whole(grid: Grid) -> bool:
         parts = [_count_apart(one, grid.gap) for one in runs]
-        return found[grid] or (grid.tiles >= ENOUGH and parts == [grid.rows, grid.columns])
+        return found[grid] or (not solid and grid.tiles >= ENOUGH and parts == [grid.rows, grid.columns])
 
     def merits(grid: Grid) -> tuple:
         return grid.tiles, found[grid], grid.height == grid.width, grid.gap == 2, -grid.gap
@@ -136,9 +138,17 @@ def _touches_lines(sheets: list[np.ndarray], grid: Grid) -> bool:
     shares = []
     for axis, (count, side) in enumerate(((grid.rows, grid.height), (grid.columns, grid.width))):
         starts = grid.margin + np.arange(count) * (side + grid.gap)
-        edges = np.concatenate([starts, starts + side - 1])
-        shares += [(_strayed(sheet, axis)[edges] > 4).mean() for sheet in sheets]
+        shares.append(_differing(sheets, axis, [*starts, *(starts + side - 1)]))
     return bool(np.mean(shares) > 0.3)
+
+
+def _differing(sheets: list[np.ndarray], axis: int, lines: Sequence[int]) -> float:
+    """The share of pixels on some lines that have not the colour of the frame."""
+    return float(np.mean([(_strayed(sheet, axis)[lines] > 4).mean() for sheet in sheets])) if len(lines) else 0.0
+
+
+def _ends(runs: list[tuple[int, int]]) -> list[int]:
+    return [line for start, end in runs for line in (start, end - 1)]
 
 
 # --- sheets without lines --------------------------------------------------------------------------------------------

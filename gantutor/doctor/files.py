@@ -8,7 +8,7 @@ import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
@@ -34,11 +34,14 @@ CANNOT = {
 }
 
 
+Array = np.ndarray | Tensor
+
+
 class Loaded(NamedTuple):
     """What a file held."""
 
-    images: np.ndarray | Tensor | Images
-    labels: np.ndarray | Tensor | None
+    images: Array | Images
+    labels: Array | None
     notes: list[str]  # what was left out or changed, a sentence each
 
 
@@ -68,19 +71,13 @@ def load(path: str | os.PathLike[str], most: int = LARGEST_EXAMINED) -> Loaded:
         return Loaded(images, None, notes)
     if not path.is_file():
         raise BadInput(f"there is no file or folder {str(path)!r}: give a .npz, a .npy, a .pt or a folder of pictures.")
-    readers: Mapping[str, Callable[..., tuple[Any, ...]]] = {
-        ".npz": _load_npz,
-        ".npy": _load_npy,
-        ".pt": _load_pt,
-        ".pth": _load_pt,
-    }
-    if ending not in readers:
+    if ending not in READERS:
         for endings, why in CANNOT.items():
             if ending in endings:
                 raise BadInput(f"{path} is {why}.")
         raise BadInput(f"{path} is neither .npz, .npy nor .pt: give one of these, or a folder or .zip of pictures.")
     try:
-        images, labels = readers[ending](path, notes)
+        images, labels = READERS[ending](path, notes)
     except (BadInput, MemoryError):
         raise
     except Exception as error:  # of a damaged file any error may come
@@ -90,7 +87,7 @@ def load(path: str | os.PathLike[str], most: int = LARGEST_EXAMINED) -> Loaded:
     return Loaded(images, labels, notes)
 
 
-def side_of(images: np.ndarray | Tensor | Images) -> int:
+def side_of(images: Array | Images) -> int:
     """The shorter side in pixels of images; that of the largest pictures that are read, where it cannot be told."""
     shape = images.stored.shape if isinstance(images, Images) else images.shape
     if len(shape) == 4:
@@ -215,3 +212,8 @@ def _tensors_in(content: object) -> dict[str, Tensor]:
     if isinstance(content, Mapping):
         return {str(name): part for name, part in content.items() if isinstance(part, Tensor)}
     raise BadInput(f"a {type(content).__name__} is not an image: save the images alone, with torch.save(images, path).")
+
+
+READERS: dict[str, Callable[[Path, list[str]], tuple[Array, Array | None]]] = {
+    ".npz": _load_npz, ".npy": _load_npy, ".pt": _load_pt, ".pth": _load_pt,
+}  # fmt: skip
