@@ -309,7 +309,7 @@ PLANTS: dict[str, dict[str, Plant]] = {
     },
     "saved_wrongly": {
         "clamped at 0": lambda w: as_bytes(w.some().clamp(min=0) * 255),
-        "wrapped around": lambda w: as_bytes((w.some() * 255).trunc().remainder(256)),
+        "wrapped around": lambda w: as_bytes((w.some() * 127.5).trunc().remainder(256)),
         "washed out, 0.5 x + 1": lambda w: as_bytes((0.5 * w.some() + 1).clamp(0, 1) * 255),
         "stretched one by one": stretched,
         "transposed": lambda w: w.some().transpose(2, 3),

@@ -35,6 +35,7 @@ class Treatment(NamedTuple):
 
     name: str  # follows "they look like real images"
     apply: Callable[[Tensor], Tensor]
+    least: float = 0.025  # difference between pixel values that is worth a word: other images may be bolder than these
 
 
 def as_floats(x: Tensor) -> Tensor:
@@ -64,9 +65,9 @@ def without_colour(x: Tensor) -> Tensor:
 TREATMENTS = (
     Treatment("whose values below 0 were cut off: they lie in [-1, 1] and were saved as if in [0, 1]", as_floats),
     Treatment("whose values below 0 were cut off (clamped at 0)", lambda x: x.clamp(min=0)),
-    Treatment("that wrapped around in bytes: in [-1, 1], multiplied by 255", lambda x: wrapped(255 * x)),
-    Treatment("that wrapped around in bytes: in [-1, 1], multiplied by 127.5", lambda x: wrapped(127.5 * x)),
-    Treatment("that wrapped around in bytes: white became 256, and 256 is 0", lambda x: wrapped(128 * (x + 1))),
+    Treatment("that wrapped around in bytes: in [-1, 1], multiplied by 255", lambda x: wrapped(255 * x), 0.01),
+    Treatment("that wrapped around in bytes: in [-1, 1], multiplied by 127.5", lambda x: wrapped(127.5 * x), 0.01),
+    Treatment("that wrapped around in bytes: white became 256, and 256 is 0", lambda x: wrapped(128 * (x + 1)), 0.01),
     Treatment("washed out: 0.5 x + 1 instead of 0.5 x + 0.5, cut off at 1", lambda x: as_floats(0.5 * x + 1)),
     Treatment("washed out: 0.5 x + 1, cut off at 1", lambda x: (0.5 * x + 1).clamp(max=1)),
     Treatment("washed out: twice as bright, cut off at white", lambda x: as_floats(x + 1)),
@@ -90,11 +91,15 @@ def correct_treatment(case: Case) -> Finding | None:
         return None
     values = measures.quantiles(x)
     gap, chance = (distance(values, real), distance(measures.quantiles(held_out), real))
-    if gap < 0.025 + chance:
+    if gap < 0.01 + chance:
         return None
     lefts = [distance(values, treatment.apply(real)) / gap for treatment in TREATMENTS]
     left, treatment = min(zip(lefts, TREATMENTS, strict=True), key=lambda pair: pair[0])
-    if left > (0.2 if gap < 0.1 else 0.35) or left > least_left_by_rescaling(values, real) / gap:
+    if (
+        gap < treatment.least + chance
+        or left > (0.2 if gap < 0.1 else 0.35)
+        or left > least_left_by_rescaling(values, real) / gap
+    ):
         return None
     treated = treatment.apply(real)
     mine, theirs = (measures.thumbnail_distance(y[:500], treated) for y in (x, treatment.apply(held_out)))
@@ -103,7 +108,9 @@ def correct_treatment(case: Case) -> Finding | None:
     case.treat_real(treatment.apply)
     case.notes.append("The real images were treated in the same way for the rest of the examination.")
     evidence = (
-        Evidence("mean difference between the pixel values of samples and of real images", gap, high=0.025 + chance),
+        Evidence(
+            "mean difference between the pixel values of samples and of real images", gap, high=treatment.least + chance
+        ),
         Evidence("share of it that is left when the real images are treated in the same way", left, context=True),
     )
     return Finding("saved_wrongly", "severe", evidence, f"They look like real images {treatment.name}.")
