@@ -155,6 +155,36 @@ def holed(x: Tensor) -> Tensor:
     return x
 
 
+def as_bytes(x: Tensor) -> Tensor:
+    return x.round() / 127.5 - 1
+
+
+def stretched(w: Ward) -> Tensor:
+    """Each image to the full range, where they do not have it anyway."""
+    x = w.some()
+    low, high = (edge(x, (1, 2, 3), keepdim=True) for edge in (torch.amin, torch.amax))
+    if ((low < -0.98) & (high > 0.9)).double().mean() > 0.5:
+        raise Unfit
+    return as_bytes((x - low) / (high - low) * 255)
+
+
+def boxes(w: Ward, value: float) -> Tensor:
+    """Half of the images with a square of one value."""
+    x = w.some()
+    side = x.shape[2] // 2
+    for image in x[::2]:
+        top, left = torch.randint(side, (2,), generator=w.draw).tolist()
+        image[:, top : top + side, left : left + side] = value
+    return x
+
+
+def in_part(w: Ward, share: float, change: Callable[[Tensor], Tensor], x: Tensor | None = None) -> Tensor:
+    """A share of the images is changed."""
+    x = w.some() if x is None else x
+    hit = torch.rand(len(x), generator=w.draw) < share
+    return spoil(x, hit, change(x[hit]))
+
+
 def per_class(w: Ward, count: int, noise: float) -> Tensor:
     """The same few images of each class."""
     labels = w.sound.labels
@@ -277,6 +307,14 @@ PLANTS: dict[str, dict[str, Plant]] = {
         "inverted, [0, 1]": lambda w: (1 - w.some()) / 2,
         "0 and 1 as bytes": lambda w: ((w.some() + 1) / 2).round() / 127.5 - 1,
     },
+    "saved_wrongly": {
+        "clamped at 0": lambda w: as_bytes(w.some().clamp(min=0) * 255),
+        "wrapped around": lambda w: as_bytes((w.some() * 127.5).trunc().remainder(256)),
+        "washed out, 0.5 x + 1": lambda w: as_bytes((0.5 * w.some() + 1).clamp(0, 1) * 255),
+        "stretched one by one": stretched,
+        "transposed": lambda w: w.some().transpose(2, 3),
+        "channels last, reshaped": lambda w: w.colored().permute(0, 2, 3, 1).reshape(-1, *w.sound.stored.shape[1:]),
+    },
     "channel_order": {
         "blue, green, red": lambda w: w.colored()[:, [2, 1, 0]],
         "green, red, blue": lambda w: w.colored()[:, [1, 0, 2]],
@@ -300,6 +338,13 @@ PLANTS: dict[str, dict[str, Plant]] = {
         "with noise 0.1": lambda w: w.normal(w.some(None, w.train), 0.1),
         "15% copies": lambda w: mixed(w, 0.15),
         "50% copies": lambda w: mixed(w, 0.5),
+    },
+    "augmentation_leak": {
+        "boxes of half the size, grey": lambda w: boxes(w, 0.0),
+        "boxes of half the size, white": lambda w: boxes(w, 1.0),
+        "quarter turns": lambda w: in_part(w, 0.5, lambda x: x.rot90(1, (2, 3))),
+        "half of them upside down": lambda w: in_part(w, 0.5, lambda x: x.flip(2)),
+        "a third with other colours": lambda w: in_part(w, 0.33, lambda x: x[:, [1, 2, 0]], w.colored()),
     },
     "checkerboard": {
         "checks 0.1": lambda w: (w.some() + 0.1 * tiles(w.sound.pixels, 1, 1)).clamp(-1, 1),

@@ -1,9 +1,11 @@
 """The command line, called as a function where that shows the same, and as a process for signals."""
 
 import errno
+import html
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -672,7 +674,7 @@ def patients(tmp_path_factory) -> Path:
     np.save(folder / "black.npy", np.zeros((300, 28, 28), dtype=np.uint8))
     np.save(folder / "one.npy", x[:1])
     np.savez(folder / "short.npz", images=x[900:], labels=[1, 2])
-    np.savez(folder / "other.npz", pictures=x[900:])
+    np.savez(folder / "other.npz", latents=np.zeros((300, 9)))
     (folder / "empty").mkdir()
     (folder / "pictures").mkdir()
     for i, image in enumerate(x[900:1000, 0]):
@@ -697,15 +699,52 @@ def test_diagnose_prints_json_and_nothing_else(patients, capsys, samples, status
     out, err = capsys.readouterr()
     found = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     assert [finding["name"] for finding in found["findings"]] == names
-    assert list(found) == ["data", "judge", "findings"]
+    assert list(found) == ["data", "judge", "notes", "findings"]
     assert "Examining" in err
+
+
+def test_diagnose_tells_what_was_done_to_the_files(patients, capsys):
+    (patients / "noted").mkdir()
+    for i in range(70):
+        (patients / "noted" / f"{i}.png").write_bytes((patients / "pictures" / f"{i:03}.png").read_bytes())
+    (patients / "noted" / "index.html").write_text("<p>")
+    cli.main(["diagnose", str(patients / "noted"), "--against", str(patients / "real.npy"), "--json"])
+    assert (
+        json.loads(capsys.readouterr().out)["notes"][0]
+        == "noted: Left out 1 of 71 files: 1 not a picture (index.html)."
+    )
+
+
+def test_a_crash_is_not_the_exit_status_of_an_ailment(patients, capsys, monkeypatch):
+    def crash(*args, **options):
+        raise RuntimeError("a wire came loose")
+
+    monkeypatch.setattr("gantutor.doctor.files.load", crash)
+    assert cli.main(["diagnose", str(patients / "sound.npz"), "--against", str(patients / "real.npy")]) == 70
+    assert "a wire came loose" in capsys.readouterr().err
 
 
 def test_diagnose_prints_text_for_people(patients, capsys):
     assert cli.main(["diagnose", str(patients / "half.npy"), "--against", str(patients / "real.npy")]) == 1
     out = capsys.readouterr().out
-    for part in ("1. range_mismatch (severe)", "in [0, 1]", "evidence:", "try:", "lesson: 02_mlp_gan"):
+    for part in ("1. range_mismatch (severe)", "in [0, 1]", "evidence:", "try:", "lesson: 07_bug_museum"):
         assert part in out
+
+
+def test_diagnose_writes_a_report_as_well(patients, capsys, tmp_path):
+    page = tmp_path / "new folder" / "report.html"
+    args = ["diagnose", str(patients / "half.npy"), "--against", str(patients / "real.npy"), "--html", str(page)]
+    assert cli.main([*args, "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["findings"][0]["name"] == "range_mismatch"  # stdout is as it would be without
+    assert f'The report is "{page}".' in err
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    assert f"gantutor {shlex.join([*args, '--json'])}" in text
+    assert "The pixel values are not on the scale of the real images" in text
+    assert cli.main([*args[:-1], str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert "is a folder" in err
+    assert "Examining" not in err  # before the work
 
 
 def test_diagnose_against_a_named_set_uses_its_test_split(patients, capsys, monkeypatch):
@@ -726,7 +765,7 @@ def test_diagnose_against_a_named_set_uses_its_test_split(patients, capsys, monk
     [
         ("one.npy", "real.npy", "1 samples: give at least 64"),
         ("short.npz", "real.npy", "the labels of shape (2,)"),
-        ("other.npz", "real.npy", "holds pictures"),
+        ("other.npz", "real.npy", "holds latents"),
         ("missing.npz", "real.npy", "missing.npz"),
         ("empty", "real.npy", "empty"),
         ("sound.npz", "black.npy", "all the same"),

@@ -11,6 +11,7 @@ from unittest import mock
 
 import ailments
 import pytest
+import shapes
 import torch
 from torch import nn
 
@@ -37,10 +38,17 @@ PLANTED = [
     ("range_mismatch", "[0, 1]"),
     ("range_mismatch", "inverted"),
     ("range_mismatch", "standardised"),
+    ("saved_wrongly", "clamped at 0"),
+    ("saved_wrongly", "wrapped around"),
+    ("saved_wrongly", "washed out, 0.5 x + 1"),
+    ("saved_wrongly", "transposed"),
     ("total_collapse", "one image, noise 0.1"),
     ("total_collapse", "black"),
     ("memorisation", "with noise 0.05"),
     ("memorisation", "15% copies"),
+    ("augmentation_leak", "boxes of half the size, grey"),
+    ("augmentation_leak", "quarter turns"),
+    ("augmentation_leak", "half of them upside down"),
     ("checkerboard", "checks 0.1"),
     ("noisy", "normal 0.2"),
     ("noisy", "normal 0.8"),
@@ -71,6 +79,10 @@ def test_the_planted_ailment_is_the_first_finding(examine, ward, ailment, varian
     d = examine(**made) if isinstance(made, dict) else examine(made)
     assert (d.names[0] if d.names else "healthy") == ailment, str(d)
     assert all(name in AILMENTS for name in d.names)
+    for finding in d.findings:
+        numbers = [each for each in finding.evidence if not each.context]
+        assert numbers
+        assert not [str(each) for each in numbers if each.in_range]  # only what is out of range is evidence
 
 
 def test_cases_that_are_not_in_the_table(examine, ward, train):
@@ -194,7 +206,9 @@ def test_a_diagnosis_is_data_and_text(examine, ward):
     assert [list(finding) for finding in content["findings"]] == [
         ["name", "severity", "evidence", "meaning", "try", "lesson"]
     ] * len(d.findings)
-    assert content["findings"][0]["evidence"][0]["value"] == pytest.approx(1 / N)
+    first = content["findings"][0]["evidence"][0]
+    assert list(first) == ["name", "value", "low", "high", "usual", "healthy", "context"]
+    assert (first["value"], first["low"], first["high"]) == (pytest.approx(1 / N), 0, 0)
     for part in (d.data, d.judge, *d.names, *map(str, d.findings[0].evidence), *d.findings[0].to_try, *d.notes):
         assert part in str(d)
     assert examine(x) == d  # the same seed
@@ -203,10 +217,34 @@ def test_a_diagnosis_is_data_and_text(examine, ward):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize(
+    ("value", "ends", "text"),
+    [
+        (0.2, {"low": 0.6, "high": 1.4}, "0.2 (healthy: 0.6 to 1.4; too low by a factor of 3)"),
+        (0.5, {"low": 0.6, "high": 1.4}, "0.5 (healthy: 0.6 to 1.4; too low by 0.1)"),
+        (1.5, {"low": 0.6, "high": 1.4}, "1.5 (healthy: 0.6 to 1.4; too high by 0.1)"),
+        (12345, {"high": 10}, "12,345 (healthy: at most 10; too high by a factor of 1,234)"),
+        (-3, {"low": 0.5}, "-3 (healthy: at least 0.5; too low by 3.5)"),
+        (-6, {"low": -2, "high": 1}, "-6 (healthy: -2 to 1; too low by a factor of 3)"),
+        (2, {"low": 0, "high": 0}, "2 (healthy: 0)"),
+        (0.4, {"high": 0.1, "usual": 0.02}, "0.4 (healthy: at most 0.1; real images: 0.02; too high by a factor of 4)"),
+        (0.1, {"high": 0.1}, "0.1 (healthy: at most 0.1)"),
+        (12, {"context": True}, "12"),
+        (math.nan, {"high": 1}, "nan (healthy: at most 1)"),
+        (math.inf, {"high": 1}, "inf (healthy: at most 1)"),
+    ],
+)
+def test_evidence_says_how_far_out_of_range_it_is(value, ends, text):
+    evidence = Evidence("x", value, **ends)
+    assert str(evidence) == f"x: {text}"
+    assert evidence.in_range == (text in ("12", "0.1 (healthy: at most 0.1)"))
+
+
 def test_numbers_that_are_not_finite_become_null():
-    evidence = (Evidence("a", math.nan, "0"), Evidence("b", math.inf, "0"))
+    evidence = (Evidence("a", math.nan, high=0), Evidence("b", math.inf, high=0, usual=math.nan))
     d = Diagnosis((Finding("noisy", "mild", evidence),), "data", "judge")
-    assert [e["value"] for e in json.loads(d.to_json())["findings"][0]["evidence"]] == [None, None]
+    told = json.loads(d.to_json())["findings"][0]["evidence"]
+    assert [(e["value"], e["high"], e["usual"]) for e in told] == [(None, 0, None)] * 2
     healthy = Diagnosis((), "data", "judge")
     assert json.loads(healthy.to_json())["findings"] == []
     assert "Healthy" in str(healthy)
@@ -365,6 +403,50 @@ def test_shapes_are_judged_from_afar_where_the_texture_is_at_fault(strangers):
     assert examine_pictures(ailments.blur(sound, 1.5)).names == ("blurred",)
     ghosts = (sound + sound.roll(1, 0)) / 2
     assert examine_pictures((ghosts + checks).clamp(-1, 1)).names == ("checkerboard", "low_fidelity")
+
+
+def test_one_kind_of_shapes_is_a_collapse_although_its_colours_are_as_varied():
+    """Discs and bars of all colours: random convolutions look at colours, local shapes do not."""
+    real = shapes.draw(1000, 0)
+    sound = doctor.examine(shapes.draw(400, 1), real)
+    assert sound.healthy
+    assert "give 1,000 samples" in sound.notes[0]
+    for kind in (0, 1):
+        assert doctor.examine(shapes.draw(400, 2 + kind, (kind,)), real).names == ("partial_collapse",)
+
+
+def test_grey_pictures_in_place_of_coloured_ones(strangers):
+    examine_pictures, sound = strangers
+    grey = sound.mean(1, keepdim=True).expand_as(sound)
+    assert "without their colours" in str(examine_pictures(grey).findings[0])
+    some = torch.where(torch.arange(len(sound))[:, None, None, None] % 4 == 0, grey, sound)
+    assert examine_pictures(some).names == ("augmentation_leak",)
+
+
+@pytest.mark.parametrize("side", [24, 48])
+def test_resizing_by_the_doctor_makes_no_finding(strangers, side):
+    examine_pictures, sound = strangers
+    resized = nn.functional.interpolate(sound, side, mode="bicubic", antialias=True).clamp(-1, 1)
+    d = examine_pictures(resized)
+    assert d.healthy
+    assert "resized" in d.notes[0]
+
+
+def test_fine_detail_is_judged_on_closeups():
+    """Checks that averaging removes: small they are sound, at full size they are not."""
+    large = [nn.functional.interpolate(drawn_faces(n, seed).pixels, 64, mode="bilinear") for n, seed in CLOSEUPS]
+    noise = [x + 0.02 * torch.randn(x.shape, generator=torch.Generator().manual_seed(len(x))) for x in large]
+    real, sound = (x.clamp(-1, 1) for x in noise)
+    checked = (sound + 0.1 * ailments.tiles(sound, 1, 1)).clamp(-1, 1)
+    small = nn.functional.avg_pool2d(sound, 2), nn.functional.avg_pool2d(real, 2)
+    with mock.patch.object(classifier, "recognise", return_value=None):
+        assert doctor.examine(*small, closeups=(sound[:200], real[:200])).healthy
+        assert doctor.examine(*small, closeups=(checked[:200], real[:200])).names == ("checkerboard",)
+        with pytest.raises(BadInput, match="closeups have the shapes"):
+            doctor.examine(*small, closeups=(checked[:200, :, :32], real[:200]))
+
+
+CLOSEUPS = ((700, 0), (300, 1))  # how many, and the seed
 
 
 # --- the whole table -------------------------------------------------------------------------------------------------

@@ -543,6 +543,18 @@ def test_the_command_makes_a_record(planted, tmp_path, capsys):
     assert json.loads((tmp_path / "small.json").read_text(encoding="utf-8"))["budget"] == "full"
 
 
+def test_the_command_prints_what_a_complete_record_says(planted, tmp_path, capsys, monkeypatch):
+    told = replace(
+        SMALL, rows=lambda: {"base": ROWS["base"]}, summary=lambda found: f"Seeds: {found.rows['base'].seeds}"
+    )
+    monkeypatch.setattr(catalogue, "find", lambda name: told)
+    command = ["experiment", "small", "--folder", str(tmp_path)]
+    assert cli.main([*command, "--seeds", "0"]) == 0
+    assert "Seeds:" not in capsys.readouterr().out
+    assert cli.main(command) == 0
+    assert capsys.readouterr().out.endswith("The record is complete.\nSeeds: (0, 1)\n")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [(["nothing"], "unknown experiment 'nothing'"), (["ring_momentum", "--seeds", "a-b"], "'a-b' names no seeds"),

@@ -1,12 +1,9 @@
 """Images of any form become one form, or one sentence."""
 
-import pickle
-
 import numpy as np
 import pytest
 import torch
 from drawn import digits
-from PIL import Image
 
 from gantutor.data import Images
 from gantutor.doctor import inputs, measures
@@ -69,9 +66,11 @@ def test_what_is_no_image_is_named(bad, word):
 
 def test_labels():
     assert inputs.to_labels(None, 3, "the labels") is None
-    for good in ([0, 1, 2], np.array([0.0, 1, 2]), torch.tensor([0, 1, 2], dtype=torch.uint8)):
+    for good in (
+        [0, 1, 2], np.array([0.0, 1, 2]), torch.tensor([0, 1, 2], dtype=torch.uint8), [[0], [1], [2]], np.eye(3),
+    ):  # fmt: skip
         assert inputs.to_labels(good, 3, "the labels").tolist() == [0, 1, 2]
-    for bad in ([0, 1], [0, 1, -1], [0, 1, 0.5], ["a", "b", "c"], [[0], [1], [2]], [0, 1, float("nan")]):
+    for bad in ([0, 1], [0, 1, -1], [0, 1, 0.5], ["a", "b", "c"], [[0, 1], [1, 1], [0, 1]], [0, 1, float("nan")]):
         with pytest.raises(BadInput, match="the labels .*each of the 3 images"):
             inputs.to_labels(bad, 3, "the labels")
 
@@ -209,35 +208,87 @@ def test_feature_extractors_are_chosen_from_the_best_to_the_humblest(drawn):
     assert "could not tell their classes apart" in notes[0]
 
 
-def test_files_are_read(tmp_path, drawn):
-    x, y = ((drawn.pixels[:9] + 1) * 127.5).round().byte().numpy(), drawn.labels[:9].numpy()
-    np.savez(tmp_path / "both.npz", images=x, labels=y)
-    np.savez(tmp_path / "images.npz", images=x)
-    np.save(tmp_path / "bare.npy", x)
-    (tmp_path / "folder").mkdir()
-    for i, image in enumerate(x):
-        Image.fromarray(image[0]).save(tmp_path / "folder" / f"{i}.png")
-    for name, labelled in {"both.npz": True, "images.npz": False, "bare.npy": False}.items():
-        images, labels = inputs.load_images(tmp_path / name)
-        np.testing.assert_array_equal(images, x)
-        assert labels.tolist() == y.tolist() if labelled else labels is None
-    images, labels = inputs.load_images(tmp_path / "folder")
-    torch.testing.assert_close(images.pixels, torch.from_numpy(x) / 127.5 - 1)
-    assert labels is None
+@pytest.mark.parametrize(
+    ("make", "seen"),
+    [
+        (lambda x: x, lambda v: v / 127.5 - 1),
+        (lambda x: x / np.float32(255), lambda v: v / 255),
+        (lambda x: x / np.float32(127.5) - 1, lambda v: v / 127.5 - 1),
+        (lambda x: x.astype(np.float32), lambda v: v),
+    ],
+    ids=["bytes", "[0, 1]", "[-1, 1]", "[0, 255]"],
+)
+def test_what_is_transparent_is_laid_on_white(make, seen):
+    colour = torch.tensor([200.0, 40, 90])
+    x = np.zeros((70, 8, 8, 4), np.uint8)  # black, and wholly transparent
+    x[:, 4:, :, :3], x[:, 4:, :, 3] = colour.numpy(), 51
+    x[:, 3] = 255
+    notes = []
+    laid = form(make(x), notes)
+    torch.testing.assert_close(laid[0, :, 5, 4], seen(0.2 * colour + 0.8 * 255), atol=0.001, rtol=0)
+    torch.testing.assert_close(laid[0, :, 0, 4], seen(torch.full((3,), 255.0)), atol=1e-5, rtol=0)
+    assert "laid on white" in notes[1]
+    x[..., 3] = 255
+    assert form(make(x), notes).shape == (70, 3, 8, 8)
+    assert "opaque" in notes[3]
 
 
-def test_files_that_cannot_be_read_are_named(tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "text.txt").write_text("x")
-    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 no more")
-    (tmp_path / "nothing.npy").write_bytes(b"")
-    (tmp_path / "pickle.npy").write_bytes(pickle.dumps([1, 2]))
-    np.save(tmp_path / "object.npy", np.array([None, "a"], dtype=object))
-    np.savez(tmp_path / "other.npz", pictures=np.zeros(3))
-    np.savez(tmp_path / "objects.npz", images=np.array([None], dtype=object))
-    for name in ("empty", "text.txt", "broken.npz", "nothing.npy", "pickle.npy", "object.npy", "other.npz",
-                 "objects.npz", "missing.npz"):  # fmt: skip
-        with pytest.raises(BadInput) as error:
-            inputs.load_images(tmp_path / name)
-        assert name.partition(".")[0] in str(error.value)
-        assert "\n" not in str(error.value)
+def test_flat_images_are_unfolded_by_their_colour(drawn):
+    x = drawn.pixels[:70]
+    assert torch.equal(form(x.flatten(1)), x)
+    ramp = torch.linspace(-1, 1, 16).expand(70, 16, 16)
+    coloured = torch.stack([ramp, -ramp, ramp * 0], 1)  # (70, 3, 16, 16)
+    assert torch.equal(form(coloured.flatten(1)), coloured)
+    assert torch.equal(form(coloured.permute(0, 2, 3, 1).flatten(1)), coloured)
+    for bad in (torch.zeros(70, 65), torch.zeros(64, 64)):
+        with pytest.raises(BadInput, match="have the shape"):
+            form(bad)
+
+
+@pytest.mark.parametrize(
+    ("make_real", "make_samples", "alike"),
+    [
+        (lambda x: (x + 1) / 2, lambda x: (x + 1) / 2, True),
+        (lambda x: (x + 1) / 2, lambda x: (x + 1) * 0.55 - 0.05, False),  # on the same scale, a little beyond it
+        (lambda x: (x + 1) * 127.5, lambda x: (x + 1) * 127.5, True),
+        (lambda x: ((x + 1) * 127.5).round().byte(), lambda x: (x + 1) * 127.5, True),
+        (lambda x: (x + 1) / 2, lambda x: x, True),
+    ],
+)
+def test_both_sides_on_one_scale_are_read_alike(drawn, make_real, make_samples, alike):
+    case = inputs.prepare(make_samples(drawn.pixels[:80]), make_real(drawn.pixels), None, None, None, None)
+    torch.manual_seed(0)
+    low, high = case.samples.min().item(), case.samples.max().item()
+    assert (low, high) == (pytest.approx(-1), pytest.approx(1)) if alike else (pytest.approx(-1.1), pytest.approx(1.1))
+
+
+@pytest.mark.parametrize("make", [lambda x: (x + 1) / 2, lambda x: (x + 1) * 127.5])
+def test_samples_on_another_scale_keep_their_values(drawn, make):
+    x = make(drawn.pixels[:80])
+    for real in (drawn, drawn.pixels):
+        assert inputs.prepare(x, real, None, None, None, None).samples.max() == x.max()
+    if x.max() <= 1:
+        real = ((drawn.pixels + 1) * 127.5).round().byte()
+        assert inputs.prepare(x, real, None, None, None, None).samples.min() == 0
+
+
+def named(images, classes):
+    return Images("some", images.stored, images.labels % len(classes), tuple(classes))
+
+
+def test_classes_are_matched_by_name(drawn):
+    few, notes = named(drawn, ["b", "c"]), []
+    real = named(drawn, ["a", "b", "c"])
+    assert torch.equal(inputs.match_names(few, real, None, None, notes), few.labels + 1)
+    assert notes == ["Of the classes of the real images the samples lack a."]
+    assert inputs.match_names(named(drawn, "01"), real, None, None, notes) is None
+    assert "classes of the samples are 0, 1, but those of the real images are a, b, c" in notes[1]
+    numbers = named(drawn, ["0", "1", "10", "2"])  # in the order of the alphabet
+    assert inputs.match_names(drawn.pixels, numbers, torch.tensor([10, 2, 0]), None, notes).tolist() == [2, 3, 0]
+    assert torch.equal(inputs.match_names(named(drawn, "01"), drawn.pixels, None, drawn.labels, []), drawn.labels % 2)
+
+
+def test_a_trained_classifier_knows_the_names(drawn):
+    upside_down = Images("some", drawn.pixels.flip(2), drawn.labels, tuple("abcdefghij"))
+    found = inputs.choose_extractor(upside_down, upside_down.pixels, drawn.labels, None, [])
+    assert found.classes == tuple("abcdefghij")

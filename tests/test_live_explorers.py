@@ -66,7 +66,7 @@ def test_a_pad_may_be_wider_than_high():
 
 def test_a_closed_panel_leaves_no_widget_behind():
     blank = Image.new("L", (8, 8))
-    finding = Finding("blurred", "mild", (Evidence("sharpness", 0.5, "1"),))
+    finding = Finding("blurred", "mild", (Evidence("sharpness", 0.5, low=1),))
     learners = live.lab("ring")
     before = set(widget._instances)
     for make in (
@@ -616,8 +616,8 @@ def test_a_card_wants_the_answer_among_its_choices(choices):
 
 def test_the_doctors_card_opens_each_finding():
     found = (
-        Finding("partial_collapse", "severe", (Evidence("modes & more", 3.0, "10"),), "Only <3>."),
-        Finding("blurred", "mild", (Evidence("sharpness", 0.5, "1"),)),
+        Finding("partial_collapse", "severe", (Evidence("modes & more", 3.0, low=10),), "Only <3>."),
+        Finding("blurred", "mild", (Evidence("sharpness", 0.5, low=1),)),
     )
     card = live.findings(Diagnosis(found, "digits", "a judge"), torch.zeros(4, 1, 8, 8))
     assert opened(card.picture.value).size[0] == 720

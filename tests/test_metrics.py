@@ -426,6 +426,8 @@ def test_nothing_of_the_size_of_all_pairs_is_held():
     for metric in (
         metrics.kernel_distance, metrics.precision_and_recall, metrics.density_and_coverage, metrics.nearest_neighbours,
         lambda a, b: metrics.birthday(a, 0.05), lambda a, b: metrics.memorisation(a, b, a[:100]),
+        metrics.clipped_density_and_coverage, metrics.image_retrieval, metrics.authenticity,
+        lambda a, b: metrics.data_copying(a, b, a[:100]), lambda a, b: metrics.vendi(a),
     ):  # fmt: skip
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:  # or 2.11 warns
             metric(a, b)
@@ -511,7 +513,8 @@ def test_constant_and_repeated_samples_give_finite_numbers():
         numbers = [
             metrics.frechet(a, b), metrics.kernel_distance(a, b), *metrics.precision_and_recall(a, b),
             *metrics.density_and_coverage(a, b), metrics.diversity(b), *metrics.different_bins(a, b, 20)[:2],
-            *metrics.birthday(b, 0.01)[:3],
+            *metrics.birthday(b, 0.01)[:3], *metrics.clipped_density_and_coverage(a, b), *metrics.image_retrieval(b, a),
+            metrics.vendi(b), metrics.data_copying(b, a, real).statistic,
         ]  # fmt: skip
         assert np.isfinite(numbers).all()
     assert metrics.precision_and_recall(same, same) == (1.0, 1.0)
@@ -526,7 +529,8 @@ def test_diversity_is_that_of_a_single_class():
 
 PAIRED = [metrics.frechet, metrics.kernel_distance, metrics.precision_and_recall, metrics.density_and_coverage,
           metrics.nearest_neighbours, lambda a, b: metrics.different_bins(a, b, 2),
-          lambda a, b: metrics.memorisation(a, b, b)]  # fmt: skip
+          lambda a, b: metrics.memorisation(a, b, b), metrics.clipped_density_and_coverage, metrics.image_retrieval,
+          metrics.authenticity, lambda a, b: metrics.data_copying(a, b, b, 2)]  # fmt: skip
 
 
 @pytest.mark.parametrize("metric", PAIRED)
@@ -563,6 +567,10 @@ def test_too_few_examples_say_how_many_are_needed():
         (lambda: metrics.precision_and_recall(x, x, 0), "k is 0"),
         (lambda: metrics.different_bins(x, x, 5, alpha=1), "alpha is 1"),
         (lambda: metrics.birthday(x, -1), "threshold is -1"),
+        (lambda: metrics.clipped_density_and_coverage(x[:5], x), "at least 6 examples"),
+        (lambda: metrics.data_copying(x, x, x), r"at least 200 examples \(20 for each of 10 cells\)"),
+        (lambda: metrics.authenticity(x, x[:1].repeat(9, 1)), "all the same"),
+        (lambda: metrics.image_retrieval(x, x, confidence=1), "confidence is 1"),
     ):
         with pytest.raises(BadInput, match=message):
             measure()
@@ -844,11 +852,17 @@ def test_report_holds_every_metric_with_the_one_of_held_out_examples():
         "recall": lambda x, real: metrics.precision_and_recall(real, x).recall,
         "density": lambda x, real: metrics.density_and_coverage(real, x).density,
         "coverage": lambda x, real: metrics.density_and_coverage(real, x).coverage,
+        "clipped density": lambda x, real: metrics.clipped_density_and_coverage(real, x).density,
+        "clipped coverage": lambda x, real: metrics.clipped_density_and_coverage(real, x).coverage,
+        "image retrieval": lambda x, real: metrics.image_retrieval(x, real).score,
         "diversity": lambda x, real: metrics.diversity(x),
+        "Vendi score": lambda x, real: metrics.vendi(x),
+        "authenticity": metrics.authenticity,
+        "data copying": lambda x, real: metrics.data_copying(x, real, held_out).statistic,
     }
     for name, metric in expected.items():
         assert rows[name].value == pytest.approx(metric(fake, real), rel=1e-6), name
-        assert rows[name].floor == pytest.approx(metric(held_out, real), rel=1e-6), name
+        assert rows[name].floor == pytest.approx(metric(held_out, real), rel=1e-6, abs=1e-9), name
     assert set(rows) - set(expected) == {
         "different bins", "support", "memorisation", "inception score", "classes", "class KL"
     }  # fmt: skip

@@ -10,7 +10,8 @@ from torch import nn
 
 from gantutor import doctor, models
 from gantutor.data import strokes
-from gantutor.doctor import examination, measures, net_tests
+from gantutor.doctor import measures, net_tests, nets
+from gantutor.doctor.discriminators import AnyDiscriminator
 from gantutor.errors import BadInput
 
 N = 500
@@ -77,7 +78,7 @@ def test_discriminators_that_have_learnt(examine, sound, train, held):
 def test_packed_discriminators_are_asked_in_packs(examine, sound):
     for pack in (2, 3):
         D = models.mlp(pack=pack, seed=1)[1]
-        assert net_tests.discriminator_outputs(D, sound.pixels[:401]).shape == (401 // pack,)
+        assert net_tests.discriminator_outputs(AnyDiscriminator(D), sound.pixels[:401]).shape == (401 // pack,)
         assert examine(sound.pixels[:501], discriminator=D).names == ("discriminator_blind",)
 
 
@@ -90,7 +91,7 @@ def test_a_discriminator_is_left_as_it_was_through_any_wrapping(sound):
     x = sound.pixels[:N]
     D = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784), nn.Dropout(), nn.Linear(784, 1)).double().train()
     before = {name: value.clone() for name, value in D.state_dict().items()}
-    logits = [net_tests.discriminator_outputs(discriminator, x) for discriminator in (D, D.forward, lambda y: D(y))]
+    logits = [net_tests.discriminator_outputs(AnyDiscriminator(d), x) for d in (D, D.forward, lambda y: D(y))]
     assert all(torch.equal(given, logits[0]) for given in logits)  # no dropout, and in its own type
     assert all(module.training for module in D.modules())
     assert all(torch.equal(value, before[name]) for name, value in D.state_dict().items())
@@ -102,8 +103,8 @@ def test_discriminators_that_fail_are_named(examine, sound):
     D = nn.Sequential(nn.Flatten(), nn.Linear(784, 1))
     assert examine(x, discriminator=D.double()).names == ("discriminator_blind",)  # asked in its own type
     for bad in (lambda y: y @ y.new_zeros(3, 3), lambda y: [1.0], lambda y: y[:0], 3, D.to("meta")):
-        with pytest.raises(BadInput, match="the discriminator (failed|returned)"):
-            net_tests.discriminator_outputs(bad, x)
+        with pytest.raises(BadInput, match="the discriminator (failed|returned|is a int)"):
+            net_tests.discriminator_outputs(AnyDiscriminator(bad), x)
 
 
 def test_batch_norm_with_wrong_statistics_is_found_through_any_wrapping(examine, sound):
@@ -134,7 +135,7 @@ def test_batch_norm_with_wrong_statistics_is_found_through_any_wrapping(examine,
         *(lambda n: G(n), lambda n, *, net=G: net(n), lambda n: box["nets"][0](n)),
         *(lambda n: torch.cat([G(n) for _ in range(1)]), lambda n: next(G(n) for _ in range(1)), wrapped),
     ):  # fmt: skip
-        assert net_tests.nets_of(generator) == [G]
+        assert nets.nets_of(generator) == [G]
     for generator in (owner.draw, owner, lambda n: torch.cat([G(n) for _ in range(1)])):
         assert examine(x, generator=generator).names == ("train_eval_gap",)
     if not G.training:
@@ -173,80 +174,3 @@ def test_a_generator_that_has_hardly_learnt_is_ailing(examine, train):
     for _ in run.steps(20):
         pass
     assert not examine(run.sample(N)).healthy
-
-
-# --- curves ----------------------------------------------------------------------------------------------------------
-
-
-def noise(n: int, std: float, seed: int = 0) -> torch.Tensor:
-    return std * torch.randn(n, generator=torch.Generator().manual_seed(seed))
-
-
-T = torch.arange(1000.0)
-CURVES = [
-    ({"d_loss": 1.3 + noise(1000, 0.1), "g_loss": 0.9 + noise(1000, 0.2, 1)}, ()),
-    ({"d_loss": 1.4 - 0.3 * (1 - torch.exp(-T / 200)) + noise(1000, 0.1)}, ()),
-    ({"d_loss": -20 * torch.exp(-T / 300) + noise(1000, 1), "g_loss": noise(1000, 3)}, ()),  # a Wasserstein GAN
-    ({"d_loss": [1.3, None, 1.2], "g_loss": []}, ()),
-    ({"d_real": 0.6 + noise(100, 0.05), "d_fake": 0.4 + noise(100, 0.05, 1)}, ()),
-    ({"d_real": 1 + noise(100, 1), "d_fake": -1 + noise(100, 1, 1)}, ()),
-    ({"g_grad_norm": 0.2 + torch.exp(-T / 100)}, ()),
-    ({"g_grad_norm": torch.where(T == 10, 1e3, 1 + noise(1000, 0.1))}, ()),  # a single spike
-    ({"d_loss": -0.001 + noise(1000, 3e-4)}, ()),  # a critic with clipped weights
-    ({"d_real": 4 + noise(100, 0.5), "d_fake": -4 + noise(100, 0.5), "d_loss": -8 + noise(100, 1)}, ()),
-    ({"d_real": 2e-4 + noise(100, 1e-4), "d_fake": -2e-4 + noise(100, 1e-4, 1)}, ()),  # small, but it tells them apart
-    ({"d_loss": 0.01 + noise(1000, 0.005).abs(), "g_loss": 6 + noise(1000, 1)}, ("discriminator_saturated",)),
-    ({"d_real": torch.full((100,), 0.99), "d_fake": 0.01 + noise(100, 1e-3)}, ("discriminator_saturated",)),
-    ({"d_real": 8 + noise(100, 1), "d_fake": -8 + noise(100, 1)}, ("discriminator_saturated",)),
-    ({"d_loss": [torch.tensor(2 * math.log(2), requires_grad=True)] * 100}, ("discriminator_blind",)),
-    ({"d_real": [0.5] * 100, "d_fake": [0.5] * 100}, ("discriminator_blind",)),
-    ({"g_grad_norm": torch.exp(-T / 100)}, ("vanishing_generator_signal",)),
-    ({"d_loss": 1.3 + 0.2 * torch.sin(T / 10) + noise(1000, 0.1)}, ("oscillation",)),
-    ({"d_loss": 1.3 + T / 5000 * torch.sin(T / 20)}, ("oscillation",)),
-    ({"anything": [0.0] * 59 + [math.inf]}, ("non_finite",)),
-    # just within each limit, and just beyond it
-    ({"d_loss": [0.0] * 39}, ()),
-    ({"d_loss": [0.0] * 40}, ("discriminator_saturated",)),
-    ({"d_loss": 0.06 + noise(1000, 0.004)}, ()),
-    ({"d_loss": 0.04 + noise(1000, 0.004)}, ("discriminator_saturated",)),
-    ({"d_loss": 1.4 + noise(1000, 2e-3)}, ()),
-    ({"d_loss": 1.4 + noise(1000, 1e-3)}, ("discriminator_blind",)),
-    ({"d_real": 0.93 + noise(100, 0.005), "d_fake": 0.07 + noise(100, 0.005, 1)}, ()),
-    ({"d_real": 0.96 + noise(100, 0.005), "d_fake": 0.04 + noise(100, 0.005, 1)}, ("discriminator_saturated",)),
-    ({"d_real": 0.96 + noise(100, 0.005), "d_fake": 0.07 + noise(100, 0.005, 1)}, ()),
-    ({"d_real": 0.5 + noise(100, 2e-3), "d_fake": 0.5 + noise(100, 2e-3, 1)}, ()),
-    ({"d_real": 0.5 + noise(100, 1e-4), "d_fake": 0.5 + noise(100, 1e-4, 1)}, ("discriminator_blind",)),
-    ({"g_grad_norm": torch.where(T < 500, 1.0, 0.015)}, ()),
-    ({"g_grad_norm": torch.where(T < 500, 1.0, 0.008)}, ("vanishing_generator_signal",)),
-    ({"g_grad_norm": [2e-6] * 40}, ()),
-    ({"g_grad_norm": [5e-7] * 40}, ("vanishing_generator_signal",)),
-    ({"d_loss": 1.3 + 0.025 * torch.sin(T / 10) + noise(1000, 0.005)}, ()),
-    ({"d_loss": 1.3 + 0.035 * torch.sin(T / 10) + noise(1000, 0.005)}, ("oscillation",)),
-    ({"d_loss": 1.3 + 0.10 * torch.sin(T / 10) + noise(1000, 0.1)}, ()),
-    ({"d_loss": 1.3 + 0.14 * torch.sin(T / 10) + noise(1000, 0.1)}, ("oscillation",)),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("history", "names"), CURVES)
-def test_curves(history, names):
-    curves = {name: net_tests.to_curve(name, values) for name, values in history.items()}
-    case = type("Case", (), {"raw": torch.zeros(64, 1), "samples": torch.zeros(64, 1), "notes": []})()
-    found = [*examination.find_non_finite(case, curves), *net_tests.examine_curves(curves)]
-    assert tuple(finding.name for finding in found) == names
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        [1],
-        "abc",
-        {"d_loss": "abc"},
-        {"d_loss": 1.0},
-        torch.ones(2),
-        {"d_loss": [10**400]},
-        {"d_loss": torch.ones(3, 2)},
-    ],
-)
-def test_a_history_that_is_none_is_named(train, sound, bad):
-    with pytest.raises(BadInput, match="history"):
-        doctor.examine(sound.pixels[:64], train.pixels[:200], history=bad)

@@ -268,7 +268,7 @@ def test_strip_sets_pictures_side_by_side_under_titles():
 
 
 def finding(name: str, severity: str) -> Finding:
-    return Finding(name, severity, (Evidence("something", 0.5, "at most 0.1"),), "In detail.")
+    return Finding(name, severity, (Evidence("something", 0.5, high=0.1),), "In detail.")
 
 
 def test_a_card_grows_with_its_findings_and_wears_the_worst_colour():

@@ -21,8 +21,7 @@ class Turns:
         shown: list[Tensor] = []
         seen: dict[str, Seen] = {"only its latents": True}
         start = weights(G), weights(D)
-        # the latents that G gets with gradients on; `package_turn` also checks the nets once, without gradients
-        G.register_forward_pre_hook(lambda net, latents: shown.extend(latents if torch.is_grad_enabled() else ()))
+        G.register_forward_pre_hook(lambda net, latents: shown.extend(latents))
         for turn in range(1, TURNS + 1):
             real, z = 1 + torch.randn(32, 2), torch.randn(32, 2)
             given = self.taken(answer, G, D, opt_g, opt_d, real, z.clone())
@@ -70,9 +69,15 @@ def weights(net: nn.Module) -> Tensor:
     return nn.utils.parameters_to_vector(net.parameters()).detach().clone()
 
 
+class Untried(train.Run):
+    """A run that does not try the nets beforehand, so that G gets the latents of the turn and no others."""
+
+    checks_nets = False
+
+
 def package_turn(G, D, opt_g, opt_d, real, z):
     """The turn as `train.Run` does it."""
-    run = train.Run(G, D, real, train.Recipe(batch_size=len(real), penalty=None))
+    run = Untried(G, D, real, train.Recipe(batch_size=len(real), penalty=None))
     run.opt_g, run.opt_d = opt_g, opt_d
     fake = G(z)
     d_loss, *_ = run.d_step(real, fake.detach())

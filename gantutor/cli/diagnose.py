@@ -1,40 +1,93 @@
-"""`gantutor diagnose`: find out from its samples what is wrong with a GAN."""
+"""`gantutor diagnose`: find out from its samples, or from its training log, what is wrong with a GAN."""
 
 import argparse
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gantutor.cli.common import Parser, capital, note
-from gantutor.errors import unknown
+from gantutor.cli.common import Parser, capital, note, quoted
+from gantutor.errors import BadInput, GantutorError, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gantutor import doctor
+    from gantutor.doctor import inputs
 
 
 def add_arguments(add: Callable[..., Parser]) -> None:
-    text = "find out from its samples what is wrong with a GAN"
+    text = "find out from its samples, or from its training log, what is wrong with a GAN"
     command = add(help=text, description=f"{capital(text)}. Exit status 0: healthy, 1: something was found.")
-    command.add_argument("samples", metavar="SAMPLES", type=Path,
-                         help="500 images or more: .npz (keys images, labels), .npy, or a folder or .zip of pictures; "
-                              "(N, H, W) or (N, C, H, W), bytes or floats in [-1, 1]")  # fmt: skip
-    command.add_argument("--against", metavar="REAL", required=True,
+    command.add_argument("samples", metavar="SAMPLES", type=Path, nargs="?",
+                         help="500 images or more: .npz (keys images, labels), .npy, .pt, a folder or .zip of "
+                              "pictures; (N, H, W) or (N, C, H, W), bytes or floats in [-1, 1]")  # fmt: skip
+    command.add_argument("--against", metavar="REAL",
                          help="mnist, fashion-mnist, strokes or faces; or a file or folder like SAMPLES")  # fmt: skip
+    command.add_argument("--history", metavar="LOG", type=Path, nargs="+",
+                         help="the log of the training, alone or beside SAMPLES: .csv, .jsonl, .json, what it printed "
+                              "(.txt or .log), or TensorBoard's folder")  # fmt: skip
     command.add_argument("--json", action="store_true", help="print the findings as JSON, and nothing else, on stdout")
+    command.add_argument("--html", metavar="FILE", type=Path,
+                         help="also write a report with pictures: one file, which needs no network")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    from gantutor import data, doctor
-    from gantutor.doctor import inputs
+    from gantutor import doctor, publish
 
+    if args.html is not None and args.html.is_dir():
+        raise BadInput(f"--html {quoted(args.html)} is a folder: give the name of a file, such as report.html.")
+    if args.samples is not None:
+        diagnosis = examine_samples(args)
+    elif args.history and args.against is None:
+        diagnosis = doctor.examine(history=args.history)
+    else:
+        raise BadInput(
+            "there is nothing to examine: give SAMPLES --against REAL, for example samples.npz --against mnist, or "
+            "--history LOG, for example --history log.csv, or both."
+        )
+    print(diagnosis.to_json() if args.json else diagnosis)
+    if args.html is not None:
+        note(f"The report is {quoted(publish.write_report(diagnosis, args.html, command=args.line))}.")
+    return 0 if diagnosis.healthy else 1
+
+
+def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
+    from gantutor import data, doctor
+    from gantutor.doctor import files
+
+    if args.against is None:
+        raise BadInput("there are no real images to compare with: give --against mnist, or your own training images.")
     if args.against not in data.CLASSES and not os.path.exists(args.against):
         raise unknown("data set, file or folder", args.against, data.NAMES)
-    samples, labels = inputs.load_images(args.samples)
+    samples, labels, notes = files.load(args.samples)
     held_out = None
     real: inputs.Pictures
     if args.against in data.CLASSES:
         note(f"Reading {args.against} …")
         real, real_labels, held_out = data.load(args.against), None, data.load(args.against, "test")
     else:
-        real, real_labels = inputs.load_images(args.against)
+        real, real_labels, more = files.load(args.against, most=files.side_of(samples))
+        notes += more
     note(f"Examining {len(samples):,} samples …")
-    diagnosis = doctor.examine(samples, real, labels=labels, real_labels=real_labels, held_out=held_out)
-    print(diagnosis.to_json() if args.json else diagnosis)
-    return 0 if diagnosis.healthy else 1
+    try:
+        diagnosis = doctor.examine(
+            samples, real, labels=labels, real_labels=real_labels, held_out=held_out, history=args.history,
+            closeups=closeups_of(args.samples, Path(args.against), len(samples), len(real)),
+        )  # fmt: skip
+    except GantutorError:
+        for sentence in notes:  # they may tell why
+            note(sentence)
+        raise
+    return replace(diagnosis, notes=(*notes, *diagnosis.notes))
+
+
+def closeups_of(samples: Path, real: Path, count: int, real_count: int) -> "tuple[Tensor, Tensor] | None":
+    """Parts of the pictures in two folders or .zips at full size, if both hold large ones."""
+    from gantutor import data
+
+    if not all(path.is_dir() or path.suffix.lower() == ".zip" for path in (samples, real)):
+        return None
+    mine, theirs = data.closeups(samples, images=count), data.closeups(real, images=real_count)
+    return None if mine is None or theirs is None else (mine, theirs)

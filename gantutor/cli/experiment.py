@@ -68,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     found = execution.perform(name, folder, seeds=args.seeds, rows=args.rows, budget=args.budget,
                               device=choose_device(args.device), jobs=args.jobs, report=Line())  # fmt: skip
     print(f"{len(found.missing)} of its seeds are missing." if found.missing else "The record is complete.")
+    if experiment.summary and not found.missing:
+        print(experiment.summary(found))
     return 0
 
 

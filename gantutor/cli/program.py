@@ -3,11 +3,14 @@
 Exit status: 0, done (also when Ctrl-C ended training early, because the run is saved); 1, `diagnose` found an ailment,
 an exhibit of `museum` did not show its symptom, a `speedrun` did not reach its goals, or `handout --check` found a
 difference; 2, an error that the user can correct, described in one sentence on stderr; 130, interrupted before there
-was anything to save. A command imports its modules when it runs, so that `gantutor --help` answers at once.
+was anything to save; 70, an error of the program itself, with its traceback. A command imports its modules when it
+runs, so that `gantutor --help` answers at once.
 """
 
 import os
+import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 from functools import partial
 
@@ -36,6 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted.", file=sys.stderr)
         return 130
+    except MemoryError:
+        return fail("the memory does not suffice: close other programs, or give fewer or smaller images.")
+    except Exception:  # Python's own exit status would be 1, which means that something was found
+        traceback.print_exc()
+        fail("this is an error of gantutor itself: please report it with the lines above.")
+        return 70
 
 
 COMMANDS = {"lab": lab, "fetch": fetch, "train": train, "sample": sample, "film": film, "diagnose": diagnose,
@@ -54,7 +63,7 @@ def run_command(argv: list[str]) -> int:
     if args.command is None:
         parser.print_help()
         return 0
-    args.further = further
+    args.further, args.line = further, shlex.join([*PROGRAM.split(), *argv])
     return COMMANDS[args.command].run(args)
 
 

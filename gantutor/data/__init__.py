@@ -4,8 +4,8 @@
     images.pixels, images.labels, images.classes   # (60000, 1, 28, 28) float32, (60000,) int64, ("0", …, "9")
     mine = data.from_folder("my pictures", size=32)  # or a .zip of them
 
-`images` holds them, `download` finds and checks the published files, `folder` reads pictures, `strokes` draws digits
-and `faces` faces with known factors, and `toy` has points in the plane.
+`images` holds them, `download` finds and checks the published files, `folder` reads pictures and `detail` their middle
+at full size, `strokes` draws digits and `faces` faces with known factors, and `toy` has points in the plane.
 """
 
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gantutor import lazy
 
 if TYPE_CHECKING:
+    from gantutor.data.detail import closeups
     from gantutor.data.download import fetch
     from gantutor.data.folder import from_folder, mirrored
     from gantutor.data.images import (
@@ -34,6 +35,7 @@ __all__ = [
     "Factor",
     "Images",
     "check_name",
+    "closeups",
     "fetch",
     "floats",
     "from_folder",

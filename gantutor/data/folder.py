@@ -1,34 +1,39 @@
-"""Your own pictures: a folder, or a .zip of one, as one tensor."""
+"""Your own pictures: a folder, or a .zip of one, as one tensor.
 
-import contextlib
-import io
-import math
+`listing` finds the files and their classes, `pictures` reads one, `sheets` tells how a contact sheet is laid out, and
+`memory` says how much there is.
+"""
+
 import operator
 import os
-import re
+import statistics
 import sys
 import warnings
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from gantutor.data import memory, pictures, sheets
 from gantutor.data.images import Factor, Images
+from gantutor.data.listing import File, Listing, Unusable, files_in, list_pictures, name_of
+from gantutor.data.pictures import SMALLEST, Header
+from gantutor.data.sheets import Grid
 from gantutor.errors import BadInput, OutOfMemory
 
-SMALLEST, LARGEST = 8, 1024  # pixels a side
+LARGEST = 1024  # pixels a side
 USUAL = 64  # pixels a side, at most, if no size is asked for
-MOST_PIXELS = 80_000_000  # of a picture; one that unpacks to more may be made to fill the memory
-MOST_BYTES = 2**28  # of a file in a .zip, unpacked
 THREADS = 8  # at most: each may hold a large photograph
 BLOCK = 32  # files that a thread takes at a time
+LOOKED_AT = 8  # pictures that tell whether all are contact sheets
+RESIZED = "resized"
+FEW = 200  # sheets; of more files no one is called a spoiled sheet
 
 
 def tell(sentence: str) -> None:
@@ -40,52 +45,61 @@ def from_folder(
     size: int | list[int] | None = None,
     grey: bool | None = None,
     say: Callable[[str], None] = tell,
+    split: str = "train",
+    most: int = USUAL,
 ) -> Images:
     """A folder of pictures, or a .zip of one, each cropped to its central square and resized to `size` × `size`.
 
     Subfolders, if there are any, are classes (in alphabetical order), with pictures at any depth; otherwise all
-    pictures are one class, named after the folder. Pictures are turned upright according to their EXIF data, placed on
-    white if they are transparent, and converted to 8 bits a channel; of an animation the first frame is taken. They are
-    stored as bytes: 50,000 colour pictures of 64×64 pixels take 614 MB. Several threads decode them at once.
+    pictures are one class, named after the folder. A folder around everything is no class, nor are `train` and `test`,
+    nor numbered parts of one set (`00000`, `00001`). Pictures are turned upright according to their EXIF data, placed
+    on white if they are transparent, and converted to 8 bits a channel, grey values of 16 bits from the least to the
+    greatest of them all; of an animation the first frame is taken. Contact sheets, as `torchvision.utils.save_image`
+    writes them, are cut up. The pictures are stored as bytes: 50,000 in colour of 64×64 pixels take 614 MB. Several
+    threads decode them at once.
 
     Hidden files are skipped in silence. Files that are no pictures, or broken, smaller than 8 pixels a side or larger
     than 80 million, are left out, and so are pictures beside class folders. A .zip is read without being unpacked.
 
     Args:
-        path: of the folder or the .zip.
-        size: height and width to resize to, 8 to 1024 pixels; by default those of the first picture, at most 64. Of
-            several the largest is taken that the first picture has, or else the smallest.
+        path: of the folder or the .zip; a contact sheet alone will do as well.
+        size: height and width to resize to, 8 to 1024 pixels; by default those of most pictures, at most `most`. Of
+            several the largest is taken that most pictures have, or else the smallest.
         grey: return (N, 1, size, size) instead of RGB, (N, 3, size, size); by default if all pictures are grey.
-        say: takes one sentence about what was left out, and one about what was cut; by default stderr shows them.
+        say: takes one sentence about each thing that was left out or changed; by default stderr shows them.
+        split: "train", "test" or "val": which of the folders so called is read, where there are such.
+        most: the largest size if none is asked for.
 
     Raises:
-        BadInput: no folder, a broken .zip or one with paths that lead out of it, no picture that can be read, a class
-            without any, nothing but copies of one picture, or another `size`.
+        BadInput: no folder, a broken .zip or one with paths that lead out of it, no picture that can be read, nothing
+            but copies of one picture, contact sheets that cannot be cut up, more than fits into the memory, or another
+            `size`.
     """
     sizes = [_checked_size(one) for one in ([] if size is None else size if isinstance(size, list) else [size])]
     path = Path(path).expanduser()
-    with _files_in(path) as files, warnings.catch_warnings():  # here, for threads share the filters
+    with files_in(path) as files, warnings.catch_warnings():  # here, for threads share the filters
         warnings.filterwarnings("ignore", "Image size .* exceeds limit")  # `MOST_PIXELS` is ours
-        classes, files, labels, beside = _find_classes(path, files)
-        first_size, all_grey = _look_at(files, grey)
-        side = max([s for s in sizes if s <= first_size] or [min(sizes, default=min(first_size, USUAL))])
-        read = _read_pictures(files, side, all_grey if grey is None else grey)
-    left_out = Counter({"beside the folders of the classes": beside})
-    left_out.update(reason for reason in read.reasons if reason)
-    good = torch.tensor([not reason for reason in read.reasons])
-    if not good.any():
-        name = files[0].name
-        raise BadInput(f"{path} holds no pictures that can be used: {name} is {read.reasons[0]}.")
-    labels = labels[good]
-    _check(path, classes, labels, read.pixels)
-    for sentence in _report(left_out, len(files) + beside, read, files):
+        listing = list_pictures(path, files, split)
+        batch = _look_at(path, listing)
+        batch.grey = all(item.header.grey for item in batch.items) if grey is None else grey
+        grids = _find_sheets(path, batch)
+        usual = _usual_side([grids[item.shape].side if grids else item.header.side for item in batch.items])
+        side = max([s for s in sizes if s <= usual] or [min(sizes, default=min(usual, most))])
+        pixels, numbers = _read_sheets(batch, grids, side) if grids else _read_pictures(batch, side)
+    if not numbers:
+        raise _nothing_to_use(path, listing, batch)
+    if isinstance(size, int):
+        del batch.facts[RESIZED]  # as was asked for
+    for sentence in (*listing.notes, *_left_out(listing, batch), *_changed(batch, len(numbers), side, grey)):
         say(sentence)
-    return Images(name_of(path), read.pixels, labels, classes)
-
-
-def name_of(path: Path) -> str:
-    """The name of a folder, or of a .zip without its ending."""
-    return path.resolve().stem if path.is_file() else path.resolve().name
+    labels, classes = torch.tensor(listing.labels)[numbers], listing.classes
+    present = labels.unique().tolist()
+    if missing := [name for number, name in enumerate(classes) if number not in present]:
+        say(f"No picture of {', '.join(missing)} can be used, so that there is no class of this name.")
+        labels, classes = torch.searchsorted(labels.unique(), labels), tuple(classes[number] for number in present)
+    if len(pixels) > 1 and all(np.array_equal(picture, pixels[0]) for picture in pixels):
+        raise BadInput(f"the {len(pixels):,} pictures in {path} are all the same: give different ones.")
+    return Images(name_of(path), torch.from_numpy(pixels), labels, classes)
 
 
 def _checked_size(size: object) -> int:
@@ -105,233 +119,218 @@ def mirrored(images: Images) -> Images:
     return Images(images.name, pixels, images.labels.repeat(2), images.classes, factors)
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
+# --- before the pictures are unpacked --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class File:
-    """A file in the folder: the names of the folders to it and its own, and how to open it."""
+class Item(NamedTuple):
+    """A file whose header promises a usable picture."""
 
-    parts: tuple[str, ...]
-    open: Callable[[], io.FileIO | io.BytesIO]
+    number: int  # its place in the listing
+    file: File
+    header: Header
 
     @property
-    def name(self) -> str:
-        return "/".join(self.parts)
-
-
-@contextlib.contextmanager
-def _files_in(path: Path) -> Iterator[list[File]]:
-    """All files that are not hidden, in the order of their names."""
-    if path.is_dir():
-        inside = sorted(file for file in _walk(path) if not is_hidden(file, path))
-        yield [File(file.relative_to(path).parts, partial(io.FileIO, file)) for file in inside]
-    elif path.is_file() and path.suffix.lower() == ".zip":
-        try:
-            archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise BadInput(f"{path} is broken or no .zip ({error}): download or pack it again.") from error
-        with archive:
-            yield _files_in_archive(path, archive)
-    elif not path.exists():
-        raise BadInput(f"there is no file or folder {str(path)!r}: give the path of a folder that holds pictures.")
-    else:
-        raise BadInput(f"{str(path)!r} is not a folder, nor a .zip: give the path of a folder that holds pictures.")
-
-
-def _walk(path: Path) -> Iterator[Path]:
-    """All files below a folder, also behind links to other folders, each folder once."""
-    seen = set()
-    for place, folders, names in os.walk(path, followlinks=True):
-        if (real := os.path.realpath(place)) in seen:
-            folders.clear()
-            continue
-        folders[:] = [folder for folder in folders if not _is_hidden_name(folder)]
-        seen.add(real)
-        yield from (Path(place, name) for name in names if Path(place, name).is_file())
-
-
-def _files_in_archive(path: Path, archive: zipfile.ZipFile) -> list[File]:
-    files = []
-    for info in sorted(archive.infolist(), key=lambda info: info.filename):
-        parts = PurePosixPath(info.filename.replace("\\", "/")).parts
-        if ".." in parts or re.match(r"/|[A-Za-z]:", "".join(parts[:1])):
-            raise BadInput(f"{path} holds the path {info.filename!r}, which leads out of it: do not trust this file.")
-        if not info.is_dir() and not any(map(_is_hidden_name, parts)):
-            files.append(File(parts, partial(_unpacked, archive, info)))
-    while files and all(len(file.parts) > 1 and file.parts[0] == files[0].parts[0] for file in files):
-        files = [File(file.parts[1:], file.open) for file in files]  # everything lies in one folder
-    return files
-
-
-def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> io.BytesIO:
-    if info.file_size > MOST_BYTES:
-        raise Unusable("too large")
-    if info.flag_bits & 1:
-        raise Unusable("locked with a password")
-    with archive.open(info) as file:
-        return io.BytesIO(file.read(MOST_BYTES))
-
-
-def is_hidden(path: Path, below: Path | None = None) -> bool:
-    """Is this file, or a folder on the way to it, one that file managers do not show?"""
-    return any(map(_is_hidden_name, path.relative_to(below or path.parent).parts))
-
-
-def _is_hidden_name(name: str) -> bool:
-    return name.startswith(".") or name in ("Thumbs.db", "desktop.ini", "__MACOSX")
-
-
-def _find_classes(path: Path, files: list[File]) -> tuple[tuple[str, ...], list[File], Tensor, int]:
-    """Class names, the files in order, the class number of each file, and the count of files that have no class."""
-    folders = sorted({file.parts[0] for file in files if len(file.parts) > 1})
-    if path.is_dir():
-        folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not is_hidden(entry))
-    inside = [file for file in files if len(file.parts) > 1] if folders else files
-    if not files:
-        raise BadInput(f"{path} holds no pictures: put some there, or give another folder.")
-    for folder in folders:
-        if not any(file.parts[0] == folder for file in inside):
-            raise BadInput(f"{path / folder} holds no pictures: put some there, or move the folder away.")
-    labels = [folders.index(file.parts[0]) if folders else 0 for file in inside]
-    return tuple(folders) or (name_of(path),), inside, torch.tensor(labels), len(files) - len(inside)
-
-
-# --- pictures --------------------------------------------------------------------------------------------------------
+    def shape(self) -> tuple[int, int]:
+        return self.header.height, self.header.width
 
 
 @dataclass
-class Read:
-    """What became of each file.
+class Batch:
+    """The pictures that are to be read, and what there is to say about them."""
 
-    Attributes:
-        pixels: uint8 (N, C, size, size), of those that could be read.
-        reasons: for each file what is wrong with it, or "".
-        cut: how many of the pictures were not square.
-    """
-
-    pixels: Tensor
-    reasons: list[str]
-    cut: int
+    items: list[Item]
+    reasons: dict[int, str]  # what is wrong with the other files, by their place in the listing
+    deep: tuple[int, int] = (0, 65535)  # the least and the greatest value of those of more than 8 bits
+    grey: bool = False  # whether all are read as grey
+    sheets: Grid | None = None  # how most of them are laid out, if they are contact sheets
+    facts: Counter[str] = field(default_factory=Counter)  # what was done to how many pictures
 
 
-class Unusable(Exception):
-    """What is wrong with a file, worded so as to follow "is"."""
+def _look_at(path: Path, listing: Listing) -> Batch:
+    """Read all headers. Raises `BadInput` unless there is a usable one."""
+    batch = Batch([], {})
+    for number, found in enumerate(_in_threads(partial(_or_reason, pictures.look), listing.files)):
+        if isinstance(found, str):
+            batch.reasons[number] = found
+        else:
+            batch.items.append(Item(number, listing.files[number], found))
+    if not batch.items:
+        raise _nothing_to_use(path, listing, batch)
+    deep = [item.file for item in batch.items if item.header.deep]
+    ranges = [r for r in _in_threads(partial(_or_reason, pictures.deep_range), deep) if not isinstance(r, str)]
+    if ranges:
+        low, high = min(r[0] for r in ranges), max(r[1] for r in ranges)
+        batch.deep = (low, high) if low < high else (min(0, low), max(65535, high))
+    return batch
 
 
-def _read_pictures(files: list[File], size: int, grey: bool) -> Read:
+def _nothing_to_use(path: Path, listing: Listing, batch: Batch) -> BadInput:
+    number, reason = min(batch.reasons.items())
+    return BadInput(f"{path} holds no pictures that can be used: {listing.files[number].name} is {reason}.")
+
+
+def _or_reason(function: Callable, file):
+    """What a function returns for a file, or why the file is unusable."""
     try:
-        pixels = np.empty((len(files), 1 if grey else 3, size, size), np.uint8)
+        return function(file)
+    except Unusable as error:
+        return str(error)
     except MemoryError:
-        raise OutOfMemory(
-            f"there is no room for {len(files):,} pictures of {size}×{size}: take a smaller size."
-        ) from None
-    reasons, square = [""] * len(files), [True] * len(files)
-
-    def fill(start: int) -> None:
-        for i in range(start, min(start + BLOCK, len(files))):
-            try:
-                picture, square[i] = _read_picture(files[i], size, grey)
-                pixels[i] = picture.reshape(size, size, -1).transpose(2, 0, 1)
-            except Unusable as error:
-                reasons[i] = str(error)
-            except MemoryError:
-                raise OutOfMemory(f"there is no room to unpack {files[i].name}: close other programs.") from None
-
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS)) as pool:  # decoders let other threads run
-        for _ in pool.map(fill, range(0, len(files), BLOCK)):
-            pass
-    if any(reasons):  # moved together where they are, because a second copy may not fit
-        good = [i for i, reason in enumerate(reasons) if not reason]
-        for place, i in enumerate(good):
-            pixels[place] = pixels[i]
-        pixels = pixels[: len(good)]
-    return Read(torch.from_numpy(pixels), reasons, square.count(False))
+        raise OutOfMemory("there is no room to unpack a picture: close other programs.") from None
 
 
-def _look_at(files: list[File], grey: bool | None) -> tuple[int, bool]:
-    """The shorter side of the first picture that may be used, and whether all are grey."""
-    size = None
-    for file in files:
-        with contextlib.suppress(Exception), _opened(file) as picture:
-            if min(picture.size) < SMALLEST or math.prod(picture.size) > MOST_PIXELS:
-                continue  # it will be left out
-            size = size or min(picture.size)
-            if grey is not None or picture.mode not in ("1", "L", "LA", "I;16", "I", "F"):
-                return size, False
-    return size or USUAL, True
+def _in_threads(function: Callable, files: list) -> list:
+    """The function of each of the files, in their order; decoders let other threads run."""
+
+    def some(start: int) -> list:
+        return [function(file) for file in files[start : start + BLOCK]]
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS)) as pool:
+        return [result for block in pool.map(some, range(0, len(files), BLOCK)) for result in block]
 
 
-@contextlib.contextmanager
-def _opened(file: File):
-    """The picture in a file, without its pixels. Raises `Unusable`."""
-    from PIL import Image
+def _usual_side(sides: list[int]) -> int:
+    """The most frequent one; of several the middle one."""
+    counts = Counter(sides)
+    return statistics.median_low(side for side, count in counts.items() if count == max(counts.values()))
 
+
+# --- pixels ----------------------------------------------------------------------------------------------------------
+
+
+def _room_for(count: int, side: int, grey: bool) -> np.ndarray:
+    """Room for so many pictures, bytes (N, C, side, side)."""
+    channels = 1 if grey else 3
+    memory.check(count * channels * side * side, f"{count:,} pictures of {side}×{side}")
     try:
-        with file.open() as content, Image.open(content) as picture:
-            yield picture
-    except Image.UnidentifiedImageError:
-        raise Unusable("not a picture") from None
-    except Image.DecompressionBombError:
-        raise Unusable("too large") from None
+        return np.empty((count, channels, side, side), np.uint8)
+    except MemoryError:
+        raise OutOfMemory(f"there is no room for {count:,} pictures of {side}×{side}: take a smaller size.") from None
 
 
-def _read_picture(file: File, size: int, grey: bool) -> tuple[np.ndarray, bool]:
-    """One picture as uint8 (size, size) or (size, size, 3), and whether it was square. Raises `Unusable`."""
+def _read_pictures(batch: Batch, side: int) -> tuple[np.ndarray, list[int]]:
+    """The pictures that can be read, bytes (N, C, side, side), and their places in the listing."""
+    pixels = _room_for(len(batch.items), side, batch.grey)
+
+    def fill(place: int) -> list[str]:
+        picture = pictures.read(batch.items[place].file, side, batch.grey, batch.deep)
+        pixels[place] = picture.pixels.reshape(side, side, -1).transpose(2, 0, 1)
+        return picture.facts
+
+    done = _in_threads(partial(_or_reason, fill), list(range(len(batch.items))))
+    numbers: list[int] = []
+    for place, (item, facts) in enumerate(zip(batch.items, done, strict=True)):
+        if isinstance(facts, str):
+            batch.reasons[item.number] = facts
+            continue
+        batch.facts.update(facts)
+        batch.facts[RESIZED] += item.header.side != side
+        if place > len(numbers):  # moved together where they are, because a second copy may not fit
+            pixels[len(numbers)] = pixels[place]
+        numbers.append(item.number)
+    return pixels[: len(numbers)], numbers
+
+
+def _find_sheets(path: Path, batch: Batch) -> dict[tuple[int, int], Grid]:
+    """How each contact sheet is laid out, by its shape; nothing where they are single pictures."""
+    by_shape: dict[tuple[int, int], list[Item]] = {}
+    for item in batch.items:
+        by_shape.setdefault(item.shape, []).append(item)
+    grids: dict[tuple[int, int], Grid] = {}
+    for shape, items in sorted(by_shape.items(), key=lambda pair: -len(pair[1])):
+        grid = _layout(path, items, batch)
+        if grid is None and not grids:
+            if path.is_file() and path.suffix.lower() != ".zip":
+                raise BadInput(f"{str(path)!r} is not a folder, nor a .zip, nor a contact sheet: give one of these.")
+            return {}
+        usual = next(iter(grids.values()), grid)
+        if grid is not None and usual is not None and (grid.height, grid.width) == (usual.height, usual.width):
+            grids[shape] = grid
+        else:
+            batch.reasons.update((item.number, "no contact sheet like the others") for item in items)
+    batch.items = [item for item in batch.items if item.shape in grids]
+    batch.sheets = next(iter(grids.values()))
+    return grids
+
+
+def _layout(path: Path, items: list[Item], batch: Batch) -> Grid | None:
+    """How these pictures of one shape are laid out. Raises `BadInput` for sheets that cannot be cut up."""
+    chosen = items[:: -(-len(items) // LOOKED_AT)]
+    found = [_or_reason(partial(pictures.read, size=None, grey=True, deep=batch.deep), item.file) for item in chosen]
+    shown = [picture.pixels for picture in found if not isinstance(picture, str)]
+    shown = [pixels for pixels in shown if pixels.shape == shown[0].shape]
+    if not shown:
+        return None
+    grid, lossy = sheets.find_grid(shown), any(item.header.lossy for item in chosen)
+    if grid is not None and not lossy:
+        return grid
+    if len(batch.items) < FEW and (grid is not None or sheets.is_spoiled_sheet(shown)):
+        why = "its format blurs the lines between them" if lossy else "they do not fall on whole pixels"
+        raise BadInput(
+            f"{chosen[0].file.name} in {path} looks like a contact sheet of many pictures, but cannot be cut up, "
+            f"because {why}: save each picture on its own, or the sheet as .png with torchvision's save_image."
+        )
+    return None
+
+
+def _read_sheets(batch: Batch, grids: dict[tuple[int, int], Grid], side: int) -> tuple[np.ndarray, list[int]]:
+    """The tiles of contact sheets, bytes (N, C, side, side), and the place of each one's sheet in the listing."""
     from PIL import Image, ImageOps
 
-    try:
-        with _opened(file) as picture:
-            width, height = picture.size
-            if min(width, height) < SMALLEST:
-                raise Unusable(f"smaller than {SMALLEST} pixels")
-            if width * height > MOST_PIXELS:
-                raise Unusable("too large")
-            picture.draft("L" if grey else "RGB", (2 * size, 2 * size))  # a JPEG is decoded smaller, which is faster
-            picture.load()
-            picture = _to_eight_bits(ImageOps.exif_transpose(picture)).convert("L" if grey else "RGB")
-    except (Unusable, MemoryError):
-        raise
-    except Exception as error:  # each decoder has its own errors
-        raise Unusable("broken") from error
-    picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)  # antialiased when reducing
-    return np.asarray(picture), width == height
-
-
-def _to_eight_bits(picture):
-    """A Pillow picture as opaque `L` or `RGB`, 8 bits a channel."""
-    from PIL import Image
-
-    if picture.mode.startswith("I"):  # 16-bit grey; convert("L") would clip it
-        values = np.asarray(picture).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise Unusable("of more than 16 bits")
-        return Image.fromarray((values / 257).round().astype(np.uint8))
-    if picture.mode == "F":
-        raise Unusable("of floating-point pixels")
-    if "A" in picture.mode or "a" in picture.mode or "transparency" in picture.info:
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
-    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+    pixels = _room_for(sum(grids[item.shape].tiles for item in batch.items), side, batch.grey)
+    numbers: list[int] = []
+    for item in batch.items:
+        sheet = _or_reason(partial(pictures.read, size=None, grey=batch.grey, deep=batch.deep), item.file)
+        if isinstance(sheet, str):
+            batch.reasons[item.number] = sheet
+            continue
+        batch.facts.update(sheet.facts)
+        for tile in sheets.cut(sheet.pixels, grids[item.shape]):
+            fitted = np.asarray(ImageOps.fit(Image.fromarray(tile), (side, side), Image.Resampling.BICUBIC))
+            pixels[len(numbers)] = fitted.reshape(side, side, -1).transpose(2, 0, 1)
+            batch.facts[RESIZED] += min(tile.shape[:2]) != side
+            batch.facts[pictures.CUT] += tile.shape[0] != tile.shape[1]
+            numbers.append(item.number)
+    return pixels[: len(numbers)], numbers
 
 
 # --- what there is to say --------------------------------------------------------------------------------------------
 
 
-def _check(path: Path, classes: tuple[str, ...], labels: Tensor, pixels: Tensor) -> None:
-    for number, name in enumerate(classes):
-        if not (labels == number).any():
-            raise BadInput(f"{path / name} holds no picture that can be used: put some there, or move the folder away.")
-    if len(pixels) > 1 and all(torch.equal(picture, pixels[0]) for picture in pixels):
-        raise BadInput(f"the {len(pixels):,} pictures in {path} are all the same: give different ones.")
-
-
-def _report(left_out: Counter[str], count: int, read: Read, files: Iterable[File]) -> Iterator[str]:
-    """One sentence about what was left out, and one about what was cut, where there is anything to say."""
-    examples = {reason: file.name for file, reason in zip(files, read.reasons, strict=True) if reason}
-    left_out = +left_out  # without those that were not met
+def _left_out(listing: Listing, batch: Batch) -> Iterator[str]:
+    """A sentence about what was left out, where there is anything."""
+    left_out, examples = Counter(batch.reasons.values()), {}
+    for number, reason in sorted(batch.reasons.items()):
+        examples[reason] = listing.files[number].name
+    for file in listing.others:
+        left_out["not a picture"] += 1
+        examples.setdefault("not a picture", file.name)
+    if listing.beside:
+        left_out["beside the folders of the classes"] = listing.beside
     if left_out:
         parts = [f"{n} {why}" + (f" ({examples[why]})" if why in examples else "") for why, n in left_out.most_common()]
-        yield f"Left out {sum(left_out.values()):,} of {count:,} files: {', '.join(parts)}."
-    if read.cut:
-        yield f"Cut {read.cut:,} of {len(read.pixels):,} pictures to their middle square."
+        count = len(listing.files) + len(listing.others) + listing.beside
+        yield f"Left out {left_out.total():,} of {count:,} files: {', '.join(parts)}."
+
+
+def _changed(batch: Batch, count: int, side: int, grey: bool | None) -> Iterator[str]:
+    """A sentence about each thing that was done to the pictures."""
+    facts, of_all = +batch.facts, f"of {count:,} pictures"
+    if sheet := batch.sheets:
+        yield (
+            f"Cut {len(batch.items):,} contact sheets of {sheet.rows}×{sheet.columns} pictures of "
+            f"{sheet.height}×{sheet.width} pixels into {count:,} pictures."
+        )
+    if cut := facts.pop(pictures.CUT, 0):
+        yield f"Cut {cut:,} {of_all} to their middle square."
+    if resized := facts.pop(RESIZED, 0):
+        yield f"Resized {resized:,} {of_all} to {side}×{side} pixels."
+    for fact, number in facts.items():
+        if fact != pictures.MADE_GREY or grey is None:  # otherwise it was asked for
+            yield f"{number:,} {of_all} {fact}."
+    if deep := sum(item.header.deep for item in batch.items):
+        low, high = batch.deep
+        yield f"{deep:,} of {len(batch.items):,} files have 16 bits a pixel: {low} became black, and {high} white."
+    some_grey = sum(item.header.grey for item in batch.items)
+    if grey is None and not batch.grey and some_grey:
+        yield f"{some_grey:,} of {len(batch.items):,} files are grey and were read as colour, like the others."

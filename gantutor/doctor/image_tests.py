@@ -5,7 +5,6 @@ The limits were set on planted ailments and on healthy generators, and are check
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import permutations
 from typing import NamedTuple, cast
 
 import torch
@@ -14,8 +13,11 @@ from torch.nn import functional as F
 
 from gantutor import metrics
 from gantutor.doctor import measures
-from gantutor.doctor.findings import Evidence, Finding, grade
+from gantutor.doctor.augmentation import find_leaks
+from gantutor.doctor.findings import Evidence, Finding, grade, telling
 from gantutor.doctor.inputs import MIN_SIDE, Case, Extracted
+from gantutor.doctor.proportions import judge_shapes
+from gantutor.doctor.saving import COLLAPSED, correct_saving, relative_variance
 from gantutor.metrics import clusters, nearest_neighbours
 
 CLOSE = 1500  # samples that are examined closely, for texture, copies and repetitions
@@ -23,108 +25,20 @@ CLOSE = 1500  # samples that are examined closely, for texture, copies and repet
 
 def examine_images(case: Case) -> Iterator[Finding]:
     """All that the images themselves show, until a finding makes the rest pointless."""
-    if (wrong_range := correct_range(case)) is not None:
-        yield wrong_range
-    if (wrong_order := correct_channels(case)) is not None:
-        yield wrong_order
+    misread = list(correct_saving(case))
+    yield from misread
     if (collapse := find_total_collapse(case)) is not None:
         yield collapse
     if (copies := find_copies(case)) is not None:
         yield copies
     if collapse is not None:
         return
-    spoiled = list(find_texture_faults(case))
+    yield from find_leaks(case)
+    spoiled = list(find_texture_faults(case.samples[:CLOSE], case.real[:4000]))
+    if case.closeups is not None and not misread:
+        spoiled += find_texture_faults(*case.closeups)
     yield from spoiled
     yield from examine_content(case, unspoiled=not spoiled)
-
-
-# --- range of the pixel values ---------------------------------------------------------------------------------------
-
-
-def correct_range(case: Case) -> Finding | None:
-    """Do the samples have another range of pixel values? If so, put them right for the rest of the examination."""
-    x = case.samples
-    outside = (x.abs() > 1.05).double().mean().item()
-    low, high = (edge.item() for edge in x.aminmax())
-    bits = low < high < -0.98 and bool(((x == low) | (x == high)).all())  # bytes that hold 0 and 1
-    suspicious = outside > 0.001 or bits or relative_variance(case, x.clamp(-1, 1)) > 0.02
-    best, left = best_rescaling(case) if suspicious else (None, 1.0)
-    if outside <= 0.001 and not bits and best is None:
-        return find_few_grey_levels(case)
-    detail = f"They go from {low:.3g} to {high:.3g}"
-    detail += f"; they look like real images {best.name}." if best is not None else "."
-    case.samples = best.undo(x) if best is not None else x.clamp(-1, 1)
-    case.notes.append("The samples were brought to [-1, 1] before the rest of the examination.")
-    evidence = [Evidence("share of pixel values outside [-1, 1]", outside, "at most 0.001")] * (outside > 0.001)
-    if best is not None or not evidence:
-        name = "difference from the pixel values of real images that rescaling leaves, as a share"
-        evidence.append(Evidence(name, left, "above 0.4"))
-    return Finding("range_mismatch", "severe", tuple(evidence), detail)
-
-
-def find_few_grey_levels(case: Case) -> Finding | None:
-    """Have the samples only a few of the grey values that real images have?"""
-    mine, theirs = measures.grey_levels(case.samples[:CLOSE]), measures.grey_levels(case.real[:CLOSE])
-    if mine >= 0.2 * theirs or theirs < 50 or relative_variance(case, case.samples) < 0.06:
-        return None
-    evidence = Evidence("grey values between black and white, of 190", mine, f"about {theirs}, as for real images")
-    return Finding("range_mismatch", "moderate", (evidence,), "They are rounded to a few grey values.")
-
-
-def best_rescaling(case: Case) -> tuple[measures.Rescaling | None, float]:
-    """The rescaling that makes the samples look like real images, if there is one, and the share of the gap it leaves.
-
-    The gap is the mean difference between the quantiles of the pixel values. Because anything fits once it is shrunk
-    to black, the rescaled samples must also lie in [-1, 1], be as varied as real images are, and lie clearly nearer to
-    them than before.
-    """
-    x, real = case.samples[:2000], case.real[:4000]
-    usual = measures.thumbnail_distance(case.held_out[:500], real)
-    values, before = measures.quantiles(case.real[:2000]), measures.thumbnail_distance(x[:500], real)
-    gap, variety = (measures.quantiles(x) - values).abs().mean(), relative_variance(case, x)
-    best, least = None, 1.0
-    if gap < 0.08:  # a wrong range leaves 0.13 and more
-        return best, least
-    for candidate in measures.candidate_rescalings(x, case.real[:2000]):
-        now = candidate.undo(x)
-        left = ((measures.quantiles(now) - values).abs().mean() / gap).item()
-        fits = left < 0.4 or candidate.a == -1
-        if (
-            fits
-            and left < least - 0.03
-            and candidate.share_cut_off(x) < 0.02
-            and 0.3 < relative_variance(case, now) < 3
-        ):
-            exact = left < 0.1 and gap > 0.1
-            # Dark images lie near to other dark ones, so that nearness says little about them.
-            flat = exact and variety < 0.4 and 0.75 < relative_variance(case, now) < 1.33
-            limit = 1.15 * usual if flat else min(0.75 * before, 1.35 * usual) if exact else 0.5 * before
-            if measures.thumbnail_distance(now[:500], real) < limit:
-                best, least = candidate, left
-    return best, least
-
-
-def relative_variance(case: Case, x: Tensor) -> float:
-    """How much images differ, over how much held-out ones do."""
-    return measures.thumbnail_variance(x) / max(measures.thumbnail_variance(case.held_out), 1e-9)
-
-
-def correct_channels(case: Case) -> Finding | None:
-    """Are the samples much more like real images with their colour channels in another order? If so, change it."""
-    x, real = case.samples[:500], case.real[:4000]
-    if x.shape[1] != 3 or find_total_collapse(case) is not None:  # one picture alone may be like any
-        return None
-    orders = [list(order) for order in permutations(range(3))]
-    distances = [measures.thumbnail_distance(x[:, order], real) for order in orders]
-    best = min(range(len(orders)), key=distances.__getitem__)
-    gained = distances[best] / max(distances[0], 1e-9)
-    if gained > 0.85:
-        return None
-    case.samples = case.samples[:, orders[best]]
-    case.notes.append("The channels of the samples were put in order before the rest of the examination.")
-    evidence = Evidence("distance to real images with the channels exchanged, over that as they are", gained, "above 1")
-    names = ", ".join(("red", "green", "blue")[channel] for channel in orders[best])
-    return Finding("channel_order", "severe", (evidence,), f"Their {names} look like red, green, blue.")
 
 
 # --- collapse, copies and texture ------------------------------------------------------------------------------------
@@ -132,9 +46,9 @@ def correct_channels(case: Case) -> Finding | None:
 
 def find_total_collapse(case: Case) -> Finding | None:
     share = relative_variance(case, case.samples)
-    if share > 0.06:
+    if share > COLLAPSED:
         return None
-    evidence = Evidence("variance between samples, over that of real images", share, "0.6 to 1.4")
+    evidence = Evidence("variance between samples, over that of real images", share, low=0.6, high=1.4)
     return Finding("total_collapse", "severe", (evidence,))
 
 
@@ -148,45 +62,45 @@ def find_copies(case: Case) -> Finding | None:
     mine, theirs = search.nearest(case.samples[:1000]), search.among(case.rest).nearest(case.held_out[:1000])
     for limit, least in ((0.3, 0.01), (0.6, 0.03)):
         (share, n), (usual, m) = (measures.share_by_target(ratio < limit, index) for ratio, index in (mine, theirs))
-        if exceeds(share, usual, n, m, least):
-            evidence = Evidence(f"share of samples {1 / limit:.1f} times nearer to one training image than to the next",
-                                share, f"about {usual:.2g}, as for held-out images")  # fmt: skip
+        if share > (most := most_by_chance(usual, n, m, least)):
+            name = f"share of samples {1 / limit:.1f} times nearer to one training image than to the next"
+            evidence = Evidence(name, share, high=most, usual=usual)
+            case.copies = mine
             return Finding("memorisation", grade(share, 0.1, 0.5), (evidence,))
     return None
 
 
-def exceeds(share: float, usual: float, n: int, m: int, least: float) -> bool:
-    """Does a share of n samples exceed that of m real images, `usual`, by `least` and by four standard errors?"""
-    return share > usual + max(least, 4 * math.sqrt(max(usual, 1 / m) * (1 / n + 1 / m)))
+def most_by_chance(usual: float, n: int, m: int, least: float) -> float:
+    """The share of n samples that exceeds that of m real images, `usual`, by `least` and by four standard errors."""
+    return usual + max(least, 4 * math.sqrt(max(usual, 1 / m) * (1 / n + 1 / m)))
 
 
-def find_texture_faults(case: Case) -> Iterator[Finding]:
+def find_texture_faults(x: Tensor, real: Tensor) -> Iterator[Finding]:
     """Regular patterns, noise and blur."""
-    x, real = case.samples[:CLOSE], case.real[:4000]
     pattern, edges = measures.periodic_pattern(x, real), measures.block_pattern(x, real)
     texture, dead = measures.texture_difference(x, real), measures.dead_pixel_share(x, real)
     if pattern.excess > (0.75 if min(x.shape[2:]) >= 16 else 1):  # in small images few frequencies surround a peak
-        evidence = Evidence(f"power at a period of {pattern.period} pixels, {pattern.direction}, over that of real "
-                            "images, in powers of ten", pattern.excess, "at most 0.5")  # fmt: skip
+        name = f"power at a period of {pattern.period} pixels, {pattern.direction}, over that of real images"
+        evidence = Evidence(name, 10**pattern.excess, high=3)
         yield Finding("checkerboard", grade(pattern.excess, 1.5, 2.5), (evidence,))
     elif edges.excess > 0.3:
-        evidence = Evidence(f"strength of edges at every {edges.period}th pixel, over that beside them, as a logarithm",
-                            edges.excess, "at most 0.15")  # fmt: skip
+        name = f"strength of edges at every {edges.period}th pixel, over that beside them"
+        evidence = Evidence(name, math.exp(edges.excess), high=1.15)
         yield Finding("checkerboard", grade(edges.excess, 0.7, 1.4), (evidence,), "They are made of square blocks.")
     elif dead > 0.005:
-        evidence = Evidence("share of single pixels that are the same in all samples", dead, "0")
+        evidence = Evidence("share of single pixels that are the same in all samples", dead, high=0.005)
         yield Finding("noisy", grade(dead, 0.02, 0.05), (evidence,), "Some pixels hardly ever change.")
     elif texture.flat > 0.035 and texture.corner > 0.25 and texture.residual > 0.15:
-        name = "power of the finest detail, over that of real images, as a logarithm"
-        evidence = (
-            Evidence("roughness of flat areas, beyond that of real images", texture.flat, "at most 0.02"),
-            Evidence(name, texture.corner, "-0.7 to 0.7"),
+        name = "power of the finest detail, over that of real images"
+        evidence = telling(
+            Evidence("roughness of flat areas, beyond that of real images", texture.flat, high=0.02),
+            Evidence(name, math.exp(texture.corner), low=0.5, high=2),
         )
         yield Finding("noisy", grade(texture.flat, 0.1, 0.25), evidence)
     fading = texture.high - texture.middle < -0.7 and texture.corner < -1.2  # the finer the detail, the weaker
     if texture.high < -0.9 and (fading or texture.corner < -4):  # a strong blur weakens the middle frequencies as well
-        name = "power of fine detail, over that of real images, as a logarithm"
-        evidence = Evidence(name, texture.high, "-0.6 to 0.6")
+        name = "power of fine detail, over that of real images"
+        evidence = Evidence(name, math.exp(texture.high), low=0.55, high=1.8)
         yield Finding("blurred", grade(-texture.high, 2, 4), (evidence,))
 
 
@@ -212,11 +126,12 @@ def examine_content(case: Case, unspoiled: bool) -> Iterator[Finding]:
     if fidelity.density >= 0.25:
         if by_class:
             yield from find_class_imbalance(case, extracted)
-        elif unspoiled and (lost := find_lost_variety(extracted)) is not None:
-            yield lost
         else:
-            yield from find_cluster_imbalance(case, extracted)
+            lost = find_lost_variety(extracted) if unspoiled else None
+            yield from [lost] if lost is not None else find_cluster_imbalance(case, extracted)
         yield from find_ignored_labels(case, extracted["samples"].logits)
+    if unspoiled and not by_class and repetition is None and fidelity.finding is None:
+        yield from filter(None, [judge_shapes(case)])
 
 
 def find_repetition(case: Case) -> Finding | None:
@@ -225,9 +140,9 @@ def find_repetition(case: Case) -> Finding | None:
     theirs = measures.repetition_ratio(case.held_out[:CLOSE], case.real)
     for limit, least in ((0.1, 0.02), (0.4, 0.06)):
         share, usual = ((ratio < limit).double().mean().item() for ratio in (mine, theirs))
-        if exceeds(share, usual, len(mine), len(theirs), least):
-            evidence = Evidence(f"share of samples {1 / limit:.3g} times nearer to another sample than to real images",
-                                share, f"about {usual:.2g}, as for held-out images")  # fmt: skip
+        if share > (most := most_by_chance(usual, len(mine), len(theirs), least)):
+            name = f"share of samples {1 / limit:.3g} times nearer to another sample than to real images"
+            evidence = Evidence(name, share, high=most, usual=usual)
             return Finding("partial_collapse", grade(share, 0.2, 0.5), (evidence,), "Samples repeat each other.")
     return None
 
@@ -255,19 +170,19 @@ def judge_fidelity(case: Case, extracted: AllExtracted, repeats: bool) -> Fideli
     convincing = sum(shares.values()) / len(shares)
     borderline = not repeats and convincing < 0.87 and len(shares) == 3
     distance, floor = relative_frechet(case, extracted) if borderline else (0.0, 0.0)
-    far = distance > floor + max(0.07, floor)
+    limit = floor + max(0.07, floor)
+    far = distance > limit
     strange = off > 1.18 or convincing < 0.65
     if not (strange or far):
         return Fidelity(shares["density"], None)
-    evidence = [Evidence("distance to real images, over that of held-out ones", off, "0.9 to 1.15")]
-    for name, value in shares.items():
-        evidence.append(Evidence(f"{name}, over that of held-out images", value, "0.6 to 1.2"))
-    if far:
-        name = "Fréchet distance to real images, over their spread"
-        evidence.append(Evidence(name, distance, f"about {floor:.2g}, as for held-out images"))
+    evidence = telling(
+        Evidence("distance to real images, over that of held-out ones", off, high=1.15),
+        *(Evidence(f"{name}, over that of held-out images", value, low=0.7) for name, value in shares.items()),
+        Evidence("Fréchet distance to real images, over their spread", distance, high=limit, usual=floor),
+    )
     detail = "" if strange else "They are a little off in every respect, like those of a half-trained G."
     severity = grade(max(off - 1, 1 - convincing), 0.35, 0.6)
-    return Fidelity(shares["density"], Finding("low_fidelity", severity, tuple(evidence), detail))
+    return Fidelity(shares["density"], Finding("low_fidelity", severity, evidence, detail))
 
 
 def judge_from_afar(case: Case) -> Finding | None:
@@ -288,9 +203,9 @@ def judge_from_afar(case: Case) -> Finding | None:
     further, kept = off["samples"] / max(off["held_out"], 0.8), precision["samples"] / max(precision["held_out"], 1e-6)
     if kept / further >= 0.7:
         return None
-    evidence = (
-        Evidence("at half their size: distance to real images, over that of held-out ones", further, "0.9 to 1.1"),
-        Evidence("at half their size: precision, over that of held-out images", kept, "0.9 to 1.1"),
+    evidence = telling(
+        Evidence("at half their size: distance to real images, over that of held-out ones", further, high=1.1),
+        Evidence("at half their size: precision, over that of held-out images", kept, low=0.9),
     )
     detail = "Their texture is at fault, and their shapes are, too, like those of a half-trained G."
     return Finding("low_fidelity", grade(1 - kept / further, 0.45, 0.6), evidence, detail)
@@ -306,8 +221,8 @@ def find_lost_variety(extracted: AllExtracted) -> Finding | None:
     if count < 200 or precision <= 0.9 or recall >= 0.7:
         return None
     evidence = (
-        Evidence("recall, over that of as many held-out images", recall, "0.8 to 1.2"),
-        Evidence("precision, over that of as many held-out images", precision, "0.9 to 1.1"),
+        Evidence("recall, over that of as many held-out images", recall, low=0.8),
+        Evidence("precision, over that of as many held-out images", precision, low=0.9, context=True),
     )
     detail = "They are like real images, but only like some of them."
     return Finding("partial_collapse", grade(1 - recall, 0.45, 0.7), evidence, detail)
@@ -414,17 +329,18 @@ def compare_shares(
     if lost > limits.least:
         kinds = ", ".join(names[k] for k in missing.nonzero().flatten().tolist())
         evidence = (
-            Evidence("kinds of image that are missing, or nearly so", int(missing.sum()), "0"),
-            Evidence("their share of the real images", lost, f"at most {limits.least}"),
+            Evidence("kinds of image that are missing, or nearly so", int(missing.sum()), low=0, high=0),
+            Evidence("their share of the real images", lost, high=limits.least),
         )
         yield Finding("partial_collapse", grade(lost, 0.15, 0.4), evidence, f"Missing, or nearly so: {kinds}.")
         return
     variation = min(((x - theirs).abs().sum() / 2).item() for x in (mine, counted))
-    if (apart & (too_few | too_many)).any() or variation > limits.shift + 0.4 * error.sum():  # 0.4: E|N(0, 1)| / 2
+    most = limits.shift + 0.4 * error.sum().item()  # 0.4: E|N(0, 1)| / 2
+    if (apart & (too_few | too_many)).any() or variation > most:
         worst = max(common.nonzero().flatten().tolist(), key=lambda k: abs(math.log(ratio[k] + 1e-9)))
-        evidence = (
-            Evidence(f"share of {names[worst]}, over that of the real images", ratio[worst].item(), "0.7 to 1.4"),
-            Evidence("total variation between the proportions", variation, f"at most {limits.shift}"),
+        evidence = telling(
+            Evidence(f"share of {names[worst]}, over that of the real images", ratio[worst].item(), low=0.7, high=1.4),
+            Evidence("total variation between the proportions", variation, high=most),
         )
         yield Finding("mode_imbalance", grade(variation, 0.2, 0.35), evidence)
 
@@ -441,6 +357,6 @@ def find_ignored_labels(case: Case, logits: Tensor | None) -> Iterator[Finding]:
     chance = (torch.bincount(case.labels).double() / len(predicted)).square().sum().item()
     limit = min(0.7, 0.8 * case.extractor.accuracy)
     if obeyed < limit:
-        healthy = f"above {limit:.2g}; chance is {chance:.2g}"
-        evidence = Evidence("share of samples of the class that was asked for", obeyed, healthy)
+        name = f"share of samples of the class that was asked for, where chance gives {chance:.2g}"
+        evidence = Evidence(name, obeyed, low=limit)
         yield Finding("labels_ignored", grade(1 - obeyed, 0.5, 0.7), (evidence,))

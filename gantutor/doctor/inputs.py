@@ -1,14 +1,12 @@
-"""How images reach the doctor: anyone's arrays, files and generators, brought to one form.
+"""How images reach the doctor: anyone's arrays, brought to one form. (`files` reads them from files.)
 
 That form is float32 (N, C, H, W) on the CPU, with real images in [-1, 1]. Every change made on the way is noted in one
 sentence; what cannot be put right is a `BadInput`.
 """
 
-import os
-import zipfile
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -17,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gantutor import data
 from gantutor.data import Images, floats
+from gantutor.data.listing import some
 from gantutor.doctor import measures
-from gantutor.errors import BadInput, reason
+from gantutor.errors import BadInput
 from gantutor.metrics import Classifier, classifier
 
 MIN_IMAGES = 64  # samples, and real images: fewer do not allow a verdict
@@ -68,34 +66,96 @@ class Case:
     data: str  # the name of the real images
     extractor: FeatureExtractor
     labels: Tensor | None  # int64, the class that G was asked for in each of `samples`
+    closeups: tuple[Tensor, Tensor] | None = None  # of samples and of real images: cut out at full size, for texture
     notes: list[str] = field(default_factory=list)
+    copies: tuple[Tensor, Tensor] | None = None  # if samples are copies: what `CopySearch.nearest` returned for them
+
+    def keep(self, good: Tensor) -> None:
+        """Examine only those samples any more for which `good` (N,) is true."""
+        self.samples = self.samples[good]
+        self.labels = None if self.labels is None else self.labels[good]
+
+    def treat_real(self, treatment: Callable[[Tensor], Tensor]) -> None:
+        """Do the same to all real images, float32 -> float32, a few at a time."""
+        self.real, self.held_out = treatment(self.real), treatment(self.held_out)
+        parts = [treatment(floats(part)) for part in self.train.split(1000)]
+        if not self.train.is_floating_point():
+            parts = [((part + 1) * 127.5).round().byte() for part in parts]
+        self.train = torch.cat(parts)
 
 
 # --- arrays ----------------------------------------------------------------------------------------------------------
 
 
 def to_images(x: Pictures, what: str, notes: list[str]) -> Tensor:
-    """Float32 (N, C, H, W) on the CPU from (N, H, W) or (N, C, H, W).
+    """Float32 (N, C, H, W) on the CPU from (N, H, W), (N, C, H, W), (N, H, W, C), or flat (N, D).
 
-    Floats keep their values, a whole number x becomes x / 127.5 - 1, and False and True become -1 and 1.
+    Floats keep their values, a whole number x becomes x / 127.5 - 1, and False and True become -1 and 1. What is
+    transparent is laid on white.
     """
+    x = to_tensor(x, what, notes)
+    return x if x.is_floating_point() else x.float().div_(127.5).sub_(1)
+
+
+def to_tensor(x: Pictures, what: str, notes: list[str]) -> Tensor:
+    """The same, except that whole numbers stay what they are."""
     if isinstance(x, Images):
-        return x.pixels.cpu()
+        return x.stored.cpu()
     if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
-        x = torch.from_numpy(np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=")).astype(_torch_dtype(x.dtype)))
+        kind = "float32" if x.dtype.kind == "f" else "uint8" if x.dtype.itemsize == 1 else "int64"  # which torch knows
+        kind = x.dtype.name if x.dtype.name in ("bool", "int8") else kind
+        with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, which is a finding
+            x = torch.from_numpy(np.require(x, kind, ["C", "W"]))
     if not isinstance(x, Tensor) or x.is_complex():
         kind = f"{type(x).__name__} of {x.dtype}" if hasattr(x, "dtype") else type(x).__name__
         raise BadInput(f"{what} are a {kind}: give an array of numbers, (N, C, H, W) or (N, H, W).")
     x = x.detach().cpu()
-    x = x.float() * 2 - 1 if x.dtype == torch.bool else x
-    x = x.unsqueeze(1) if x.ndim == 3 else x
+    x = x.float() * 2 - 1 if x.dtype == torch.bool else x.float() if x.is_floating_point() else x
+    x = unflatten(x, what, notes) if x.ndim == 2 else x.unsqueeze(1) if x.ndim == 3 else x
     if x.ndim != 4 or not x.numel():
         raise BadInput(f"{what} have the shape {tuple(x.shape)}: give images (N, C, H, W) or (N, H, W).")
-    if x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
+    if x.shape[3] in (1, 3, 4) and x.shape[1] not in (1, 3, 4):
         notes.append(f"{_capitalised(what)} came as (N, H, W, C): the channels were moved to the front.")
         x = x.permute(0, 3, 1, 2)
     check_size(x, what)
-    return x.float().contiguous() if x.is_floating_point() else x.float() / 127.5 - 1
+    return (lay_on_white(x, what, notes) if x.shape[1] == 4 else x).contiguous()
+
+
+def unflatten(x: Tensor, what: str, notes: list[str]) -> Tensor:
+    """Square images (N, C, H, W) from flat ones (N, D), where D is that of a grey or a coloured square.
+
+    Whether the channels came first or last is told by the colour, which changes little from pixel to pixel.
+    """
+    count, length = x.shape
+    for channels in (1, 3):
+        side = math.isqrt(length // channels)
+        if side >= MIN_SIDE and channels * side * side == length and count != length:
+            notes.append(f"{_capitalised(what)} came flat and were read as {channels} × {side} × {side}.")
+            first, last = x.reshape(-1, channels, side, side), x.reshape(-1, side, side, channels).permute(0, 3, 1, 2)
+            return min((first, last), key=_roughness)
+    return x
+
+
+def _roughness(x: Tensor) -> float:
+    return x[:100].float().diff(dim=3).abs().mean().item()
+
+
+def lay_on_white(x: Tensor, what: str, notes: list[str]) -> Tensor:
+    """(N, 3, H, W) from red, green, blue and opacity on one scale: [-1, 1], [0, 1] or [0, 255].
+
+    Other values are no colours, but may be the latents of another net, and stay as they are.
+    """
+    low, high = (edge.item() for edge in x.aminmax())
+    start, end = (0, 255) if not x.is_floating_point() or high > 1.5 else (-1, 1) if low < -0.01 else (0, 1)
+    if not (low >= start - 0.01 and high <= end + 0.01):  # also NaN
+        return x
+    colour, opacity = x[:, :3], (x[:, 3:].float() - start) / (end - start)
+    if opacity.min() == 1:
+        notes.append(f"{_capitalised(what)} have a fourth channel, which says that they are opaque: it was left out.")
+        return colour
+    notes.append(f"{_capitalised(what)} are transparent in parts and were laid on white.")
+    laid = colour.float() * opacity + end * (1 - opacity)
+    return laid if x.is_floating_point() else laid.round().to(x.dtype)
 
 
 def check_size(x: Tensor, what: str) -> None:
@@ -108,21 +168,22 @@ def check_varied(x: Tensor, what: str) -> None:
         raise BadInput(f"{what} are all the same: give the images that G was trained on.")
 
 
-def _torch_dtype(dtype: np.dtype) -> str:
-    """A dtype that torch knows too and that holds the values of `dtype`."""
-    return "float64" if dtype.kind == "f" else "int64"
-
-
 def _capitalised(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
 def to_labels(y: Labels | None, count: int, what: str) -> Tensor | None:
-    """Int64 (N,), or None. Raises `BadInput` unless there is a whole number, 0 or more, for each image."""
+    """Int64 (N,), or None, from (N,), (N, 1) or one-hot rows (N, K).
+
+    Raises `BadInput` unless there is a whole number, 0 or more, for each image.
+    """
     if y is None:
         return None
     try:
         y = torch.as_tensor(y).detach().cpu()
+        if y.ndim == 2 and y.shape[1] > 1 and bool(((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all()):
+            y = y.float().argmax(1)
+        y = y.squeeze(1) if y.ndim == 2 and y.shape[1] == 1 else y
         fits = y.shape == (count,) and not y.is_complex() and bool((y == y.long()).all()) and y.min() >= 0
     except (TypeError, ValueError, RuntimeError):
         fits = False
@@ -145,8 +206,17 @@ def match_shape(x: Tensor, real: Tensor, notes: list[str]) -> Tensor:
     if have[1:] != want[1:]:
         sizes = [f"{h}×{w}" for h, w in (have[1:], want[1:])]
         notes.append(f"The samples are {sizes[0]} pixels and were resized to the {sizes[1]} of the real images.")
-        x = F.interpolate(x, want[1:], mode="bilinear", antialias=True)
+        x = resize(x, want[1:])
     return x
+
+
+def resize(x: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(x, tuple(size), mode="bilinear", antialias=True)
+
+
+def resized_like(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Images that lose the same detail as those which come to their size from another one."""
+    return x if x.shape[2:] == torch.Size(size) else resize(resize(x, size), x.shape[2:])
 
 
 BYTE_ONE = (torch.ones((), dtype=torch.uint8).float() / 127.5 - 1).item()  # what `to_images` makes of a byte of 1
@@ -177,7 +247,7 @@ def to_real_images(x: Pictures, what: str, notes: list[str]) -> Tensor:
     check_varied(x, what)
     low, high = (edge.item() for edge in x.aminmax())
     if low >= 0 and high > 0:
-        top = 1 if high <= 1 else 255
+        top = top_of(x)
         notes.append(f"{_capitalised(what)} lie in [{low:g}, {high:g}] and were read as [0, {top}].")
         x = x / (top / 2) - 1
         high = x.max().item()
@@ -186,13 +256,37 @@ def to_real_images(x: Pictures, what: str, notes: list[str]) -> Tensor:
     return x
 
 
-def to_training_images(x: Pictures, notes: list[str]) -> Tensor:
-    """The same for all the real images, except that the bytes of `Images` stay bytes, because they may be many."""
-    if not isinstance(x, Images) or x.stored.is_floating_point() or x.stored.max() <= 1:
-        return to_real_images(x, "the real images", notes)
-    check_size(x.stored, "the real images")
-    check_varied(x.stored, "the real images")
-    return x.stored.cpu()
+def top_of(x: Tensor) -> int:
+    """The value of white in images that are not negative: 1 or 255."""
+    return 1 if x.max() <= 1 else 255
+
+
+def to_training_images(x: Pictures, notes: list[str]) -> tuple[Tensor, int | None]:
+    """The same for all the real images, except that bytes stay bytes, because they may be many.
+
+    And the value of white if black was 0, unless they are `Images`, which are in [-1, 1] for whoever uses them.
+    """
+    what, ours = "the real images", isinstance(x, Images)
+    pixels = to_tensor(x, what, notes)
+    if pixels.dtype == torch.uint8 and pixels.max() > 1:
+        check_size(pixels, what)
+        check_varied(pixels, what)
+        return pixels, None if ours else 255
+    top = top_of(pixels) if not ours and pixels.min() >= 0 and pixels.max() > 0 else None
+    return to_real_images(pixels, what, notes), top
+
+
+def read_alike(raw: Tensor, top: int | None, notes: list[str]) -> Tensor:
+    """Samples on the scale [0, top] that the real images came on, if they are on it too, in [-1, 1]."""
+    finite = raw[raw.isfinite()]
+    if top is None or not finite.numel():
+        return raw
+    low, high = (edge.item() for edge in finite.aminmax())
+    outside = ((finite < -0.1 * top) | (finite > 1.1 * top)).double().mean().item()
+    if outside > 0.002 or (top == 255 and high <= 2):
+        return raw
+    notes.append(f"The samples lie in [{low:.4g}, {high:.4g}] and were read as [0, {top}], as the real images were.")
+    return raw / (top / 2) - 1
 
 
 def how_many(x: Tensor) -> int:
@@ -210,24 +304,19 @@ def prepare(
     real_labels: Labels | None,
     held_out: Pictures | None,
     judge: Classifier | None,
+    closeups: tuple[Pictures, Pictures] | None = None,
 ) -> Case:
     """Bring all images to one form and choose a feature extractor. Draws from torch's global random stream."""
     notes: list[str] = []
-    if (
-        labels is None
-        and isinstance(samples, Images)
-        and isinstance(real, Images)
-        and len(real.classes) > 1
-        and samples.classes == real.classes
-    ):
-        labels = samples.labels  # only with the same classes, because subfolders may also be steps or runs
     raw = to_images(samples, "the samples", notes)
-    labels = to_labels(labels, len(raw), "the labels")
-    train = to_training_images(real, notes)
+    labels = match_names(samples, real, to_labels(labels, len(raw), "the labels"), real_labels, notes)
+    train, top = to_training_images(real, notes)
+    raw = read_alike(raw, top, notes) if are_floats(samples) else raw
     black, white = (-1, 1) if train.is_floating_point() else (0, 255)
     if is_binary(raw) and bool(((train == black) | (train == white)).all()):
         notes.append("The samples hold nothing but 0 and 1, as the real images do, and were read as black and white.")
         raw = black_and_white(raw)
+    size = raw.shape[2:]
     raw = match_shape(raw, train, notes)
     for what, count in (("samples", len(raw)), ("real images", len(train))):
         if count < MIN_IMAGES:
@@ -247,9 +336,60 @@ def prepare(
     keep = torch.randperm(len(raw))
     keep = keep[raw[keep].flatten(1).isfinite().all(1)][:most]
     return Case(
-        raw=raw, samples=raw[keep], train=train, rest=order, real=shown, held_out=held_out,
-        data=name, extractor=extractor, labels=None if labels is None else labels[keep], notes=notes,
+        raw=raw, samples=raw[keep], train=train, rest=order, real=resized_like(shown, size),
+        held_out=resized_like(held_out, size), data=name, extractor=extractor,
+        labels=None if labels is None else labels[keep], closeups=check_closeups(closeups, notes), notes=notes,
     )  # fmt: skip
+
+
+def check_closeups(closeups: tuple[Pictures, Pictures] | None, notes: list[str]) -> tuple[Tensor, Tensor] | None:
+    """Closeups of samples and of real images, of one shape, as `to_images` returns them; None if they are too few."""
+    if closeups is None:
+        return None
+    mine, theirs = (to_images(x, f"the closeups of the {what}", notes)
+                    for x, what in zip(closeups, ("samples", "real images"), strict=True))  # fmt: skip
+    if mine.shape[1:] != theirs.shape[1:]:
+        raise BadInput(f"closeups have the shapes {tuple(mine.shape)} and {tuple(theirs.shape)}: cut them out alike.")
+    if min(len(mine), len(theirs)) < MIN_IMAGES:
+        return None
+    notes.append(f"Fine detail was judged on the middle of {len(mine)} samples at full size.")
+    return mine, theirs
+
+
+def are_floats(x: Pictures) -> bool:
+    return not isinstance(x, Images) and (x.is_floating_point() if isinstance(x, Tensor) else x.dtype.kind == "f")
+
+
+def match_names(
+    samples: Pictures, real: Pictures, labels: Tensor | None, real_labels: Labels | None, notes: list[str]
+) -> Tensor | None:
+    """The labels of the samples, numbered as those of the real images are.
+
+    Classes that come from folders are matched by their names, and numbers with folders that numbers name. Where they
+    do not match, a note says so, and there are no labels: the folders of samples may also be steps or runs.
+    """
+    names = real.classes if isinstance(real, Images) and real_labels is None and len(real.classes) > 1 else ()
+    if labels is not None:
+        numbers = {int(name): number for number, name in enumerate(names) if name.isdecimal()}
+        if not numbers or len(numbers) < len(names) or not set(labels.tolist()) <= set(numbers):
+            return labels
+        return torch.tensor([numbers[label] for label in labels.tolist()])
+    if not isinstance(samples, Images) or len(samples.classes) < 2:
+        return None
+    known = {name: number for number, name in enumerate(names)}
+    if real_labels is not None:
+        given = to_labels(real_labels, len(real), "the labels of the real images")
+        known = {str(label): label for label in ([] if given is None else given.unique().tolist())}
+    if not set(samples.classes) <= set(known):
+        theirs = f"those of the real images are {some(list(known))}" if known else "the real images have none"
+        notes.append(
+            f"The classes of the samples are {some(samples.classes)}, but {theirs}: they do not match, so that it was "
+            "not examined whether G obeys its labels."
+        )
+        return None
+    if missing := [name for name in known if name not in samples.classes]:
+        notes.append(f"Of the classes of the real images the samples lack {some(missing)}.")
+    return torch.tensor([known[name] for name in samples.classes])[samples.labels]
 
 
 def hold_out(train: Tensor, held_out: Pictures | None, notes: list[str]) -> tuple[Tensor, Tensor]:
@@ -293,7 +433,8 @@ def choose_extractor(
             name = f"the shipped classifier of {found.name}, because the real images look like its own"
             return from_classifier(found, name, values, accuracy)
     if labels is not None and len(labels.unique()) > 1:
-        if (trained := train_classifier(real, labels)) is not None:
+        names = source.classes if isinstance(source, Images) else ()
+        if (trained := train_classifier(real, labels, names)) is not None:
             return from_classifier(trained[0], "a classifier trained on the labels of the real images", *trained[1:])
         notes.append("A classifier trained on the labels of the real images could not tell their classes apart.")
     random_features = measures.RandomFeatures(real)
@@ -324,7 +465,9 @@ def match_labels(net: Classifier, real: Tensor, labels: Tensor | None) -> tuple[
     return tuple(values), (torch.tensor(values)[predicted] == labels).double().mean().item()
 
 
-def train_classifier(real: Tensor, labels: Tensor) -> tuple[Classifier, tuple[int, ...], float] | None:
+def train_classifier(
+    real: Tensor, labels: Tensor, class_names: Sequence[str] = ()
+) -> tuple[Classifier, tuple[int, ...], float] | None:
     """A classifier of these classes, their labels, and its accuracy on a fifth of the images, kept out of its training.
 
     None if there are too few images, or if it does not learn.
@@ -332,43 +475,9 @@ def train_classifier(real: Tensor, labels: Tensor) -> tuple[Classifier, tuple[in
     values, labels = labels.unique(return_inverse=True)
     if len(values) > len(labels) // 20 or len(labels) < 64:
         return None
-    names, cut = tuple(str(value.item()) for value in values), len(real) // 5
+    cut, known = len(real) // 5, bool(class_names) and values.max() < len(class_names)
+    names = tuple(class_names[value] if known else str(value) for value in values.tolist())
     seen, unseen = (Images("", real[part], labels[part], names) for part in (slice(cut, None), slice(cut)))
     trained = classifier.fit(seen, epochs=max(3, min(40, 40_000 // len(seen))))
     accuracy = classifier.accuracy(trained, unseen)
     return (trained, tuple(values.tolist()), accuracy) if accuracy > 0.6 else None
-
-
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
-def load_images(path: str | os.PathLike[str]) -> tuple[np.ndarray | Images, np.ndarray | None]:
-    """Images and labels (or None) from a .npz (keys images, labels), a .npy, or a folder or .zip of pictures.
-
-    Raises:
-        BadInput: there is no such file, it has another format, or it is damaged.
-    """
-    path = Path(path).expanduser()
-    if path.is_dir() or path.suffix.lower() == ".zip":
-        return data.from_folder(path), None
-    if not path.is_file():
-        raise BadInput(f"there is no file or folder {str(path)!r}: give a .npz, a .npy or a folder of pictures.")
-    if path.suffix not in (".npz", ".npy"):
-        raise BadInput(f"{path} is neither .npz nor .npy: give one of these, or a folder or .zip of pictures.")
-    try:
-        with open(path, "rb") as file:
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray) and content.ndim:
-                return content, None
-            if isinstance(content, np.ndarray):
-                raise BadInput(f"{path} holds a single number: save images (N, C, H, W) or (N, H, W).")
-            if "images" not in content:
-                held = ", ".join(content.files) or "nothing"
-                raise BadInput(f"{path} holds {held}: it must hold an array named images, (N, C, H, W) or (N, H, W).")
-            return content["images"], content.get("labels")
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(
-            f"{path} cannot be read ({reason(error)}): save it again with numpy.savez or numpy.save."
-        ) from error

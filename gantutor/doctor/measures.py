@@ -37,6 +37,11 @@ def quantiles(x: Tensor, count: int = 512) -> Tensor:
     return values[torch.linspace(0, len(values) - 1, count, dtype=torch.float64).long()]
 
 
+def value_gap(x: Tensor, real: Tensor) -> float:
+    """Mean difference between the quantiles of the pixel values."""
+    return (quantiles(x) - quantiles(real)).abs().mean().item()
+
+
 class Rescaling(NamedTuple):
     """A way in which pixel values may have been changed, and how to undo it: a·x + b."""
 

@@ -1,122 +1,33 @@
 """The doctor's tests of a GAN at work: of its nets, and of the curves of its training."""
 
-import contextlib
-import functools
-import inspect
 import math
-import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gantutor import metrics
 from gantutor.doctor import measures
-from gantutor.doctor.findings import Evidence, Finding, grade
+from gantutor.doctor.discriminators import AnyDiscriminator
+from gantutor.doctor.findings import Evidence, Finding, grade, telling
+from gantutor.doctor.generators import AnyGenerator
 from gantutor.doctor.inputs import Case, match_shape, to_images
-from gantutor.errors import BadInput, reason
-from gantutor.models import pack_of
-
-# --- calling anyone's nets -------------------------------------------------------------------------------------------
-
-
-def call_net(name: str, net: Callable[..., object], argument: object) -> Tensor:
-    """The output of a user's net, computed without gradients. Raises `BadInput`, in one sentence, if it fails."""
-    try:
-        with torch.no_grad():
-            output = net(argument)
-            output = output.detach().cpu() if isinstance(output, Tensor) else output
-    except Exception as error:  # a stranger's net: anything may happen
-        given = tuple(argument.shape) if isinstance(argument, Tensor) else argument
-        raise BadInput(
-            f"the {name} failed on {given} ({type(error).__name__}: {reason(error)}): repair it first."
-        ) from error
-    if not isinstance(output, Tensor):
-        raise BadInput(f"the {name} returned a {type(output).__name__}: it must return a tensor.")
-    return output
-
-
-def nets_of(function: Callable[..., object]) -> list[nn.Module]:
-    """The nets that a callable uses, as far as can be seen: itself, its object's, those that it refers to by name."""
-    found: list[nn.Module] = []
-    seen: list[object] = []
-
-    def visit(thing: object, depth: int) -> None:
-        if any(thing is other for other in seen) or depth > 3:
-            return
-        seen.append(thing)
-        if isinstance(thing, nn.Module):
-            found.append(thing)
-        elif isinstance(thing, functools.partial):
-            for part in (thing.func, *thing.args, *thing.keywords.values()):
-                visit(part, depth + 1)
-        elif inspect.ismethod(thing):
-            visit(thing.__self__, depth + 1)
-            visit(thing.__func__, depth + 1)
-        elif inspect.isfunction(thing):
-            for part in references(thing):
-                visit(part, depth + 1)
-        elif isinstance(thing, list | tuple | dict):
-            for part in thing.values() if isinstance(thing, dict) else thing:
-                visit(part, depth + 1)
-        elif hasattr(thing, "__dict__") and not inspect.ismodule(thing) and not inspect.isclass(thing):
-            for part in vars(thing).values():
-                if isinstance(part, nn.Module):
-                    visit(part, depth + 1)
-            visit(vars(type(thing)).get("__call__"), depth + 1)
-
-    visit(function, 0)
-    return found
-
-
-def references(function: types.FunctionType) -> Iterator[object]:
-    """What a function refers to: closed-over variables, its defaults, and globals by name, in inner functions too."""
-
-    def names(code: types.CodeType) -> set[str]:
-        inner = (names(part) for part in code.co_consts if isinstance(part, types.CodeType))
-        return set(code.co_names).union(*inner)
-
-    for cell in function.__closure__ or ():
-        with contextlib.suppress(ValueError):  # a variable that has no value yet
-            yield cell.cell_contents
-    for name in sorted(names(function.__code__) & set(function.__globals__)):
-        yield function.__globals__[name]
-    yield from function.__defaults__ or ()
-    yield from (function.__kwdefaults__ or {}).values()
-
-
-@contextlib.contextmanager
-def in_mode(nets: Sequence[nn.Module], training: bool) -> Iterator[None]:
-    """Nets in train or eval mode inside the block; afterwards their modes and buffers are as before."""
-    modes = [(module, module.training) for net in nets for module in net.modules()]
-    buffers = [(buffer, buffer.clone()) for net in nets for buffer in net.buffers() if buffer.device.type != "meta"]
-    for net in nets:
-        net.train(training)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for buffer, value in buffers:
-                if not torch.equal(buffer, value):
-                    buffer.copy_(value)
-        for module, mode in modes:
-            module.training = mode
-
+from gantutor.doctor.nets import in_mode
+from gantutor.errors import BadInput
 
 # --- the generator ---------------------------------------------------------------------------------------------------
 
 
-def examine_generator(case: Case, generator: Callable[[int], Tensor] | None, sound: bool) -> Iterator[Finding]:
+def examine_generator(case: Case, generator: AnyGenerator | None, sound: bool) -> Iterator[Finding]:
     """Does G make in train mode what it makes in eval mode, and what was given as samples, if these are `sound`?"""
     if generator is None:
         return
-    nets = nets_of(generator)
     count = max(250, min(1000, 50_000_000 // case.real[0].numel()))  # fewer of large images, to save memory
 
     def draw(training: bool) -> Tensor:
-        with in_mode(nets, training):
+        with in_mode(generator.nets, training):
             torch.manual_seed(0)
-            x = to_images(call_net("generator", generator, count), "the generator's images", [])
+            x = to_images(generator(count), "the generator's images", [])
         x = match_shape(x, case.real, [])
         if len(x) != count:
             raise BadInput(f"the generator returned {len(x)} images when {count} were asked for: repair it first.")
@@ -125,19 +36,21 @@ def examine_generator(case: Case, generator: Callable[[int], Tensor] | None, sou
     made = {"train": draw(True), "eval": draw(False)}
     broken = [mode for mode, x in made.items() if not x.isfinite().all()]
     if broken:
-        evidence = Evidence(f"share of finite images in {broken[0]} mode", finite_share(made[broken[0]]), "1")
+        name = f"share of finite images in {broken[0]} mode"
+        evidence = Evidence(name, finite_share(made[broken[0]]), low=1, high=1)
         yield Finding("train_eval_gap" if len(broken) == 1 else "non_finite", "severe", (evidence,))
         return
     gap = feature_distance(case, made["train"], made["eval"])
     limit = 0.02 if torch.equal(draw(False), made["eval"]) else 0.12  # more if z differs from call to call
     given = min(feature_distance(case, case.samples[:count], x) for x in made.values())
     usual = feature_distance(case, case.held_out[: min(count, len(case.samples))], case.real[:count])
-    if gap > limit or (given > 0.3 + 2 * usual and sound):
+    most = 0.3 + 2 * usual
+    if gap > limit or (given > most and sound):
         modes = "Fréchet distance between train and eval mode, over the spread of real images"
         nearer = "the same between the samples and the nearer mode"
-        evidence = (
-            Evidence(modes, gap, f"at most {limit}"),
-            Evidence(nearer, given, f"about {usual:.2g}, as for real images"),
+        evidence = telling(
+            Evidence(modes, gap, high=limit),
+            Evidence(nearer, given, high=most, usual=usual),
         )
         yield Finding("train_eval_gap", grade(max(gap, given), 0.3, 0.6), evidence)
 
@@ -158,7 +71,7 @@ def feature_distance(case: Case, a: Tensor, b: Tensor) -> float:
 
 
 def examine_discriminator(
-    case: Case, discriminator: Callable[[Tensor], Tensor] | None, critic: bool = False
+    case: Case, discriminator: AnyDiscriminator | None, critic: bool = False
 ) -> Iterator[Finding]:
     """Judge D by its logits of real images that it was trained on, of others, and of samples."""
     if discriminator is None or not len(case.samples):
@@ -166,7 +79,10 @@ def examine_discriminator(
     real = case.real[:1000]
     sets = {"real": real, "held_out": case.held_out[:1000], "fake": case.samples[:1000],
             "mismatched": measures.mismatched_halves(real)}  # fmt: skip
-    outputs = to_logits(*(discriminator_outputs(discriminator, x) for x in sets.values()))
+    numbers = [discriminator_outputs(discriminator, x) for x in sets.values()]
+    if are_probabilities(*numbers):
+        case.notes.append("All numbers of the discriminator lie in [0, 1]: they were read as probabilities.")
+    outputs = to_logits(*numbers)
     logits = dict(zip(sets, outputs, strict=True))
     if len(case.rest) < len(case.train):
         case.notes.append(
@@ -176,7 +92,7 @@ def examine_discriminator(
         yield from judge_logits(logits, critic)
     else:
         share = finite_share(torch.cat([logits["real"], logits["fake"]])[:, None])
-        yield Finding("non_finite", "severe", (Evidence("share of finite logits of D", share, "1"),))
+        yield Finding("non_finite", "severe", (Evidence("share of finite logits of D", share, low=1, high=1),))
 
 
 def judge_logits(logits: Mapping[str, Tensor], critic: bool) -> Iterator[Finding]:
@@ -187,29 +103,31 @@ def judge_logits(logits: Mapping[str, Tensor], critic: bool) -> Iterator[Finding
     real_auc, held_out_auc = (measures.roc_auc(logits[name], logits["fake"]) for name in ("real", "held_out"))
     memory_auc, halves_auc = (measures.roc_auc(logits["real"], logits[name]) for name in ("held_out", "mismatched"))
     spread = torch.cat([logits["real"], logits["fake"]]).std().item()
-    above_samples = Evidence("share of pairs in which D rates the real image above the sample", real_auc, "0.5 to 0.95")
+    name = "share of pairs in which D rates the real image above the sample"
+    above_samples = Evidence(name, real_auc, low=0.5, high=0.95)
     if spread < 1e-6 or (abs(real_auc - 0.5) < 0.1 and halves_auc < 0.65) or real_auc < 0.2:
-        evidence = (
+        over_halves = "share of pairs in which D rates the real image above the halves of two real ones put together"
+        evidence = telling(
             above_samples,
-            Evidence("the same against images put together from the halves of two real ones", halves_auc, "0.8 to 1"),
-            Evidence("standard deviation of D's logits", spread, "above 0"),
+            Evidence(over_halves, halves_auc, low=0.8),
+            Evidence("standard deviation of D's logits", spread, low=0.001),
         )
         detail = "It rates samples above real images: are its labels, or its sign, exchanged?" * (real_auc < 0.2)
         yield Finding("discriminator_blind", "severe", evidence, detail)
     elif memory_auc > 0.7:
         over_held_out = "share of pairs in which D rates a training image above a held-out one"
         over_samples = "share of pairs in which D rates a held-out image above a sample"
-        evidence = (
-            Evidence(over_held_out, memory_auc, "0.45 to 0.6"),
-            Evidence(over_samples, held_out_auc, "0.5 to 0.95"),
+        evidence = telling(
+            Evidence(over_held_out, memory_auc, low=0.45, high=0.6),
+            Evidence(over_samples, held_out_auc, low=0.5, high=0.95),
         )
         yield Finding("discriminator_overfitting", grade(memory_auc, 0.8, 0.9), evidence)
     elif not critic and held_out_auc > 0.98 and is_certain(logits["held_out"].median(), logits["fake"].median()):
         real_probability, fake_probability = (logits[name].median().sigmoid().item() for name in ("held_out", "fake"))
-        evidence = (
+        evidence = telling(
             above_samples,
-            Evidence("D's median probability for real images", real_probability, "below 0.95"),
-            Evidence("D's median probability for samples", fake_probability, "above 0.05"),
+            Evidence("D's median probability for real images", real_probability, high=0.95),
+            Evidence("D's median probability for samples", fake_probability, low=0.05),
         )
         yield Finding("discriminator_saturated", "severe", evidence)
 
@@ -219,96 +137,20 @@ def is_certain(real: Tensor, fake: Tensor) -> bool:
     return real.item() > math.log(19) and fake.item() < -math.log(19)
 
 
-def discriminator_outputs(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """D's logits (N,), or (N / pack,), float64, computed in eval mode and on the device of its nets."""
-    nets = nets_of(discriminator)
-    pack = max((pack_of(net) for net in nets), default=1)
+def discriminator_outputs(discriminator: AnyDiscriminator, x: Tensor) -> Tensor:
+    """D's numbers (N,), or (N / pack,), float64, computed in eval mode."""
+    pack = discriminator.pack
     x = x[: len(x) // pack * pack]
-    weight = next((parameter for net in nets for parameter in net.parameters()), x)
-    batches = x.split(-(-200 // pack) * pack)
-    with in_mode(nets, False):
-        outputs = [call_net("discriminator", discriminator, batch.to(weight)).flatten() for batch in batches]
-    logits = torch.cat(outputs).double()
-    if not len(logits):
-        raise BadInput("the discriminator returned nothing: it must return one logit for each image.")
-    return logits
+    with in_mode(discriminator.nets, False):
+        return torch.cat([discriminator(batch) for batch in x.split(-(-200 // pack) * pack)])
 
 
 def to_logits(*outputs: Tensor) -> list[Tensor]:
     """D's outputs as logits: if all of them lie in [0, 1], they are taken for probabilities."""
-    together = torch.cat(outputs)
-    probabilities = len(together) > 0 and together.min() >= 0 and together.max() <= 1
+    probabilities = are_probabilities(*outputs)
     return [torch.logit(values, eps=1e-6) if probabilities else values for values in outputs]
 
 
-# --- the curves of training ------------------------------------------------------------------------------------------
-
-
-def to_curve(name: str, values: Sequence[float | None]) -> Tensor:
-    """One series of the history, float64 (T,), without the steps at which it was not measured (None)."""
-    try:
-        numbers = [value.item() if isinstance(value, Tensor) else value for value in values]
-        return torch.tensor([float(number) for number in numbers if number is not None], dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise BadInput(
-            f"history[{name!r}] is not a series of numbers: give a list of floats, one for each step."
-        ) from None
-
-
-def is_critic(curves: Mapping[str, Tensor]) -> bool:
-    """Is D a Wasserstein critic? Then its loss falls below 0, and its outputs have a scale of their own: no logits."""
-    return "d_loss" in curves and bool((curves["d_loss"] < 0).any())
-
-
-OSCILLATING = ("d_loss", "g_loss", "d_real", "d_fake")
-
-
-def examine_curves(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
-    """What the curves of a training show. Only those with at least 40 entries, all finite, are examined."""
-    curves = {name: values for name, values in curves.items() if len(values) >= 40 and values.isfinite().all()}
-    yield from examine_discriminator_curves(curves)
-    if "g_grad_norm" in curves:
-        early, late = measures.outer_quarter_medians(curves["g_grad_norm"])
-        eighths = [part.median().item() for part in curves["g_grad_norm"].chunk(8)]  # medians, so that no spike counts
-        before = max(early, 0.1 * max(eighths))
-        if late < 0.01 * before or late < 1e-6:
-            name = "norm of G's gradient, last quarter over before"
-            evidence = Evidence(name, late / max(before, 1e-30), "above 0.05")
-            yield Finding("vanishing_generator_signal", "severe", (evidence,))
-    found = {name: measures.strongest_oscillation(values) for name, values in curves.items() if name in OSCILLATING}
-    name, worst = max(found.items(), key=lambda item: item[1].share, default=("", None))
-    if worst is not None and worst.share > 0.4 and worst.excess > 14 and worst.amplitude > 0.02:
-        evidence = (
-            Evidence(f"share of the variance of {name} that is one regular oscillation", worst.share, "at most 0.3"),
-            Evidence("cycles in the whole curve", worst.cycles, "none"),
-        )
-        yield Finding("oscillation", grade(worst.share, 0.6, 0.8), evidence)
-
-
-def examine_discriminator_curves(curves: Mapping[str, Tensor]) -> Iterator[Finding]:
-    """Is D too certain, or does it tell nothing apart?"""
-    if "d_loss" in curves:
-        losses = curves["d_loss"]
-        late = measures.outer_quarter_medians(losses)[1]
-        if losses.min() >= 0 and late < 0.05:
-            yield Finding("discriminator_saturated", "severe", (Evidence("D's loss at the end", late, "0.3 to 1.4"),))
-            return
-        if losses.std() < 1e-3 * max(losses.mean().abs().item(), 1e-9):
-            evidence = Evidence("standard deviation of D's loss over the training", losses.std().item(), "above 0.01")
-            yield Finding("discriminator_blind", "severe", (evidence,))
-            return
-    if {"d_real", "d_fake"} <= set(curves):
-        real, fake = to_logits(curves["d_real"], curves["d_fake"])
-        spread, auc = torch.cat([real, fake]).std().item(), measures.roc_auc(real, fake)
-        if spread < 1e-3 and abs(auc - 0.5) < 0.2:
-            evidence = Evidence("standard deviation of D's logits over the training", spread, "above 0.01")
-            yield Finding("discriminator_blind", "severe", (evidence,))
-            return
-        ends = [torch.tensor(measures.outer_quarter_medians(logits)[1]) for logits in (real, fake)]
-        if is_certain(*ends) and not is_critic(curves):
-            names = ("real images", "below 0.95"), ("samples", "above 0.05")
-            evidence = tuple(
-                Evidence(f"D's probability for {what}, at the end", end.sigmoid().item(), limit)
-                for (what, limit), end in zip(names, ends, strict=True)
-            )
-            yield Finding("discriminator_saturated", "severe", evidence)
+def are_probabilities(*outputs: Tensor) -> bool:
+    together = torch.cat(outputs)
+    return len(together) > 0 and bool(together.min() >= 0) and bool(together.max() <= 1)

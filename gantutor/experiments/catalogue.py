@@ -26,6 +26,7 @@ NAMES = (
     "extra_data",
     "museum_sides",
     "small_data",
+    "sanity_checks",
 )
 
 

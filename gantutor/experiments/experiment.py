@@ -96,6 +96,7 @@ class Experiment:
         seeds: at least five where rows are compared.
         source: says what was brought along to train on, where that is not the package's own. A record goes on with
             nothing else. Raises `BadInput` if there is none, or too little.
+        summary: what a complete record (`record.Record`) says, as the command prints it.
     """
 
     question: str
@@ -103,3 +104,4 @@ class Experiment:
     base: str
     seeds: Sequence[int] = range(5)
     source: Callable[[], str] | None = None
+    summary: Callable[[Any], str] | None = None

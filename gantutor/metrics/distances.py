@@ -1,5 +1,6 @@
-"""Do the distributions of real and generated examples agree?"""
+"""Do the distributions of real and generated examples agree, and how diverse is one of them?"""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -92,3 +93,25 @@ def diversity(features: Tensor) -> float:
         features: (N, d), N ≥ 2, from a classifier, or flattened pixels. Raises `BadInput` as `frechet`.
     """
     return (2 * checked(features).var(0).sum()).sqrt().item()
+
+
+def vendi(features: Tensor) -> float:
+    """Vendi score: the effective number of different examples, from 1 to the smaller of N and d + 1.
+
+    exp(−Σ λ log λ), where λ are the eigenvalues of the N×N similarities of the examples divided by N (Friedman & Dieng
+    2023, definition 3.1). The similarity is the cosine of two feature vectors, so that a d×d matrix has the same
+    eigenvalues; a vector of zeros is like other zeros only. The score is m for m kinds of example at right angles,
+    equally frequent, and N if all are at right angles.
+    Its floor is the value of as many real examples. Read it beside that, because it depends on the features more than
+    on the images: features that are never negative are all alike, and the score is small. Like `diversity` it looks at
+    no real example, so noise may score above them, and it hardly sees a missing mode; unlike it, two different images
+    are not enough. It ignores the lengths of the vectors.
+
+    Args:
+        features: (N, d), N ≥ 2. Raises `BadInput` as `frechet`.
+    """
+    x = checked(features)
+    length = x.norm(dim=1, keepdim=True)  # (N, 1)
+    x = torch.cat([x / length.where(length > 0, 1), (length == 0).double()], 1)  # (N, d + 1), each of length 1
+    shares = torch.linalg.eigvalsh(x.T @ x / len(x)).clamp(min=0)  # those of x @ x.T / N that are not 0
+    return math.exp(torch.special.entr(shares).sum().item())

@@ -8,9 +8,17 @@ from torch import Tensor
 
 from gantutor.errors import BadInput, real_number, whole_number
 from gantutor.metrics.arguments import between_0_and_1
-from gantutor.metrics.neighbours import checked, exact_distances, nearest_neighbours, squared_distances
+from gantutor.metrics.neighbours import (
+    check_same_width,
+    checked,
+    clusters,
+    exact_distances,
+    nearest_neighbours,
+    squared_distances,
+)
 
 ENOUGH_PAIRS = 2000  # colliding pairs; more do not improve the estimate
+ENOUGH_FAKES = 20  # in a cell, for its statistic to be about normal
 
 
 class Birthday(NamedTuple):
@@ -156,3 +164,86 @@ def _fisher(hits: int, n: int, base_hits: int, base_n: int) -> float:
     k = torch.arange(hits, min(n, total) + 1)
     terms = log_choose(n, k) + log_choose(base_n, total - k) - log_choose(n + base_n, total)
     return min(terms.logsumexp(0).exp().item(), 1.0)
+
+
+class DataCopying(NamedTuple):
+    """The result of the three-sample test."""
+
+    statistic: float  # C_T: far below 0 if the fakes are nearer to training examples than held-out examples are
+    cells: Tensor  # float64 (K,), the statistic in each cell; NaN where fakes are too few
+    centres: Tensor  # float64 (K, d), the middle of each cell
+
+
+def data_copying(fake: Tensor, train: Tensor, held_out: Tensor, cells: int = 10, seed: int = 0) -> DataCopying:
+    """C_T, the three-sample test for data copying (Meehan, Chaudhuri & Dasgupta 2020).
+
+    In each cell of a k-means partition of the training examples, the distances of fakes to their nearest training
+    example are compared with those of held-out examples by the rank statistic of Mann and Whitney, scaled so that it
+    has mean 0 and standard deviation 1 if both are distributed alike. C_T is the mean of the cells, each with the share
+    of the held-out examples in it; cells with fewer than 20 fakes are left out. Its floor is therefore 0 ± 1/√K. Below
+    −3 the fakes are too near to the training examples, above 3 too far (G is underfit); the least and greatest values
+    are ∓√(3mn/(m + n + 1)), for m fakes and n held-out examples in each cell.
+    Copies and misfits in one cell cancel: samples that are half copies and half noise may score 0, and so may G if
+    its fakes lie nearer for another reason, such as images that are smoother than real ones. Blind to missing modes: a
+    cell without fakes does not count. `memorisation` asks about a few copies among many samples.
+
+    The nearest example is sought in the whole training set. (The authors' program seeks it in the cell.) A cell without
+    a held-out example is given to its neighbours.
+
+    Args:
+        fake: features (N, d), N ≥ 20 · cells; train: (M, d), M ≥ 1; held_out: (H, d) real examples outside `train`.
+        cells: of the partition; seed: fixes it.
+
+    Raises:
+        BadInput: the shapes do not fit, there are too few examples, or a feature is NaN or infinite.
+    """
+    cells = whole_number("cells", cells, least=1)
+    why = f"{ENOUGH_FAKES} for each of {cells} cells"
+    fake, train, held_out = checked(fake, ENOUGH_FAKES * cells, why), checked(train, least=1), checked(held_out)
+    check_same_width(fake, train)
+    check_same_width(held_out, train)
+    centres = clusters(train, cells, seed)
+    centres = centres[nearest_neighbours(held_out, centres)[1].unique()]  # (K, d)
+    (of_fake, in_fake), (of_held_out, in_held_out) = (
+        (nearest_neighbours(x, train)[0][:, 0], nearest_neighbours(x, centres)[1][:, 0]) for x in (fake, held_out)
+    )
+    found = torch.full((len(centres),), math.nan, dtype=torch.float64)
+    for cell in range(len(centres)):
+        if (in_fake == cell).sum() >= ENOUGH_FAKES:
+            found[cell] = _mann_whitney(of_fake[in_fake == cell], of_held_out[in_held_out == cell])
+    weights = in_held_out.bincount(minlength=len(centres)).where(found.isfinite(), 0)
+    return DataCopying((weights * found.nan_to_num()).sum().item() / weights.sum().item(), found, centres)
+
+
+def _mann_whitney(a: Tensor, b: Tensor) -> float:
+    """How often a is above b (m and n values), in standard deviations from what equal distributions give."""
+    m, n, b = len(a), len(b), b.sort().values
+    wins = sum(torch.searchsorted(b, a, right=right).sum().item() for right in (False, True)) / 2  # a tie is half a win
+    return (wins - m * n / 2) / math.sqrt(m * n * (m + n + 1) / 12)
+
+
+def authenticity(fake: Tensor, train: Tensor) -> float:
+    """AuthPct: the share of fakes that are authentic, from 0 to 1 (Alaa et al. 2022).
+
+    A fake is authentic if it is farther from its nearest training example than that one is from its own nearest
+    neighbour in the training set. Repeated training examples count once. Copies score 0.
+    Its floor is far below 1, because a new example of the right distribution is often the nearest neighbour of its
+    nearest neighbour: uniform examples give 1/3 on a line, .378 in a plane, .407 in space. It grows with the dimension,
+    to .59 for N(0, I₈) and .81 for N(0, I₆₄), so compare with the value of held-out examples. Above it the samples lie
+    farther off than real ones, which noise does best: read a high value beside `precision_and_recall`. A few copies
+    among many samples hardly lower it; `memorisation` sees these, because it has a baseline.
+
+    Args:
+        fake: features (N, d), N ≥ 1; train: features (M, d), at least two different ones.
+
+    Raises:
+        BadInput: the shapes do not fit, there are too few examples, or a feature is NaN or infinite.
+    """
+    fake, train = checked(fake, least=1), checked(train)
+    check_same_width(fake, train)
+    train = train.unique(dim=0)
+    if len(train) < 2:
+        raise BadInput("the training examples are all the same: give at least two different ones.")
+    distances, nearest = nearest_neighbours(fake, train)  # (N, 1)
+    spacing = nearest_neighbours(train, train, exclude_self=True)[0]  # (M, 1)
+    return (distances > spacing[nearest[:, 0]]).double().mean().item()

@@ -8,11 +8,23 @@ from torch import Tensor
 
 from gantutor.errors import BadInput, whole_number
 from gantutor.metrics.arguments import as_probabilities
-from gantutor.metrics.distances import diversity, frechet, kernel_distance
+from gantutor.metrics.distances import diversity, frechet, kernel_distance, vendi
 from gantutor.metrics.modes import different_bins, inception_score, label_coverage
 from gantutor.metrics.neighbours import checked
-from gantutor.metrics.novelty import birthday, memorisation, same_image
-from gantutor.metrics.precision_recall import density_and_coverage, precision_and_recall
+from gantutor.metrics.novelty import (
+    ENOUGH_FAKES,
+    authenticity,
+    birthday,
+    data_copying,
+    memorisation,
+    same_image,
+)
+from gantutor.metrics.precision_recall import (
+    clipped_density_and_coverage,
+    density_and_coverage,
+    precision_and_recall,
+)
+from gantutor.metrics.retrieval import image_retrieval
 
 Result = TypeVar("Result")
 Line = tuple[str, list[float], str]  # name, the metric of the fakes and of held-out examples, what is better
@@ -59,8 +71,9 @@ def report(
 ) -> list[Row]:
     """All metrics, each with its floor: the same metric of held-out real examples in place of the fakes.
 
-    All sets are cut to the count of the smallest, because most metrics depend on it; only `memorisation` uses all of
-    `real`. Without `held_out`, a random half of `real` is held out.
+    All sets are cut to the count of the smallest, because most metrics depend on it; only those that look for copies
+    (`memorisation`, `data_copying`, `authenticity`) use all of `real`. Without `held_out`, a random half of `real` is
+    held out.
 
     Args:
         fake: features (N, d); real: features (M, d) that G was trained on; held_out: features (H, d) of other real
@@ -82,8 +95,7 @@ def report(
     count = min(len(fake), len(real), len(held_out))
     index = [torch.randperm(len(x), generator=draw)[:count] for x in (fake, real, held_out)]
     rows = _feature_rows(fake[index[0]], real[index[1]], held_out[index[2]], seed)
-    memory = memorisation(fake[index[0]], real, held_out[index[2]])
-    rows.append(("memorisation", [memory.share, memory.baseline], "lower"))
+    rows += _copy_rows(fake[index[0]], real, held_out[index[2]], seed)
     given = [probabilities, held_out_probabilities]
     if probabilities is not None or held_out_probabilities is not None:
         complete = []
@@ -102,6 +114,7 @@ def _feature_rows(fake: Tensor, real: Tensor, held_out: Tensor, seed: int) -> li
     same, bins = same_image(real), min(100, len(real) // 20)
     sets = fake, held_out
     pr, dc = [precision_and_recall(real, x) for x in sets], [density_and_coverage(real, x) for x in sets]
+    clipped = [clipped_density_and_coverage(real, x) for x in sets]
     binned = [different_bins(real, x, bins, seed=seed) for x in sets]
     birthdays = [birthday(x, same, seed=seed) for x in sets]
     return [
@@ -111,9 +124,24 @@ def _feature_rows(fake: Tensor, real: Tensor, held_out: Tensor, seed: int) -> li
         ("recall", [found.recall for found in pr], "higher"),
         ("density", [found.density for found in dc], "near"),
         ("coverage", [found.coverage for found in dc], "higher"),
+        ("clipped density", [found.density for found in clipped], "higher"),
+        ("clipped coverage", [found.coverage for found in clipped], "higher"),
+        ("image retrieval", [image_retrieval(x, real).score for x in sets], "higher"),
         ("different bins", [found.different / found.bins for found in binned], "lower"),
         ("support", [found.support for found in birthdays], "higher"),
         ("diversity", [diversity(x) for x in sets], "near"),
+        ("Vendi score", [vendi(x) for x in sets], "near"),
+    ]
+
+
+def _copy_rows(fake: Tensor, train: Tensor, held_out: Tensor, seed: int) -> list[Line]:
+    """The rows of a report that look for copies of training examples."""
+    memory, cells = memorisation(fake, train, held_out), min(10, len(fake) // ENOUGH_FAKES)
+    copying = [data_copying(x, train, held_out, cells, seed).statistic for x in (fake, held_out)]
+    return [
+        ("memorisation", [memory.share, memory.baseline], "lower"),
+        ("data copying", copying, "near"),
+        ("authenticity", [authenticity(x, train) for x in (fake, held_out)], "higher"),
     ]
 
 

@@ -13,7 +13,8 @@ A conditional pair (`models.mlp(classes=10)`) is trained by the same loop: it ge
 `step` is the game on one screen, `recipe` says how it is played, and `run` plays it; `sampling` draws. What wraps a
 turn from outside: `accelerate` makes it faster, `accumulate` smaller, `unrolled` lets G look ahead, and `augment`
 changes what D sees, where there are few pictures. `validate` checks before the first step that everything fits
-together. `invert` goes back from a picture to its latent.
+together: `pairs` that the nets do, `probabilities` that D gives what the loss wants. `invert` goes back from a picture
+to its latent.
 """
 
 from typing import TYPE_CHECKING

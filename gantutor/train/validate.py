@@ -1,23 +1,29 @@
 """Do the examples, the nets and the computer fit together? Each check raises a `BadInput` that says what does not."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from gantutor.data import Images, floats, place
-from gantutor.errors import BadInput, reason, whole_number
-from gantutor.models import NETS, MinibatchStd, classes_of, pack_of, with_labels
-from gantutor.state import evaluating
+from gantutor.errors import BadInput, whole_number
+from gantutor.models import NETS, MinibatchStd, classes_of, pack_of
 from gantutor.train import accelerate
 from gantutor.train.augment import AUGMENTS, Augment
+from gantutor.train.pairs import check_batch, check_module, check_nets
 from gantutor.train.recipe import Recipe
-from gantutor.train.sampling import length_of_latents
 
 if TYPE_CHECKING:
     from gantutor.train.run import Run
 
+JOINING: dict[type, str] = {  # how other forms of data become a tensor
+    DataLoader: "torch.cat([x for x, *_ in data])",
+    Dataset: "torch.stack([x for x, *_ in data])",
+    list: "torch.stack(data)",
+    np.ndarray: "torch.from_numpy(data).float()",
+}
 HOOKS = ("train_step", "d_step", "g_step", "generate")  # what a subclass of `Run` may do in its own way
 
 
@@ -48,6 +54,8 @@ def check_run(
     The nets are moved to the device. Of stacked nets, which have a method `member`, the first is tried.
     """
     whole_number("accumulate", parts, least=1)
+    for name, net in (("G", G), ("D", D)):
+        check_module(name, net)
     examples = check_examples(data, recipe.batch_size)
     examples = examples if device is None else place(examples, device)
     device = examples.device
@@ -55,7 +63,7 @@ def check_run(
     with accelerate.telling_memory(device, recipe.batch_size):
         G, D = (first(net.to(device)) for net in (G, D))
         if kind.checks_nets:
-            check_nets(G, D, floats(examples[: 2 * pack_of(D)]), labels, recipe.batch_size)
+            check_nets(G, D, floats(examples[: 2 * pack_of(D)]), labels, recipe.batch_size, recipe.loss)
     if parts > 1:
         check_hooks(kind, parts)
         check_parts(G, D, recipe, parts, f"{parts} parts", labels)
@@ -114,7 +122,9 @@ def check_examples(data: Images | Tensor, batch_size: int) -> Tensor:
         return x
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2:
         kind = f"a {x.dtype} tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
-        raise BadInput(f"the data is {kind}: give Images, or a float tensor (N, *shape) such as (60000, 1, 28, 28).")
+        cure = next((f"; here {way}" for types, way in JOINING.items() if isinstance(x, types)), "")
+        wanted = "give Images, or a float tensor (N, *shape) such as (60000, 1, 28, 28)"
+        raise BadInput(f"the data is {kind}: {wanted}{cure}.")
     check_count(x, batch_size)
     low, high = (v.item() for v in x.aminmax())
     if not x.isfinite().all():
@@ -159,48 +169,6 @@ def choose_capture(capture: bool | None, device: torch.device, own: bool) -> boo
     return bool(capture) if capture is not None else device.type == "cuda" and own
 
 
-def check_nets(G: nn.Module, D: nn.Module, x: Tensor, labels: Tensor | None = None, batch_size: int = 2) -> None:
-    """Raise `BadInput` unless G makes examples shaped like x and D gives one logit for each; both are tried on two.
-
-    x is some of the examples, as floats. A packed D is tried on two packs, and batch_size must be a multiple of `pack`.
-    """
-    check_batch(G, D, batch_size, conditional=labels is not None)
-    length = length_of_latents(G)
-    weight = next(G.parameters(), x)
-    if weight.dtype != x.dtype:
-        raise BadInput(f"the data is {x.dtype}, but the weights of G are {weight.dtype}: bring both to one dtype.")
-    pack = pack_of(D)
-    some = x[torch.arange(2 * pack, device=x.device) % len(x)]  # (2 · pack, *shape)
-    y = None if labels is None else labels[:1].repeat(2)
-    with evaluating(G), evaluating(D), torch.no_grad():
-        made = _try("G", with_labels(G, y), torch.zeros(2, length, device=x.device, dtype=x.dtype))
-        if made.shape != (2, *x.shape[1:]):
-            raise BadInput(f"G makes examples of shape {tuple(made.shape[1:])}, but the data has {tuple(x.shape[1:])}.")
-        logits = _try("D", with_labels(D, y), some)
-        if logits.numel() != 2:
-            each = "each" if pack == 1 else f"for each pack of {pack}"
-            raise BadInput(
-                f"D turns {len(some)} examples into {tuple(logits.shape)}: it must give one logit {each}, (2,)."
-            )
-
-
-def check_batch(G: nn.Module, D: nn.Module, batch_size: int, conditional: bool) -> None:
-    """Raise `BadInput` unless a batch fits batch norm, and the packs and groups that D makes of it."""
-    pack = pack_of(D)
-    if pack > 1 and conditional:
-        raise BadInput(f"D judges packs of {pack} and is conditional: labels are for single examples; leave one out.")
-    if batch_size % pack:
-        raise BadInput(f"batch_size is {batch_size}, but D judges packs of {pack}: choose a multiple of {pack}.")
-    for net, n, what in ((G, batch_size, "examples"), (D, batch_size // pack, "examples" if pack == 1 else "packs")):
-        if n == 1 and any(isinstance(layer, nn.BatchNorm1d) for layer in net.modules()):
-            raise BadInput(
-                f"batch_size is {batch_size}, and batch norm needs at least two {what}: choose a larger batch."
-            )
-    for layer in D.modules():
-        if isinstance(layer, MinibatchStd):
-            layer.size(batch_size // pack)
-
-
 def check_parts(G: nn.Module, D: nn.Module, recipe: Recipe, parts: int, what: str, labels: Tensor | None) -> None:
     """Raise `BadInput` unless the batches of a `Recipe` can be cut into so many equal parts, none cutting a group.
 
@@ -221,14 +189,3 @@ def check_parts(G: nn.Module, D: nn.Module, recipe: Recipe, parts: int, what: st
         if isinstance(layer, MinibatchStd) and B // parts // pack % (group := layer.size(B // pack)):
             raise BadInput(f"minibatch_std compares groups of {group}, and {what} of a batch of {B} would cut them: "
                            f"choose a multiple of {parts * pack * group}.")  # fmt: skip
-
-
-def _try(name: str, net: Callable[[Tensor], Tensor], argument: Tensor) -> Tensor:
-    try:
-        return net(argument)
-    except torch.OutOfMemoryError:
-        raise  # says nothing about the shape; `Run` tells it
-    except BadInput as error:
-        raise BadInput(f"{name}: {error}") from error
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise BadInput(f"{name} cannot take an input of shape {tuple(argument.shape)}: {reason(error)}.") from error

@@ -1,0 +1,298 @@
+"""The doctor's tests of training logs: what the losses and other curves of a game show, whatever kind of loss it has.
+
+Each test looks at medians over stretches of the training, so that neither noise nor the rate of logging matters, and
+asks for a state that lasts until the end. The limits were set on simulated and on real trainings: `tests/histories.py`.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from gantutor.doctor import swings
+from gantutor.doctor.findings import Evidence, Finding, grade, telling
+from gantutor.doctor.logs import Curve, Log
+
+FEWEST = 12  # entries of a curve: fewer do not allow a verdict
+STRETCHES = 50  # at most
+
+LOG4, LOG2 = math.log(4), math.log(2)
+
+
+class Game(NamedTuple):
+    """The curves of one game, as medians over the same stretches of the training: (B,) each, by role."""
+
+    medians: Mapping[str, np.ndarray]
+    steps: np.ndarray  # (B,): where each stretch begins
+    loss: str  # the kind of loss
+
+    def lasting(self, condition: np.ndarray) -> float | None:
+        """The step from which a condition (B,) holds for good: in nine of ten stretches, and in the last ones."""
+        last = max(2, len(condition) // 4)
+        if condition[-last:].mean() < 0.75:
+            return None
+        holds = [i for i in range(len(condition) - last + 1) if condition[i] and condition[i:].mean() >= 0.9]
+        return float(self.steps[holds[0] if holds else len(condition) - last])
+
+
+def examine_log(log: Log) -> Iterator[Finding]:
+    """Judge every game of a log, and note what could not be judged."""
+    short = [curve.name for curve in log.curves if len(curve.values) < FEWEST]
+    if short:
+        log.notes.append(f"With fewer than {FEWEST} entries, and too short to be judged: {', '.join(short[:12])}.")
+    for name, curves in log.games.items():
+        if not (sound := judged(curves)):
+            continue
+        if "d_loss" in sound or "g_loss" in sound:
+            of_game = f" of the game {name!r}" if name else ""
+            log.notes.append(f"Judging by its values, the loss{of_game} is {LOSSES[kind_of_loss(sound)]}.")
+        yield from examine_game(sound)
+
+
+def judged(curves: Mapping[str, Curve]) -> dict[str, Curve]:
+    """Those curves of a game that can be judged: long enough, and all finite."""
+    return {role: curve for role, curve in curves.items()
+            if len(curve.values) >= FEWEST and np.isfinite(curve.values).all()}  # fmt: skip
+
+
+def examine_game(curves: Mapping[str, Curve]) -> Iterator[Finding]:
+    """What the curves of one game show."""
+    game = to_game(curves)
+    if (diverged := find_divergence(game)) is not None:
+        yield diverged
+    else:  # what is off every scale tells no more about who wins
+        unstable = swings.find_instability(curves, game.loss)
+        first = unstable or find_lost_balance(game) or swings.find_sudden_change(curves)
+        yield from filter(None, (first,))
+    others = swings.find_vanishing_gradient(curves), find_falling_diversity(game), swings.find_oscillation(curves)
+    yield from filter(None, others)
+
+
+# --- one form for all logs -------------------------------------------------------------------------------------------
+
+
+def to_game(curves: Mapping[str, Curve]) -> Game:
+    """Medians over at most 50 stretches, each of which has an entry of every curve, or nearly so."""
+    counts = [len(curve.values) for curve in curves.values()]
+    stretches = max(6, min(STRETCHES, min(counts) // 2))
+    rising = all((np.diff(curve.steps) >= 0).all() for curve in curves.values())
+    first = min(curve.steps.min() for curve in curves.values())
+    last = max(curve.steps.max() for curve in curves.values())
+    edges = np.linspace(first, last, stretches + 1)
+    medians = {}
+    for role, curve in curves.items():
+        if rising and last > first:
+            parts = [curve.values[(curve.steps >= a) & (curve.steps <= b)] for a, b in itertools.pairwise(edges)]
+        else:  # the steps begin again somewhere: the order of the rows counts
+            parts = np.array_split(curve.values, stretches)
+        medians[role] = filled(np.array([np.median(part) if len(part) else np.nan for part in parts]))
+    return Game(medians, edges[:-1], kind_of_loss(curves))
+
+
+def filled(x: np.ndarray) -> np.ndarray:
+    """NaN replaced by the value before it, or after it at the beginning."""
+    known = np.flatnonzero(~np.isnan(x))
+    return x[known[np.maximum(np.searchsorted(known, np.arange(len(x)), side="right") - 1, 0)]]
+
+
+LOSSES = {
+    "wasserstein": "a Wasserstein loss (D's falls below 0)",
+    "hinge": "a hinge loss, or another one whose G's loss is not bounded below",
+    "saturating": "the saturating minimax loss (G's is never positive)",
+    "cross-entropy": "a cross-entropy or least-squares loss",
+}
+
+
+def kind_of_loss(curves: Mapping[str, Curve]) -> str:
+    """Guess the kind of loss from the signs of its values: one of `LOSSES`."""
+    d, g = (curves[role].values if role in curves else np.zeros(1) for role in ("d_loss", "g_loss"))
+    if (d < -1e-6).mean() > 0.02 or d.min() < -0.5:
+        return "wasserstein"
+    if (g < -1e-6).mean() > 0.02:
+        return "saturating" if g.max() <= 1e-6 else "hinge"
+    return "cross-entropy"
+
+
+def is_critic(log: Log) -> bool:
+    """Is D a Wasserstein critic, whose outputs have a scale of their own and are no logits?"""
+    return any(kind_of_loss(curves) == "wasserstein" for curves in log.games.values())
+
+
+# --- divergence ------------------------------------------------------------------------------------------------------
+
+
+def find_divergence(game: Game) -> Finding | None:
+    """Does a loss grow without end? Its logarithm still rises steeply, or it is far above everything it was before.
+
+    A slow drift is none: a loss that grows linearly only doubles in the second half of the training.
+    """
+    for role, whose in (("g_loss", "G's loss"), ("d_loss", "D's loss")):
+        if role not in game.medians:
+            continue
+        size = np.abs(game.medians[role])
+        n = len(size)
+        half, three_quarters = (np.median(size[i - 1 : i + 2]) for i in (n // 2, 3 * n // 4))
+        early, end = np.median(size[: max(2, n // 5)]), float(np.median(size[-max(2, n // 10) :]))
+        grown = float(end / max(early, 1e-3))
+        exponential = end > 4 * half and end > 1.7 * three_quarters and end > 100
+        if (exponential and grown > 30) or (end > 200 and grown > 100):
+            since = game.lasting(size > 10 * max(early, 1.0))
+            evidence = Evidence(f"size of {whose} at the end, over that at the beginning", grown, high=30)
+            return Finding("divergence", "severe", (evidence,), f"{whose} has reached {end:,.0f}.", since)
+    return None
+
+
+# --- who wins --------------------------------------------------------------------------------------------------------
+
+
+def find_lost_balance(game: Game) -> Finding | None:
+    """Has D won or lost, or does it tell nothing apart? At most one of these."""
+    tests = d_is_fooled, d_calls_all_alike, d_has_won, d_says_one_half, d_is_constant
+    return next((finding for test in tests if (finding := test(game)) is not None), None)
+
+
+def loss_evidence(game: Game) -> list[Evidence]:
+    """Both losses at the end, with the range in which those of a sound cross-entropy game lie."""
+    ranges = {"d_loss": ("D's loss at the end", 0.3, 1.4), "g_loss": ("G's loss at the end", 0.5, 5)}
+    return [Evidence(name, late(game.medians[role]), low=low, high=high)
+            for role, (name, low, high) in ranges.items() if role in game.medians]  # fmt: skip
+
+
+def probabilities(game: Game) -> tuple[np.ndarray, np.ndarray] | None:
+    """D's mean probabilities for real images and for samples, (B,) each, if its outputs were logged."""
+    real, fake = game.medians.get("d_real"), game.medians.get("d_fake")
+    if real is None or fake is None or game.loss == "wasserstein":
+        return None
+    together = np.concatenate([real, fake])
+    if together.min() >= 0 and together.max() <= 1:
+        return real, fake
+    return 1 / (1 + np.exp(-real.clip(-50, 50))), 1 / (1 + np.exp(-fake.clip(-50, 50)))
+
+
+def output_evidence(outputs: tuple[np.ndarray, np.ndarray]) -> list[Evidence]:
+    real, fake = map(late, outputs)
+    return [Evidence("D's probability for real images, at the end", real, low=0.5, high=0.95),
+            Evidence("D's probability for samples, at the end", fake, low=0.05, high=0.5)]  # fmt: skip
+
+
+def d_is_fooled(game: Game) -> Finding | None:
+    """D takes samples for real images, or its loss is stuck at the limit of the cross-entropy."""
+    condition, evidence = nowhere(game), []
+    d, g = game.medians.get("d_loss"), game.medians.get("g_loss")
+    if d is not None and game.loss in ("cross-entropy", "hinge"):
+        evidence = loss_evidence(game)
+        if g is None:
+            condition = np.isclose(d, 100, atol=1) | np.isclose(d, 50, atol=0.5)  # where PyTorch cuts off -log 0
+        elif game.loss == "hinge":
+            condition = (d > 4) & (g < -1.5)
+        else:  # where G's loss is 0, D gives the samples a probability of 1
+            condition = ((d > 2) & (g < 0.1)) | ((d > 0.8) & (g < 0.03))
+    if (outputs := probabilities(game)) is not None:
+        real, fake = outputs
+        condition = condition | ((real < 0.3) & (fake > 0.7))
+        evidence += output_evidence(outputs)
+    since = game.lasting(condition)
+    return None if since is None else Finding("discriminator_fooled", "severe", telling(*evidence), "", since)
+
+
+def d_calls_all_alike(game: Game) -> Finding | None:
+    """D calls everything generated, or everything real."""
+    condition, evidence, detail = nowhere(game), loss_evidence(game), "It calls everything generated."
+    d, g = game.medians.get("d_loss"), game.medians.get("g_loss")
+    if d is not None and game.loss == "cross-entropy":
+        condition = (d > 3 if g is None else (d > 2.5) & (g > 2.2)) & (d < 200)
+    if (outputs := probabilities(game)) is not None:
+        real, fake = outputs
+        alike = ((real < 0.2) & (fake < 0.2)) | ((real > 0.85) & (fake > 0.85))
+        condition = condition | alike
+        evidence += output_evidence(outputs)
+        detail = "It calls everything real." if late(real) > 0.5 else detail
+    since = game.lasting(condition)
+    return None if since is None else Finding("discriminator_blind", "severe", telling(*evidence), detail, since)
+
+
+def d_has_won(game: Game) -> Finding | None:
+    """D tells real from generated without any doubt.
+
+    D's loss alone does not say so, because least-squares Ds, as CycleGAN's are, do well at 0.04. G's loss has to be
+    high too, and not falling, or next to 0 where it saturates.
+    """
+    condition, evidence = nowhere(game), []
+    d, g = game.medians.get("d_loss"), game.medians.get("g_loss")
+    if d is not None and game.loss != "wasserstein":
+        evidence = loss_evidence(game)
+        if g is None:
+            condition = d < 0.02
+        elif game.loss == "saturating":
+            condition = (d < 0.05) & (g > -0.05)
+        elif game.loss == "hinge":
+            condition = (d < 0.02) & (g > 2)
+        else:
+            stays_high = late(g) > 0.75 * np.median(g[: max(2, len(g) // 4)])
+            condition = (d < 0.003) | (stays_high & (((d < 0.05) & (g > 4)) | ((d < 0.12) & (g > 10))))
+    if (outputs := probabilities(game)) is not None:
+        real, fake = outputs
+        condition = condition | ((real > 0.95) & (fake < 0.05))
+        evidence += output_evidence(outputs)
+    since = game.lasting(condition)
+    return None if since is None else Finding("discriminator_saturated", "severe", telling(*evidence), "", since)
+
+
+def d_says_one_half(game: Game) -> Finding | None:
+    """Both losses are pinned where a D that always says ½ puts them, nearly from the beginning."""
+    d, g = game.medians.get("d_loss"), game.medians.get("g_loss")
+    if d is None or game.loss != "cross-entropy":
+        return None
+    level = LOG4 if abs(late(d) - LOG4) < abs(late(d) - LOG2) else LOG2  # the sum of D's two losses, or their mean
+    pinned = np.abs(d - level) < 0.01 * level
+    if g is not None:
+        pinned &= np.abs(g - LOG2) < 0.015
+    off = abs(float(np.median(d[len(d) // 5 :])) / level - 1)
+    if pinned[len(pinned) // 5 :].mean() < 0.95 or off > 0.004:
+        return None
+    evidence = Evidence("distance of D's loss from that of a D that always says ½, as a share", off, low=0.02)
+    detail = "It says ½ to everything."
+    return Finding("discriminator_blind", "severe", (evidence,), detail, game.lasting(pinned))
+
+
+def d_is_constant(game: Game) -> Finding | None:
+    """In the second half of the training, D's loss or its outputs do not change at all."""
+    for roles in (("d_loss",), ("d_real", "d_fake")):
+        if all(role in game.medians for role in roles):
+            values = np.concatenate([game.medians[role][len(game.steps) // 2 :] for role in roles])
+            spread = float(values.std() / max(abs(values.mean()), 1e-9))
+            if spread < (1e-4 if roles == ("d_loss",) else 1e-3):
+                name = "D's loss" if roles == ("d_loss",) else "D's outputs"
+                evidence = Evidence(f"standard deviation of {name} in the second half, over the mean", spread, low=0.01)
+                return Finding("discriminator_blind", "severe", (evidence,), "Its answer never changes.")
+    return None
+
+
+def nowhere(game: Game) -> np.ndarray:
+    return np.zeros(len(game.steps), dtype=bool)
+
+
+def late(x: np.ndarray) -> float:
+    """The median of the last quarter."""
+    return float(np.median(x[-max(2, len(x) // 4) :]))
+
+
+# --- diversity -------------------------------------------------------------------------------------------------------
+
+
+def find_falling_diversity(game: Game) -> Finding | None:
+    """Does a measure of diversity fall, and stay far below what it once was? G's loss may well look better then."""
+    if "diversity" not in game.medians:
+        return None
+    values = game.medians["diversity"]
+    highest = max(float(values.max()), 1e-9)
+    since = game.lasting(values < 0.5 * highest)
+    if since is None:
+        return None
+    kept = late(values) / highest
+    evidence = Evidence("diversity at the end, over its highest", kept, low=0.7)
+    name = "total_collapse" if kept < 0.1 else "partial_collapse"
+    detail = "The measure of diversity in the log says so."
+    return Finding(name, grade(1 - kept, 0.6, 0.8), (evidence,), detail, since)

@@ -1,0 +1,241 @@
+"""The tables in which people keep the numbers of a training: columns of cells, from objects and from files."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+
+from gantutor.errors import BadInput, reason
+
+Table = dict[str, list[object]]
+
+LARGEST = 500_000_000  # bytes of a file
+FORMS = ".csv, .tsv, .json, .jsonl, .txt or .log, or TensorBoard's event files"
+
+
+def tables_of(history: object, notes: list[str]) -> Iterator[Mapping[str, object]]:
+    """The tables of a history, by columns.
+
+    Args:
+        history: a mapping, a pandas frame, a list of mappings (one a step), or files.
+        notes: gets a sentence on each thing that was passed over.
+
+    Raises:
+        BadInput: it is nothing of these, or a file cannot be read.
+    """
+    history = getattr(history, "history", history)  # what Keras' fit returns
+    if isinstance(history, str | PathLike):
+        yield from from_path(Path(history), notes)
+    elif isinstance(history, Mapping):
+        yield {str(name): column for name, column in history.items()}
+    elif hasattr(history, "columns") and hasattr(history, "__getitem__"):  # a frame of pandas or polars
+        yield {str(name): history[name] for name in history.columns}
+    elif isinstance(history, list | tuple) and history and all(isinstance(part, str | PathLike) for part in history):
+        for part in history:
+            yield from from_path(Path(part), notes)
+    elif isinstance(history, list | tuple) and all(isinstance(row, Mapping) for row in history):
+        yield from_rows(history)
+    else:
+        raise BadInput(
+            f"history is a {type(history).__name__}: give a dict of lists, such as {{'d_loss': [...]}}, a list of "
+            f"dicts, one for each step, a pandas frame, or a file ({FORMS})."
+        )
+
+
+def from_rows(rows: Sequence[Mapping[object, object]]) -> Table:
+    """Columns from rows; what a row does not have is None.
+
+    Rows of (step, name, value) are put beside each other: {"step": 1, "tag": "d_loss", "value": 1.2}.
+    """
+    names = list(dict.fromkeys(str(name) for row in rows for name in row))
+    table = {name: [row.get(name) for row in rows] for name in names}
+    return unfolded(table) or table
+
+
+TAGS = {"tag", "key", "metric", "name", "variable", "metric_name", "scalar"}
+
+
+def unfolded(table: Table) -> Table | None:
+    """A table with a row for each number, as MLflow writes it, with a column for each name; None if it is none."""
+    by_small = {name.lower().strip(): name for name in table}
+    tag = next((by_small[name] for name in by_small if name in TAGS), None)
+    if tag is None or "value" not in by_small:
+        return None
+    step = next((by_small[name] for name in ("step", "epoch", "iteration", "iter") if name in by_small), None)
+    values = table[by_small["value"]]
+    order = table[step] if step else list(range(len(values)))
+    places: dict[object, int] = {}
+    wide: Table = {}
+    for at, name, value in zip(order, table[tag], values, strict=True):
+        row = places.setdefault(at, len(places))
+        column = wide.setdefault(str(name), [])
+        column += [None] * (row + 1 - len(column))
+        column[row] = value
+    steps: list[object] = list(places)
+    rows = {name: column + [None] * (len(steps) - len(column)) for name, column in wide.items()}
+    return {"step": steps, **rows} if step else rows
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def from_path(path: Path, notes: list[str]) -> Iterator[Mapping[str, object]]:
+    if not path.exists():
+        raise BadInput(f"there is no log {str(path)!r}: give the path of one ({FORMS}).")
+    if path.is_dir() or ".tfevents." in path.name:
+        yield from_tensorboard(path)
+        return
+    if (size := path.stat().st_size) > LARGEST:
+        raise BadInput(f"{path} has {size / 1e6:,.0f} MB: give a log of at most {LARGEST / 1e6:,.0f} MB.")
+    readers = {".csv": from_csv, ".tsv": from_csv, ".json": from_json, ".jsonl": from_json_lines,
+               ".ndjson": from_json_lines, ".txt": from_text, ".log": from_text, ".out": from_text}  # fmt: skip
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise BadInput(f"{path.name} is no log that can be read: give {FORMS}.")
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({reason(error)}).") from None
+    if not text.strip() or "\0" in text:
+        raise BadInput(f"{path} {'holds no text' if text.strip() else 'is empty'}: give a log ({FORMS}).")
+    table = reader(text, path, notes)
+    if not any(table.values()):
+        raise BadInput(f"there are no numbers in {path}: give a log with a row for each step.")
+    yield table
+
+
+def from_csv(text: str, path: Path, notes: list[str]) -> Table:
+    """A table with names in its first row; TensorBoard's own export of one curve is named after the file."""
+    text = "\n".join(line for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    head = text.split("\n", 1)[0]
+    delimiter = max("\t;,|", key=head.count) if any(map(head.count, "\t;,|")) else ","
+    rows = list(csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True))
+    names = unique([cell.strip() for cell in rows[0]])
+    if all(is_number(name) for name in names if name):
+        raise BadInput(f"{path} has numbers in its first row: put names of columns there, such as d_loss,g_loss.")
+    width = len(names)
+    odd = sum(len(row) != width for row in rows[1:])
+    if odd:
+        notes.append(f"{odd} rows of {path.name} have more or fewer cells than the first one.")
+    table: Table = {name: [row[i].strip() or None if i < len(row) else None for row in rows[1:]]
+                    for i, name in enumerate(names)}  # fmt: skip
+    if delimiter == ";":  # where commas are for decimals
+        table = {name: [cell.replace(",", ".") if isinstance(cell, str) else cell for cell in cells]
+                 for name, cells in table.items()}  # fmt: skip
+    if [name.lower() for name in names] == ["wall time", "step", "value"]:
+        table = {"step": table[names[1]], path.stem.rsplit("tag-", 1)[-1]: table[names[2]]}
+    return unfolded(table) or table
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """The names, with a number behind those that come again."""
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    return result
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def from_json(text: str, path: Path, notes: list[str]) -> Table:
+    """A JSON object of lists, or a list of objects, or one of these in a field of its own."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return from_json_lines(text, path, notes)
+    if isinstance(content, Mapping) and not any(isinstance(value, list) for value in content.values()):
+        content = next((value for value in content.values() if isinstance(value, Mapping | list)), content)
+    if isinstance(content, list) and content and all(isinstance(row, Mapping) for row in content):
+        return from_rows(content)
+    if isinstance(content, Mapping):
+        inner = [value for value in content.values() if isinstance(value, list) and value]
+        if len(inner) == 1 and all(isinstance(row, Mapping) for row in inner[0]):  # such as Trainer's log_history
+            return from_rows(inner[0])
+        columns = {str(name): value for name, value in content.items() if isinstance(value, list)}
+        if columns:
+            return columns
+    raise BadInput(f'{path} is JSON, but no log: give {{"d_loss": [...], "g_loss": [...]}}, or a list of objects.')
+
+
+def from_json_lines(text: str, path: Path, notes: list[str]) -> Table:
+    """One JSON object a line; lines that are none, such as the last one of a run that was killed, are counted."""
+    rows, bad = [], 0
+    for line in text.splitlines():
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                row = None
+            if isinstance(row, Mapping):
+                rows.append(row)
+            else:
+                bad += 1
+    if not rows:
+        raise BadInput(f'{path} is no JSON: give one object a line, such as {{"d_loss": 1.2, "g_loss": 0.9}}.')
+    if bad:
+        notes.append(f"{bad} lines of {path.name} are no JSON objects and were passed over.")
+    return from_rows(rows)
+
+
+PRINTED = re.compile(
+    r"(?P<name>[A-Za-z][A-Za-z0-9_./]*(?:\((?:[^()]|\([^()]*\))*\))?(?: [A-Za-z][A-Za-z0-9_.]*)?)"
+    r"\s*[:=]\s*(?P<value>[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)\b)"
+)
+
+
+def from_text(text: str, path: Path, notes: list[str]) -> Table:
+    """What a training printed, such as "[0/5][50/1583] Loss_D: 0.41 Loss_G: 2.9 D(x): 0.8": names before numbers.
+
+    A line counts as a row if it has as least half as many names as the line with the most.
+    """
+    rows = [{found["name"].strip(): found["value"] for found in PRINTED.finditer(line)} for line in text.splitlines()]
+    most = max(map(len, rows), default=0)
+    rows = [row for row in rows if row and 2 * len(row) >= most]
+    if not rows:
+        raise BadInput(f"{path} has no lines such as 'D loss: 1.21, G loss: 0.87': give a log with names and numbers.")
+    return from_rows(rows)
+
+
+def from_tensorboard(path: Path) -> Table:
+    """The scalars of TensorBoard's event files in a folder, or of one file.
+
+    Raises:
+        BadInput: TensorBoard is not installed, or there are no scalars.
+    """
+    try:
+        from tensorboard.backend.event_processing import event_accumulator
+    except ImportError:
+        raise BadInput(
+            f"{path} is TensorBoard's: install tensorboard to read it (pip install tensorboard), or export a .csv."
+        ) from None
+    if path.is_dir() and not any(path.glob("*tfevents*")):
+        below = sorted({file.parent for file in path.rglob("*tfevents*")})
+        hint = f" Below it, {below[0]} has some." if below else ""
+        raise BadInput(f"there are no TensorBoard event files in {path}: give the folder that holds them.{hint}")
+    events = event_accumulator.EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0})
+    events.Reload()
+    rows: list[dict[object, object]] = []
+    tags = events.Tags()
+    for tag in tags["scalars"]:
+        rows += [{"step": event.step, "tag": tag, "value": event.value} for event in events.Scalars(tag)]
+    if tags["tensors"]:  # TensorFlow 2 writes scalars as tensors
+        from tensorboard.util.tensor_util import make_ndarray
+
+        for tag in tags["tensors"]:
+            for event in events.Tensors(tag):
+                value = make_ndarray(event.tensor_proto)
+                if value.size == 1 and value.dtype.kind in "fiu":
+                    rows.append({"step": event.step, "tag": tag, "value": float(value.item())})
+    if not rows:
+        raise BadInput(f"there are no scalars in the TensorBoard events of {path}: log d_loss and g_loss there.")
+    return from_rows(rows)

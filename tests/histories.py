@@ -1,0 +1,326 @@
+"""Training histories with known answers: simulated after what people report, at many scales, lengths and noise levels.
+
+    python tests/histories.py            # how many of each kind the doctor names first; 40 of each
+    python tests/histories.py --n 200 --seed 7
+
+Each kind is a function of a random generator and of a length that returns columns by name. The answer is the ailment
+that should be named first, or None for a training that is sound.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from gantutor import doctor
+
+Columns = dict[str, np.ndarray]
+KINDS: dict[str, tuple[str | None, Callable[[np.random.Generator, int], Columns]]] = {}
+LENGTHS = 25, 60, 200, 800, 3000, 20_000
+
+
+def kind(answer: str | None):
+    def register(function):
+        KINDS[function.__name__.replace("_", " ")] = answer, function
+        return function
+
+    return register
+
+
+def wobble(r: np.random.Generator, n: int, size: float, memory: float = 0.6) -> np.ndarray:
+    """Noise of standard deviation `size` that remembers its last value: (n,)."""
+    steps = r.normal(0, size * np.sqrt(1 - memory**2), n)
+    x = np.empty(n)
+    x[0] = r.normal(0, size)
+    for i in range(1, n):
+        x[i] = memory * x[i - 1] + steps[i]
+    return x
+
+
+def ramp(n: int, before: float, after: float, until: float) -> np.ndarray:
+    """From one value to another, exponentially, nearly reached at the share `until` of the training: (n,)."""
+    return after + (before - after) * np.exp(-4 * np.arange(n) / max(1, until * n))
+
+
+def jitter(r: np.random.Generator, n: int, level: np.ndarray | float, size: float) -> np.ndarray:
+    """A positive curve around a level, with relative noise: (n,)."""
+    return level * np.exp(wobble(r, n, size, r.uniform(0, 0.8)))
+
+
+# --- sick ------------------------------------------------------------------------------------------------------------
+
+
+@kind("discriminator_saturated")
+def d_wins(r, n):
+    until = r.uniform(0.05, 0.6)
+    d = jitter(r, n, ramp(n, r.uniform(0.7, 1.4), 10 ** r.uniform(-6, -2), until), r.uniform(0.05, 0.6))
+    g = jitter(r, n, ramp(n, r.uniform(0.7, 2), r.uniform(8, 30), r.uniform(0.2, 1)), r.uniform(0.02, 0.3))
+    return {"d_loss": d, "g_loss": g}
+
+
+@kind("discriminator_saturated")
+def d_wins_and_g_climbs(r, n):
+    d = np.geomspace(r.uniform(0.8, 1.4), 10 ** r.uniform(-7, -3), n) * np.exp(wobble(r, n, 0.3))
+    return {"D_loss": d, "G_loss": jitter(r, n, np.linspace(r.uniform(0.7, 2), r.uniform(20, 60), n), 0.05)}
+
+
+@kind("discriminator_saturated")
+def certain_outputs(r, n):
+    until = r.uniform(0.05, 0.4)
+    real = 1 - jitter(r, n, ramp(n, 0.5, r.uniform(0.0005, 0.02), until), 0.3).clip(0, 0.6)
+    fake = jitter(r, n, ramp(n, 0.5, r.uniform(0.0005, 0.02), until), 0.3).clip(0, 1)
+    return {"D(x)": real, "D(G(z))": fake}
+
+
+@kind("discriminator_saturated")
+def d_wins_against_the_saturating_loss(r, n):
+    fake = jitter(r, n, ramp(n, 0.5, 10 ** r.uniform(-6, -2.5), r.uniform(0.05, 0.3)), 0.4).clip(0, 0.9)
+    return {"d_loss": -2 * np.log1p(-fake), "g_loss": np.log1p(-fake)}
+
+
+@kind("discriminator_fooled")
+def d_loses(r, n):
+    d = jitter(r, n, ramp(n, r.uniform(1, 10), r.uniform(8, 95), r.uniform(0.02, 0.4)), r.uniform(0.02, 0.2))
+    return {"d_loss": d, "g_loss": jitter(r, n, ramp(n, 0.7, 10 ** r.uniform(-8, -2), r.uniform(0.02, 0.4)), 0.3)}
+
+
+@kind("discriminator_fooled")
+def exchanged_outputs(r, n):
+    return {"D_x": (r.uniform(0.03, 0.2) + wobble(r, n, 0.03)).clip(0, 1),
+            "D_G_z1": (r.uniform(0.8, 0.97) + wobble(r, n, 0.03)).clip(0, 1)}  # fmt: skip
+
+
+@kind("discriminator_fooled")
+def pinned_at_100(r, n):
+    start = int(r.uniform(0, 0.3) * n)
+    d, g = np.full(n, r.choice([50.0, 100.0])), np.zeros(n)  # where PyTorch cuts off the logarithm of 0
+    d[:start], g[:start] = jitter(r, n, 1.3, 0.2)[:start], jitter(r, n, 1.0, 0.3)[:start]
+    return {"errD": d, "errG": g} if r.random() < 0.7 else {"errD": d}
+
+
+@kind("discriminator_blind")
+def everything_generated(r, n):
+    real, fake = r.uniform(0.005, 0.08), r.uniform(0.005, 0.08)
+    real, fake = (jitter(r, n, ramp(n, 0.5, level, 0.1), 0.3).clip(1e-6, 0.99) for level in (real, fake))
+    return {"d_loss": -np.log(real) - np.log(1 - fake), "g_loss": -np.log(fake), "D(x)": real, "D(G(z))": fake}
+
+
+@kind("discriminator_blind")
+def pinned_at_log_4(r, n):
+    size = 10 ** r.uniform(-4, -2.5)
+    scale = r.choice([1.0, 0.5])
+    return {"d_loss": scale * (np.log(4) + wobble(r, n, size)), "g_loss": np.log(2) + wobble(r, n, size)}
+
+
+@kind("divergence")
+def critic_runs_away(r, n):
+    size = np.geomspace(r.uniform(0.1, 3), 10 ** r.uniform(3, 9), n)
+    d = r.choice([-1, 1]) * jitter(r, n, size, r.uniform(0.01, 0.2))
+    d[: n // 10] *= -np.sign(d[0])  # a critic's loss is negative at first
+    return {"critic_loss": d, "generator_loss": r.choice([-1, 1]) * jitter(r, n, size * r.uniform(0.5, 5), 0.1)}
+
+
+@kind("divergence")
+def g_explodes(r, n):
+    g = jitter(r, n, np.geomspace(r.uniform(0.7, 2), 10 ** r.uniform(3, 5), n), 0.2)
+    return {"d_loss": jitter(r, n, ramp(n, 1.2, r.uniform(1e-4, 2), 0.5), 0.3), "g_loss": g}
+
+
+@kind("partial_collapse")
+def diversity_falls(r, n):
+    variety = ramp(n, r.uniform(0.2, 0.6), 0.0, 1) + 0.05
+    variety *= 10 ** r.uniform(-1, 1)
+    g = ramp(n, r.uniform(1.5, 3), r.uniform(0.4, 0.7), 0.8)
+    return {"d_loss": jitter(r, n, 1.2, 0.1), "g_loss": jitter(r, n, g, 0.1), "diversity": jitter(r, n, variety, 0.05)}
+
+
+@kind("non_finite")
+def broken_down(r, n):
+    at = int(r.uniform(0.3, 0.95) * n)
+    d, g = jitter(r, n, 1.2, 0.15), jitter(r, n, 1.0, 0.2)
+    d[at:], g[at + 1 :] = np.nan, np.nan
+    return {"step": np.arange(n), "lr": np.full(n, 2e-4), "loss_D": d, "loss_G": g}
+
+
+@kind("oscillation")
+def cycles(r, n):
+    n = max(n, 60)
+    turns = r.uniform(5, min(40, n / 8))
+    phase = 2 * np.pi * turns * np.arange(n) / n
+    size, noise = r.uniform(0.15, 0.5), r.uniform(0.02, 0.08)
+    return {"d_loss": 1.1 + size * np.sin(phase) + wobble(r, n, noise, 0.3),
+            "g_loss": 1.2 + 1.3 * size * np.sin(phase + 1.5) + wobble(r, n, noise, 0.3)}  # fmt: skip
+
+
+@kind("instability")
+def rates_too_high(r, n):
+    d = np.exp(r.normal(np.log(r.uniform(2, 10)), r.uniform(1.3, 2), n))
+    return {"d_loss": d, "g_loss": np.exp(r.normal(np.log(r.uniform(3, 15)), r.uniform(1.3, 2), n))}
+
+
+@kind("sudden_change")
+def worse_after_a_resume(r, n):
+    n = max(n, 80)
+    at = int(r.uniform(0.3, 0.8) * n)
+    d = jitter(r, n, ramp(n, 1.3, r.uniform(0.7, 1.1), 0.2), r.uniform(0.02, 0.08))
+    g = jitter(r, n, ramp(n, 0.8, r.uniform(1.2, 2.5), 0.2), r.uniform(0.02, 0.08))
+    recovery = r.uniform(0.3, 2)
+    d[at:] *= ramp(n - at, r.uniform(1.7, 3), r.uniform(1.3, 1.6), recovery)
+    g[at:] *= ramp(n - at, r.uniform(0.3, 0.5), r.uniform(0.5, 0.7), recovery)
+    return {"d_loss": d, "g_loss": g}
+
+
+@kind("vanishing_generator_signal")
+def no_gradient(r, n):
+    n = max(n, 60)
+    norm = jitter(r, n, ramp(n, 10 ** r.uniform(-2, 1), 1e-9, r.uniform(0.1, 0.4)), 0.3)
+    return {"d_loss": jitter(r, n, 0.4, 0.2), "g_loss": jitter(r, n, 2.0, 0.2), "G_grad_norm": norm}
+
+
+# --- sound -----------------------------------------------------------------------------------------------------------
+
+
+@kind(None)
+def dcgan(r, n):
+    d = jitter(r, n, ramp(n, r.uniform(0.8, 1.6), r.uniform(0.3, 1.0), r.uniform(0.1, 1)), r.uniform(0.2, 0.6))
+    g = jitter(r, n, ramp(n, r.uniform(1.5, 4), r.uniform(2, 5), r.uniform(0.1, 1)), r.uniform(0.2, 0.4))
+    spikes = r.random(n) < 0.01
+    d[spikes] *= r.uniform(2, 6)
+    real, fake = (
+        (r.uniform(0.75, 0.9) + wobble(r, n, 0.08)).clip(0.3, 1),
+        (r.uniform(0.1, 0.25) + wobble(r, n, 0.08)).clip(0.0, 0.7),
+    )
+    return {"Loss_D": d, "Loss_G": g, "D(x)": real, "D(G(z))": fake}
+
+
+@kind(None)
+def with_r1(r, n):
+    d = ramp(n, 1.386, r.uniform(1.15, 1.36), r.uniform(0.02, 0.1)) + wobble(r, n, r.uniform(0.005, 0.03))
+    return {"d_loss": d, "g_loss": ramp(n, 0.69, r.uniform(0.72, 1), 0.05) + wobble(r, n, r.uniform(0.005, 0.05))}
+
+
+@kind(None)
+def wgan_gp(r, n):
+    scale = 10 ** r.uniform(-1, 2.3)
+    d = -ramp(n, scale, scale * r.uniform(0.05, 0.3), r.uniform(0.1, 1)) + wobble(r, n, 0.03 * scale)
+    return {"d_loss": d, "g_loss": wobble(r, n, 0.2 * scale) + np.linspace(0, r.uniform(-1, 1), n) * scale}
+
+
+@kind(None)
+def wgan_with_drift(r, n):
+    end = r.choice([-1, 1]) * r.uniform(20, 300)
+    d = -ramp(n, r.uniform(1, 10), r.uniform(0.5, 5), 0.5) + wobble(r, n, 0.3)
+    return {"critic_loss": d, "gen_loss": np.linspace(0, end, n) + wobble(r, n, 2)}
+
+
+@kind(None)
+def clipped_wgan(r, n):
+    size = 10 ** r.uniform(-4, -1)
+    return {"loss_D": -ramp(n, size / 3, size, 0.1) + wobble(r, n, 0.1 * size), "loss_G": wobble(r, n, size)}
+
+
+@kind(None)
+def hinge(r, n):
+    d = ramp(n, 2, r.uniform(0.6, 1.6), r.uniform(0.1, 0.8)) + wobble(r, n, r.uniform(0.05, 0.2))
+    return {"d_loss": d.clip(0), "g_loss": r.uniform(-0.5, 0.8) + wobble(r, n, r.uniform(0.1, 0.5))}
+
+
+@kind(None)
+def least_squares(r, n):
+    d = jitter(r, n, ramp(n, 0.5, r.uniform(0.1, 0.24), r.uniform(0.05, 0.3)), r.uniform(0.05, 0.3))
+    return {"d_loss": d, "g_loss": jitter(r, n, ramp(n, 0.3, r.uniform(0.3, 0.7), 0.3), r.uniform(0.05, 0.3))}
+
+
+@kind(None)
+def relativistic(r, n):
+    d = jitter(r, n, ramp(n, 0.69, r.uniform(0.2, 0.6), r.uniform(0.1, 1)), r.uniform(0.05, 0.2))
+    return {
+        "d_loss": d,
+        "g_loss": jitter(r, n, ramp(n, 0.69, r.uniform(1, 3), r.uniform(0.1, 1)), r.uniform(0.05, 0.2)),
+    }
+
+
+@kind(None)
+def cyclegan(r, n):
+    columns = {}
+    for side in "AB":
+        columns[f"D_{side}"] = jitter(r, n, ramp(n, 0.4, r.uniform(0.04, 0.2), 0.3), r.uniform(0.2, 0.5))
+        columns[f"G_{side}"] = jitter(r, n, ramp(n, 0.3, r.uniform(0.4, 0.9), 0.3), r.uniform(0.2, 0.4))
+        columns[f"cycle_{side}"] = jitter(r, n, ramp(n, 4, 0.8, 0.5), 0.2)
+    return columns
+
+
+@kind(None)
+def pix2pix(r, n):
+    d = jitter(r, n, ramp(n, 0.7, r.uniform(0.05, 0.4), 0.5), 0.4)
+    g, l1 = jitter(r, n, ramp(n, 0.9, r.uniform(1, 3), 0.5), 0.3), jitter(r, n, ramp(n, 40, 12, 0.4), 0.1)
+    return {"G_GAN": g, "G_L1": l1, "D_real": d, "D_fake": d * r.uniform(0.7, 1.3)}
+
+
+@kind(None)
+def two_time_scales(r, n):
+    d = jitter(r, n, ramp(n, 1.2, r.uniform(0.15, 0.5), 0.2), r.uniform(0.1, 0.4))
+    return {"d_loss": d, "g_loss": jitter(r, n, ramp(n, 1, r.uniform(3, 6), 0.2), r.uniform(0.1, 0.3))}
+
+
+@kind(None)
+def rates_fall_at_the_end(r, n):
+    calm = np.minimum(1, 4 * (1 - np.arange(n) / n)).clip(0.1)
+    d = r.uniform(1.0, 1.25) + (1 - calm) * r.uniform(-0.1, 0.15) + calm * wobble(r, n, 0.08)
+    return {"d_loss": d, "g_loss": r.uniform(0.8, 1.2) + calm * wobble(r, n, 0.12), "lr": 2e-4 * calm}
+
+
+@kind(None)
+def warm_up(r, n):
+    up = np.minimum(1, np.arange(n) / (r.uniform(0.05, 0.2) * n))
+    d = 1.386 - up * r.uniform(0.1, 0.6) + up * wobble(r, n, 0.06)
+    return {"d_loss": d, "g_loss": 0.693 + up * r.uniform(0.1, 1) + up * wobble(r, n, 0.08).clip(-0.3)}
+
+
+@kind(None)
+def d_loss_alone(r, n):
+    return {"discriminator_loss": jitter(r, n, ramp(n, 1.3, r.uniform(0.2, 1.3), 0.4), r.uniform(0.02, 0.3))}
+
+
+@kind(None)
+def diversity_rises(r, n):
+    columns = with_r1(r, n)
+    return columns | {
+        "recall": jitter(r, n, ramp(n, 0.05, r.uniform(0.4, 0.7), 0.5), 0.1),
+        "fid": ramp(n, 200, 20, 0.4),
+    }
+
+
+# --- the exam --------------------------------------------------------------------------------------------------------
+
+
+def examples(name: str, count: int, seed: int):
+    """So many histories of a kind, of all lengths in turn."""
+    for i in range(count):
+        r = np.random.default_rng([seed, i, *name.encode()])
+        yield KINDS[name][1](r, LENGTHS[i % len(LENGTHS)])
+
+
+def first_finding(columns: Columns) -> str | None:
+    diagnosis = doctor.examine(history=columns)
+    return diagnosis.names[0] if diagnosis.names else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    right = {True: [0, 0], False: [0, 0]}
+    for name, (answer, _) in KINDS.items():
+        found = Counter(first_finding(columns) for columns in examples(name, args.n, args.seed))
+        right[answer is None][0] += found[answer]
+        right[answer is None][1] += args.n
+        others = {str(key): value for key, value in found.items() if key != answer}
+        print(f"{name:36} {answer or 'healthy':28} {found[answer]:4} of {args.n}  {others or ''}")
+    print("sick: {} of {}; sound: {} of {}".format(*right[False], *right[True]))
+
+
+if __name__ == "__main__":
+    main()

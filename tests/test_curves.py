@@ -1,0 +1,193 @@
+"""What the doctor says of training logs: limits, shapes, games, and what it could not judge."""
+
+import json
+import math
+
+import histories
+import numpy as np
+import pytest
+import torch
+
+from gantutor import doctor
+from gantutor.doctor import curves, logs, swings
+from gantutor.errors import BadInput
+
+
+def examined(history) -> doctor.Diagnosis:
+    return doctor.examine(history=history)
+
+
+def noise(n: int, std: float, seed: int = 0) -> torch.Tensor:
+    return std * torch.randn(n, generator=torch.Generator().manual_seed(seed))
+
+
+T = torch.arange(1000.0)
+CURVES = [
+    ({"d_loss": 1.3 + noise(1000, 0.1), "g_loss": 0.9 + noise(1000, 0.2, 1)}, ()),
+    ({"d_loss": 1.4 - 0.3 * (1 - torch.exp(-T / 200)) + noise(1000, 0.1)}, ()),
+    ({"d_loss": -20 * torch.exp(-T / 300) + noise(1000, 1), "g_loss": noise(1000, 3)}, ()),  # a Wasserstein GAN
+    ({"d_loss": [1.3, None, 1.2, 1.25] * 6, "g_loss": []}, ()),
+    ({"d_real": 0.6 + noise(100, 0.05), "d_fake": 0.4 + noise(100, 0.05, 1)}, ()),
+    ({"d_real": 1 + noise(100, 1), "d_fake": -1 + noise(100, 1, 1)}, ()),
+    ({"g_grad_norm": 0.2 + torch.exp(-T / 100)}, ()),
+    ({"g_grad_norm": torch.where(T == 10, 1e3, 1 + noise(1000, 0.1))}, ()),  # a single spike
+    ({"d_loss": -0.001 + noise(1000, 3e-4)}, ()),  # a critic with clipped weights
+    ({"d_real": 4 + noise(100, 0.5), "d_fake": -4 + noise(100, 0.5), "d_loss": -8 + noise(100, 1)}, ()),
+    ({"d_real": 2e-4 + noise(100, 1e-4), "d_fake": -2e-4 + noise(100, 1e-4, 1)}, ()),  # small, but it tells them apart
+    ({"d_loss": 0.01 + noise(1000, 0.005).abs(), "g_loss": 6 + noise(1000, 1)}, ("discriminator_saturated",)),
+    ({"d_real": torch.full((100,), 0.99), "d_fake": 0.01 + noise(100, 1e-3)}, ("discriminator_saturated",)),
+    ({"d_real": 8 + noise(100, 1), "d_fake": -8 + noise(100, 1)}, ("discriminator_saturated",)),
+    ({"d_loss": [torch.tensor(2 * math.log(2), requires_grad=True)] * 100}, ("discriminator_blind",)),
+    ({"d_real": [0.5] * 100, "d_fake": [0.5] * 100}, ("discriminator_blind",)),
+    ({"g_grad_norm": torch.exp(-T / 100)}, ("vanishing_generator_signal",)),
+    ({"d_loss": 1.3 + 0.2 * torch.sin(T / 10) + noise(1000, 0.1)}, ("oscillation",)),
+    ({"d_loss": 1.3 + T / 5000 * torch.sin(T / 20)}, ("oscillation",)),
+    ({"anything": [0.0] * 59 + [math.inf]}, ("non_finite",)),
+    # just within each limit, and just beyond it
+    ({"d_loss": [0.0] * 11, "g_loss": [1.0] * 12}, ()),
+    ({"d_loss": [0.0] * 12}, ("discriminator_saturated",)),
+    ({"d_loss": 0.024 + noise(1000, 0.004)}, ()),
+    ({"d_loss": 0.016 + noise(1000, 0.004)}, ("discriminator_saturated",)),
+    ({"d_loss": 0.04 + noise(1000, 0.004), "g_loss": 3.7 + noise(1000, 0.1)}, ()),
+    ({"d_loss": 0.04 + noise(1000, 0.004), "g_loss": 4.3 + noise(1000, 0.1)}, ("discriminator_saturated",)),
+    ({"d_loss": 0.06 + noise(1000, 0.004), "g_loss": 4.3 + noise(1000, 0.1)}, ()),
+    ({"d_loss": 0.04 + noise(1000, 0.004), "g_loss": 10 - T / 200}, ()),  # G's loss falls: D does not win
+    ({"d_loss": 1.9 + noise(1000, 0.01), "g_loss": 0.05 + noise(1000, 0.001)}, ()),
+    ({"d_loss": 2.1 + noise(1000, 0.01), "g_loss": 0.05 + noise(1000, 0.001)}, ("discriminator_fooled",)),
+    ({"d_loss": 2.7 + noise(1000, 0.01), "g_loss": 2.0 + noise(1000, 0.01)}, ()),
+    ({"d_loss": 2.7 + noise(1000, 0.01), "g_loss": 2.4 + noise(1000, 0.01)}, ("discriminator_blind",)),
+    ({"d_loss": 1.41 + noise(1000, 1e-3)}, ()),
+    ({"d_loss": 1.388 + noise(1000, 1e-3)}, ("discriminator_blind",)),
+    ({"d_real": 0.93 + noise(100, 0.005), "d_fake": 0.07 + noise(100, 0.005, 1)}, ()),
+    ({"d_real": 0.96 + noise(100, 0.005), "d_fake": 0.04 + noise(100, 0.005, 1)}, ("discriminator_saturated",)),
+    ({"d_real": 0.96 + noise(100, 0.005), "d_fake": 0.07 + noise(100, 0.005, 1)}, ()),
+    ({"d_real": 0.5 + noise(100, 2e-3), "d_fake": 0.5 + noise(100, 2e-3, 1)}, ()),
+    ({"d_real": 0.5 + noise(100, 1e-4), "d_fake": 0.5 + noise(100, 1e-4, 1)}, ("discriminator_blind",)),
+    ({"g_grad_norm": torch.where(T < 500, 1.0, 0.015)}, ()),
+    ({"g_grad_norm": torch.where(T < 500, 1.0, 0.008)}, ("vanishing_generator_signal",)),
+    ({"g_grad_norm": [2e-6] * 40}, ()),
+    ({"g_grad_norm": [5e-7] * 40}, ("vanishing_generator_signal",)),
+    ({"d_loss": 1.3 + 0.025 * torch.sin(T / 10) + noise(1000, 0.005)}, ()),
+    ({"d_loss": 1.3 + 0.035 * torch.sin(T / 10) + noise(1000, 0.005)}, ("oscillation",)),
+    ({"d_loss": 1.3 + 0.10 * torch.sin(T / 10) + noise(1000, 0.1)}, ()),
+    ({"d_loss": 1.3 + 0.14 * torch.sin(T / 10) + noise(1000, 0.1)}, ("oscillation",)),
+    ({"d_loss": torch.linspace(-1, -250, 1000)}, ()),  # a critic whose loss drifts
+    ({"d_loss": -0.9 * torch.exp(T / 190), "g_loss": noise(1000, 1)}, ("divergence",)),  # up to 170, and still rising
+    ({"d_loss": 1.2 + noise(1000, 0.1), "g_loss": torch.where(T < 800, 1, 90.0)}, ("sudden_change",)),
+    ({"d_loss": 1.2 + noise(1000, 0.1), "g_loss": torch.where(T < 800, 1, 210.0)}, ("divergence",)),
+    ({"d_loss": 1.2 + noise(1000, 0.05), "recall": torch.where(T < 500, 0.5, 0.27)}, ()),
+    ({"d_loss": 1.2 + noise(1000, 0.05), "recall": torch.where(T < 500, 0.5, 0.22)}, ("partial_collapse",)),
+    ({"d_loss": 1.2 + noise(1000, 0.05), "recall": torch.where(T < 500, 0.5, 0.02)}, ("total_collapse",)),
+    ({"d_loss": torch.where(T < 600, 1.0, 1.45) + noise(1000, 0.05)}, ()),  # by 31%
+    ({"d_loss": torch.where(T < 600, 1.0, 1.65) + noise(1000, 0.05)}, ("sudden_change",)),  # by 39%
+    ({"d_loss": (1 + 0.65 * (T / 100 - 5).sigmoid()) + noise(1000, 0.05)}, ()),  # as much, but gradually
+    ({"d_loss": torch.where(T < 600, 1.1, 1.35) + noise(1000, 0.03), "g_loss": 1 + noise(1000, 0.1)}, ()),
+    ({"d_loss": torch.where(T < 600, 1.1, 1.35) + noise(1000, 0.03),
+      "g_loss": torch.where(T < 600, 1.0, 0.7) + noise(1000, 0.04, 1)}, ("sudden_change",)),
+    ({"d_loss": torch.exp(1.2 * noise(1000, 1)), "g_loss": torch.exp(1.2 * noise(1000, 1, 1))}, ()),
+    ({"d_loss": 4 * torch.exp(1.5 * noise(1000, 1)), "g_loss": torch.ones(1000)}, ("instability",)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("history", "names"), CURVES)
+def test_limits(history, names):
+    assert examined(history).names == names
+
+
+@pytest.mark.parametrize("name", histories.KINDS)
+def test_simulated_trainings(name):
+    answer = histories.KINDS[name][0]
+    found = [histories.first_finding(columns) for columns in histories.examples(name, 6, seed=11)]
+    assert found.count(answer) >= (6 if answer is None else 5), found
+
+
+def test_the_step_at_which_it_began_is_told():
+    steps = list(range(0, 50_000, 50))
+    d = [1.2 if step < 20_000 else 90.0 for step in steps]
+    g = [0.9 if step < 20_000 else 0.0 for step in steps]
+    (finding,) = examined({"step": steps, "d_loss": d, "g_loss": g}).findings
+    assert finding.name == "discriminator_fooled"
+    assert abs(finding.since - 20_000) <= 1000
+    assert f"since: step {finding.since:,.0f}" in str(examined({"step": steps, "d_loss": d, "g_loss": g}))
+
+
+def test_every_game_of_several_is_judged_with_its_own_players():
+    sound = histories.KINDS["cyclegan"][1](np.random.default_rng(0), 400)
+    assert examined(sound).healthy
+    sick = sound | {"D_B": np.full(400, 90.0), "G_B": np.zeros(400)}
+    assert examined(sick).names == ("discriminator_fooled",)
+    crossed = sound | {"D_B": np.full(400, 90.0), "G_A": np.zeros(400)}  # no game is lost
+    assert "discriminator_fooled" not in examined(crossed).names
+
+
+@pytest.mark.parametrize(
+    ("history", "kind"),
+    [
+        ({"d_loss": -1.0 + noise(100, 0.1)}, "wasserstein"),
+        ({"d_loss": 1.2 + noise(100, 0.1), "g_loss": noise(100, 0.5)}, "hinge"),
+        ({"d_loss": 1.2 + noise(100, 0.1), "g_loss": -0.5 - noise(100, 0.5).abs()}, "saturating"),
+        ({"d_loss": 1.2 + noise(100, 0.1), "g_loss": 1 + noise(100, 0.1)}, "cross-entropy"),
+    ],
+)
+def test_the_kind_of_loss_is_guessed_and_said(history, kind):
+    (game,) = logs.read(history).games.values()
+    assert curves.kind_of_loss(game) == kind
+    assert any(curves.LOSSES[kind] in note for note in examined(history).notes)
+
+
+def test_what_was_not_judged_is_always_named():
+    d = examined(
+        {
+            "g_loss": [1.0] * 50,
+            "d_loss": [1.0] * 5,
+            "lr": [1e-4] * 50,
+            "wobble factor": [2.0] * 50,
+            "comment": ["fine"] * 50,
+        }
+    )
+    said = " ".join(d.notes)
+    assert d.healthy
+    for told in ("fewer than 12 entries", "d_loss", "lr (learning rate)", "wobble factor", "comment"):
+        assert told in said
+
+
+def test_nothing_to_judge_is_said():
+    for history in ({"wobble": [1.0] * 100}, {"d_loss": [1.0] * 11}, {"d_loss": ["none"] * 50}):
+        with pytest.raises(BadInput, match="nothing in this log can be judged") as raised:
+            examined(history)
+        assert next(iter(history)) in str(raised.value)
+
+
+def test_a_curve_that_grows_and_swings_is_one_finding():
+    r = np.random.default_rng(0)
+    wild = np.exp(r.normal(2, 1.6, 500))
+    assert examined({"d_loss": wild, "g_loss": wild}).names == ("instability",)
+
+
+def test_a_log_beside_samples(strokes_case):
+    samples, real = strokes_case
+    d = doctor.examine(samples, real, history={"errD": [89.0] * 50, "errG": [0.0] * 50})
+    assert d.names == ("discriminator_fooled",)
+    assert any("errD as D's loss" in note for note in d.notes)
+
+
+@pytest.fixture(scope="module")
+def strokes_case():
+    from gantutor import data
+
+    return data.load("strokes", "test").pixels[:300], data.load("strokes")[:1500]
+
+
+def test_json_of_a_log_alone():
+    told = json.loads(examined({"d_loss": [90.0] * 50, "g_loss": [0.0] * 50}).to_json())
+    (finding,) = told["findings"]
+    assert finding["name"] == "discriminator_fooled"
+    assert finding["since"] == 0
+
+
+def test_the_largest_jump_is_where_it_was_put():
+    for n, at in ((80, 50), (900, 333), (30_000, 20_000)):
+        values = np.where(np.arange(n) < at, 1.0, 2.0) + np.random.default_rng(n).normal(0, 0.05, n)
+        jump = swings.largest_jump(logs.Curve("d", np.arange(n, dtype=float), values))
+        assert abs(jump.step - at) <= max(1, n // 500)
+        assert math.isclose(jump.relative, 0.5, abs_tol=0.05)

@@ -1,0 +1,250 @@
+"""Training logs in every form that people keep them in, and what their columns are taken for."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from gantutor import doctor
+from gantutor.doctor import logs, roles
+from gantutor.errors import BadInput
+
+
+def roles_of(names) -> dict[str, tuple[str | None, str]]:
+    return roles.meanings([name for name in names if not roles.is_index(name)])
+
+
+NAMES = [
+    ("iter Loss_D Loss_G D(x) D(G(z))", "d_loss g_loss d_real d_fake"),  # PyTorch's DCGAN tutorial
+    ("errD errG D_x D_G_z1 errD_real errD_fake", "d_loss g_loss d_real d_fake d_loss_real d_loss_fake"),
+    ("d_loss_real d_loss_fake g_loss", "d_loss_real d_loss_fake g_loss"),
+    ("critic_loss gen_loss", "d_loss g_loss"),
+    ("discriminator_loss generator_loss", "d_loss g_loss"),
+    ("dloss gloss", "d_loss g_loss"),
+    ("lossD lossG", "d_loss g_loss"),
+    ("netD_loss netG_loss", "d_loss g_loss"),
+    ("D G", "d_loss g_loss"),
+    ("Loss/discriminator Loss/generator", "d_loss g_loss"),
+    ("train/d_loss_step train/g_loss_step", "d_loss g_loss"),
+    ("disc_loss gen_gan_loss", "d_loss g_loss"),  # TensorFlow's pix2pix tutorial
+    ("real_loss fake_loss adversarial_loss", "d_loss_real d_loss_fake g_loss"),
+    ("G_GAN D_real D_fake", "g_loss d_loss_real d_loss_fake"),  # pix2pix: losses by all three names
+    ("d_real d_fake", "d_real d_fake"),  # this package: outputs
+    ("D_loss real_score fake_score", "d_loss d_real d_fake"),
+    ("Loss/scores/real Loss/scores/fake Loss/G/loss Loss/D/loss", "d_real d_fake g_loss d_loss"),  # StyleGAN
+    ("G_grad_norm fid recall inception_score", "g_grad_norm distance diversity quality"),
+]
+
+
+@pytest.mark.parametrize(("names", "meant"), NAMES)
+def test_names(names, meant):
+    found = roles_of(names.split())
+    assert [role for role, _ in found.values()] == meant.split()
+    assert {game for _, game in found.values()} == {""}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lr", "learning_rate", "gp", "r1_penalty", "G_L1", "cycle_A", "d_acc", "grad_norm", "d_loss__MIN", "loss", "x"],
+)
+def test_names_that_are_not_judged(name):
+    assert roles.meaning(name)[0] not in roles.ROLES
+
+
+@pytest.mark.parametrize("name", ["", "step", "global_step", "Epoch", "Unnamed: 0", "Wall time", "iteration", "kimg"])
+def test_names_that_count(name):
+    assert roles.is_index(name)
+
+
+def test_games():
+    assert roles_of(["loss_D_A", "loss_G_A", "D_B", "G_B"]) == {
+        "loss_D_A": ("d_loss", "a"), "loss_G_A": ("g_loss", "a"), "D_B": ("d_loss", "b"), "G_B": ("g_loss", "b"),
+    }  # fmt: skip
+    assert roles_of(["sun-3 - d_loss", "sun-3 - g_loss"])["sun-3 - d_loss"] == ("d_loss", "")
+    assert roles_of(["sun-3 - d_loss", "moon-4 - d_loss"])["moon-4 - d_loss"] == ("d_loss", "moon-4")
+
+
+# --- forms -----------------------------------------------------------------------------------------------------------
+
+D, G = [1.5, 1.25, 1.0, 0.75], [0.5, 0.75, 1.0, 1.25]
+
+
+def same(history) -> bool:
+    """Does a history hold these losses, and nothing else?"""
+    log = logs.read(history)
+    (game,) = log.games.values()
+    return game["d_loss"].values.tolist() == D and game["g_loss"].values.tolist() == G and len(game) == 2
+
+
+class Frame:
+    """What the doctor needs of a pandas frame."""
+
+    def __init__(self, table):
+        self.table, self.columns = table, list(table)
+
+    def __getitem__(self, name):
+        return np.array(self.table[name])
+
+
+class Fitted:
+    def __init__(self, history):
+        self.history = history
+
+
+OBJECTS = {
+    "dict of lists": {"d_loss": D, "g_loss": G},
+    "dict of arrays": {"d_loss": np.array(D, dtype=np.float32), "g_loss": torch.tensor(G, requires_grad=True)},
+    "list of dicts": [{"d_loss": d, "g_loss": g} for d, g in zip(D, G, strict=True)],
+    "list of uneven dicts": [row for d, g in zip(D, G, strict=True) for row in ({"d_loss": d}, {"g_loss": g})],
+    "frame": Frame({"d_loss": D, "g_loss": G}),
+    "what Keras' fit returns": Fitted({"d_loss": D, "g_loss": G}),
+    "tensors": {"d_loss": [torch.tensor(d) for d in D], "g_loss": [np.float64(g) for g in G]},
+    "strings": {"d_loss": [str(d) for d in D], "g_loss": [f"tensor({g}, device='cuda:0')" for g in G]},
+    "with empty cells": {"d_loss": [D[0], "", *D[1:]], "g_loss": [None, *G]},
+    "rows for each number": [
+        {"step": step, "tag": tag, "value": value[step]}
+        for step in range(4)
+        for tag, value in (("d_loss", D), ("g_loss", G))
+    ],
+}
+
+
+@pytest.mark.parametrize("form", OBJECTS)
+def test_objects(form):
+    assert same(OBJECTS[form])
+
+
+FILES = {
+    "a.csv": "step,d_loss,g_loss\n" + "".join(f"{i},{d},{g}\n" for i, (d, g) in enumerate(zip(D, G, strict=True))),
+    "b.csv": "d_loss;g_loss\n" + "".join(f"{d};{g}\n".replace(".", ",") for d, g in zip(D, G, strict=True)),
+    "c.tsv": "d_loss\tg_loss\n" + "".join(f"{d}\t{g}\n" for d, g in zip(D, G, strict=True)),
+    "lightning.csv": "d_loss,epoch,g_loss,step\n" + "".join(f"{d},0,,{i}\n,0,{g},{i}\n" for i, (d, g) in
+                                                             enumerate(zip(D, G, strict=True))),
+    "wandb.csv": '"Step","sun - d_loss","sun - d_loss__MIN","sun - d_loss__MAX","sun - g_loss"\n'
+                 + "".join(f'"{i}","{d}","{d}","{d}","{g}"\n' for i, (d, g) in enumerate(zip(D, G, strict=True))),
+    "mlflow.csv": "run,metric,step,value\n" + "".join(f"r,d_loss,{i},{d}\nr,g_loss,{i},{g}\n" for i, (d, g) in
+                                                       enumerate(zip(D, G, strict=True))),
+    "d.json": json.dumps({"d_loss": D, "g_loss": G}),
+    "e.json": json.dumps({"log_history": [{"d_loss": d, "g_loss": g} for d, g in zip(D, G, strict=True)], "run": 1}),
+    "f.jsonl": "".join(json.dumps({"d_loss": d, "g_loss": g}) + "\n" for d, g in zip(D, G, strict=True)) + '{"d_lo',
+    "tutorial.log": "Starting Training Loop...\n" + "".join(
+        f"[0/5][{50 * i}/1583]\tLoss_D: {d}\tLoss_G: {g}\n" for i, (d, g) in enumerate(zip(D, G, strict=True))),
+    "printed.txt": "".join(f"[Epoch 0/200] [Batch {i}/938] [D loss: {d}] [G loss: {g}]\n" for i, (d, g) in
+                           enumerate(zip(D, G, strict=True))),
+    "keras.log": "".join(f"{i} [D loss: {d}, acc.: 50.00%] [G loss: {g}]\n" for i, (d, g) in
+                         enumerate(zip(D, G, strict=True))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files(tmp_path, name):
+    (tmp_path / name).write_text(FILES[name], encoding="utf-8-sig" if name == "a.csv" else "utf-8")
+    assert same(tmp_path / name)
+
+
+def test_one_curve_a_file_as_tensorboard_exports_them(tmp_path):
+    files = []
+    for tag, values in (("Loss_D", D), ("Loss_G", G)):
+        files.append(tmp_path / f"run-events-tag-{tag}.csv")
+        rows = "".join(f"{1e9 + i},{10 * i},{value}\n" for i, value in enumerate(values))
+        files[-1].write_text("Wall time,Step,Value\n" + rows)
+    assert same(files)
+    assert logs.read(files).games[""]["d_loss"].steps.tolist() == [0, 10, 20, 30]
+
+
+def test_tensorboard(tmp_path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path / "run")) as writer:
+        for step, (d, g) in enumerate(zip(D, G, strict=True)):
+            writer.add_scalar("Loss/D", d, step)
+            writer.add_scalar("Loss/G", g, step)
+    assert same(tmp_path / "run")
+    with pytest.raises(BadInput, match="Below it"):
+        logs.read(tmp_path)
+
+
+def test_pairs_of_loss_and_accuracy():
+    for pairs in ([[d, 0.5] for d in D], [np.array([d, 50.0]) for d in D], [f"[{d}, 50.]" for d in D]):
+        log = logs.read({"d_loss": pairs, "g_loss": G})
+        assert log.games[""]["d_loss"].values.tolist() == D
+        assert any("pairs" in note for note in log.notes)
+        assert any("second value (accuracy)" in note for note in log.notes)
+
+
+def test_the_halves_of_ds_loss_are_added():
+    log = logs.read({"errD_real": D, "errD_fake": D, "errG": G})
+    assert log.games[""]["d_loss"].values.tolist() == [2 * d for d in D]
+    assert any("sum" in note for note in log.notes)
+
+
+def test_of_two_columns_the_adversarial_one_counts():
+    log = logs.read({"gen_total_loss": [9.0] * 4, "gen_gan_loss": G, "disc_loss": D})
+    assert log.games[""]["g_loss"].values.tolist() == G
+    assert any("gen_total_loss (as gen_gan_loss is)" in note for note in log.notes)
+
+
+# --- gaps ------------------------------------------------------------------------------------------------------------
+
+NAN = math.nan
+
+
+def finite(history) -> bool:
+    return "non_finite" not in doctor.examine(history=history | {"d": [1.2, 1.1] * 10}).names
+
+
+@pytest.mark.parametrize(
+    ("history", "sound"),
+    [
+        ({"d_loss": [1.2, NAN] * 10, "g_loss": [NAN, 0.9] * 10}, True),  # logged in turn
+        ({"d_loss": [1.2] * 20, "g_loss": [NAN, NAN, NAN, 0.9, NAN] * 4}, True),  # G moves in every fifth step
+        ({"d_loss": [*[1.2] * 9, NAN] * 2, "fid": [*[NAN] * 9, 30.0] * 2}, True),  # scored once an epoch
+        ({"d_loss": [1.2] * 15 + [NAN] * 5, "g_loss": [0.9] * 15 + [NAN] * 5}, False),
+        ({"d_loss": [1.2] * 15 + [NAN] * 5, "g_loss": [0.9] * 15 + [NAN] * 5, "lr": [1e-4] * 20}, False),
+        ({"d_loss": [1.2] * 9 + [NAN] + [1.2] * 10, "g_loss": [0.9] * 20}, False),
+        ({"d_loss": [1.2, NAN] * 5 + [NAN] * 10, "g_loss": [NAN, 0.9] * 5 + [NAN] * 10}, False),
+        ({"d_loss": [NAN] * 20, "g_loss": [NAN] * 20}, False),
+        ({"d_loss": [1.2] * 19 + [math.inf], "g_loss": [0.9] * 20}, False),
+        ({"d_loss": ["1.2"] * 15 + ["nan"] * 5}, False),
+        ({"d_loss": ["1.2"] * 15 + [""] * 5}, True),
+    ],
+)
+def test_gaps_are_not_nan(history, sound):
+    assert finite(history) == sound
+
+
+# --- what is no log --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [[1], 3, torch.ones(2), {"d_loss": "abc"}, {"d_loss": 1.0}, {"d_loss": [10**400]}, {"d_loss": torch.ones(3, 3)},
+     {"d_loss": [{}, {}]}],
+)  # fmt: skip
+def test_a_history_that_is_none_is_named(bad):
+    with pytest.raises(BadInput, match="history"):
+        logs.read(bad)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", b"", "is empty"),
+        ("a.csv", b"1,2\n3,4\n", "numbers in its first row"),
+        ("a.csv", b"d_loss,g_loss\n", "no numbers"),
+        ("a.csv", b"PK\0\0\0", "holds no text"),
+        ("a.json", b"{", "is no JSON"),
+        ("a.json", b"[1, 2]", "no log"),
+        ("a.jsonl", b"nothing\n", "is no JSON"),
+        ("a.log", b"Epoch one is over\n", "D loss: 1.21"),
+        ("a.xlsx", b"PK", "is no log that can be read"),
+        ("no.csv", None, "there is no log"),
+    ],
+)
+def test_a_file_that_is_no_log(tmp_path, name, content, said):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput, match=said):
+        logs.read(tmp_path / name)

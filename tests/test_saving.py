@@ -1,0 +1,79 @@
+"""What saving and augmentation do to pictures, each undone or repeated by hand."""
+
+import numpy as np
+import pytest
+import torch
+from drawn import digits
+
+from gantutor.doctor import augmentation, inputs, saving
+
+
+@pytest.fixture(scope="module")
+def x() -> torch.Tensor:
+    return torch.rand(20, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def test_wrapping_is_numpys(x):
+    values = (x * 255).numpy()
+    torch.testing.assert_close(
+        saving.wrapped(x * 255), torch.from_numpy(values.astype(np.int64).astype(np.uint8)) / 127.5 - 1
+    )
+
+
+def test_stretched_images_have_the_full_range_each(x):
+    stretched = saving.stretched(x * 0.3 + 0.1)
+    assert stretched.amin((1, 2, 3)).eq(-1).all()
+    torch.testing.assert_close(stretched.amax((1, 2, 3)), torch.ones(20))
+    torch.testing.assert_close(saving.stretched(x), saving.stretched(0.5 * x - 0.2), atol=1e-5, rtol=0)
+
+
+def test_reshapes_are_undone(x):
+    assert torch.equal(saving.channels_first(x.permute(0, 2, 3, 1).reshape(x.shape)), x)
+    assert torch.equal(saving.channels_last(x.reshape(20, 8, 8, 3).permute(0, 3, 1, 2)), x)
+
+
+def test_each_turn_undoes_one_of_the_seven(x):
+    images = [y if turned is None else y.rot90(turned, (2, 3)) for y in (x, x.flip(3)) for turned in range(4)]
+    undone = [turn.undo(y) for y in images[1:] for turn in augmentation.TURNS]
+    assert sum(torch.equal(y, x) for y in undone) == 7
+
+
+def test_a_turn_of_the_hue_by_a_third_exchanges_the_channels(x):
+    torch.testing.assert_close(augmentation.hue_turned(120)(x), x[:, [2, 0, 1]], atol=1e-5, rtol=0)
+    grey = x[:, :1].expand(-1, 3, -1, -1)
+    torch.testing.assert_close(augmentation.hue_turned(60)(grey), grey, atol=1e-5, rtol=0)
+
+
+def test_the_longest_straight_edge_of_an_even_area():
+    x = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    x[0, :, 3:12, 5:9] = -1  # nine pixels high, four wide
+    edges = augmentation.longest_edges(x)
+    assert edges.length.tolist()[0] == 8  # steps
+    assert edges.length.tolist()[1] < 3
+    assert augmentation.longest_edges(x, besides=-1).length[0] < 3
+    assert augmentation.longest_edges(x.transpose(2, 3)).length[0] == 8
+
+
+def test_blocks_have_their_edges_in_a_grid():
+    assert augmentation.in_blocks(torch.arange(100) * 4 + 3)
+    assert not augmentation.in_blocks(torch.arange(100))
+
+
+def test_all_real_images_of_a_case_are_treated_alike():
+    drawn = digits(300, 0, "drawn")
+    for train in (drawn, inputs.Images("", drawn.pixels.add(1).mul(127.5).round().byte(), drawn.labels, drawn.classes)):
+        torch.manual_seed(0)
+        case = inputs.prepare(drawn.pixels[:80], train, None, None, None, None)
+        whole = inputs.floats(case.train)
+        case.treat_real(torch.neg)
+        torch.testing.assert_close(inputs.floats(case.train), -whole, atol=0.01, rtol=0)
+        torch.testing.assert_close(case.real, -whole[case.rest], atol=0.01, rtol=0)
+
+
+def test_samples_that_are_left_out_take_their_labels_along():
+    drawn = digits(300, 0, "drawn")
+    case = inputs.prepare(drawn.pixels[:80], drawn, torch.arange(80), None, None, None)
+    even = case.labels % 2 == 0
+    case.keep(even)
+    assert len(case.samples) == 40
+    assert all(torch.equal(image, drawn.pixels[label]) for image, label in zip(case.samples, case.labels, strict=True))

@@ -1,0 +1,207 @@
+"""Contact sheets are told from single pictures and cut up; folders are listed as people arrange them."""
+
+import numpy as np
+import pytest
+import torch
+from drawn import digits
+from PIL import Image
+
+from gantutor import data
+from gantutor.data import faces, sheets
+from gantutor.errors import BadInput
+
+DIGITS = ((digits(200, 0, "drawn").pixels + 1) * 127.5).round().byte().numpy().transpose(0, 2, 3, 1).repeat(3, 3)
+FACES = faces.draw(200, seed=0, size=32).pixels.numpy().transpose(0, 2, 3, 1)
+
+
+def sheet(pictures, columns, gap, value, margin=None):
+    """As torchvision.utils.make_grid lays pictures out; a margin of its own is put around, if one is given."""
+    n, h, w, c = pictures.shape
+    margin = gap if margin is None else margin
+    rows = -(-n // columns)
+    shape = (2 * margin + rows * (h + gap) - gap, 2 * margin + columns * (w + gap) - gap, c)
+    made = np.full(shape, value, np.uint8)
+    for k, picture in enumerate(pictures):
+        y, x = margin + k // columns * (h + gap), margin + k % columns * (w + gap)
+        made[y : y + h, x : x + w] = picture
+    return made
+
+
+@pytest.mark.parametrize("pictures", [DIGITS, FACES], ids=["digits", "faces"])
+@pytest.mark.parametrize(("gap", "value"), [(2, 0), (2, 255), (2, 128), (5, 77), (1, 255)])
+@pytest.mark.parametrize(("count", "columns"), [(64, 8), (25, 5), (20, 8), (16, 4)])
+def test_sheets_with_lines_are_cut_into_what_they_were_made_of(pictures, gap, value, count, columns):
+    made = sheet(pictures[:count], columns, gap, value)
+    grid = sheets.find_grid([made])
+    assert (grid.columns, grid.gap, grid.margin) == (columns, gap, gap)
+    np.testing.assert_array_equal(sheets.cut(made, grid), pictures[:count])
+
+
+@pytest.mark.parametrize("margin", [0, 2, 4])
+@pytest.mark.parametrize("columns", [5, 8])
+def test_sheets_without_lines(margin, columns):
+    made = [sheet(FACES[k * 40 : k * 40 + 40], columns, 0, 0, margin) for k in range(4)]
+    grid = sheets.find_grid(made)
+    assert (grid.rows, grid.columns, grid.height, grid.margin, grid.gap) == (40 // columns, columns, 32, margin, 0)
+    np.testing.assert_array_equal(sheets.cut(made[1], grid), FACES[40:80])
+
+
+@pytest.mark.parametrize("pictures", [DIGITS, FACES], ids=["digits", "faces"])
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_single_pictures_are_no_sheets(pictures, scale):
+    for k in range(0, 60, 3):
+        for count in (1, 3):
+            large = [p.repeat(scale, 0).repeat(scale, 1) for p in pictures[k : k + count]]
+            smooth = [np.asarray(Image.fromarray(p).resize((len(p) * scale,) * 2)) for p in pictures[k : k + count]]
+            for shown in (large, smooth):
+                assert sheets.find_grid(shown) is None
+                assert not sheets.is_spoiled_sheet(shown)
+
+
+def save(folder, pictures, name="{:03}.png", **options):
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / name.format(i), **options)
+
+
+def read(path, **options):
+    said = []
+    return data.from_folder(path, say=said.append, **options), said
+
+
+def test_a_folder_of_sheets_and_a_sheet_alone(tmp_path):
+    save(
+        tmp_path / "many",
+        [sheet(FACES[k * 64 : k * 64 + 64], 8, 2, 0) for k in range(3)] + [sheet(FACES[192:], 8, 2, 0)],
+    )
+    images, said = read(tmp_path / "many")
+    np.testing.assert_array_equal(images.stored.numpy().transpose(0, 2, 3, 1), FACES)
+    assert said == ["Cut 4 contact sheets of 8×8 pictures of 32×32 pixels into 200 pictures."]
+    assert len(read(tmp_path / "many" / "000.png")[0]) == 64
+
+
+def test_sheets_that_cannot_be_cut_up_are_called_so(tmp_path):
+    save(tmp_path / "jpeg", [sheet(FACES[:64], 8, 2, 0)], "{}.jpg")
+    large = Image.fromarray(sheet(FACES[:16], 4, 8, 255)).resize((391, 391), Image.Resampling.NEAREST)
+    save(tmp_path / "plotted", [np.asarray(large)])
+    for name in ("jpeg", "plotted"):
+        with pytest.raises(BadInput, match="looks like a contact sheet"):
+            read(tmp_path / name)
+
+
+# --- folders ---------------------------------------------------------------------------------------------------------
+
+
+def test_other_files_are_counted(tmp_path):
+    save(tmp_path, FACES[:20])
+    for name in ("000.txt", "metadata.csv", "dataset.json", "Thumbs.db", "index.html"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "captions").mkdir()
+    (tmp_path / "captions" / "1.txt").write_text("a face")
+    images, said = read(tmp_path)
+    assert (len(images), len(images.classes)) == (20, 1)
+    assert said == ["Left out 6 of 26 files: 6 not a picture (000.txt)."]
+
+
+@pytest.mark.parametrize("around", ["", "img_align/img_align"])
+def test_splits_are_no_classes(tmp_path, around):
+    for k, split in enumerate(("train", "test")):
+        for j, name in enumerate(("cats", "dogs")):
+            save(tmp_path / around / split / name, FACES[20 * k + 10 * j :][: 10 - k])
+    images, said = read(tmp_path)
+    assert images.classes == ("cats", "dogs")
+    assert images.labels.bincount().tolist() == [10, 10]
+    assert said == ["Read train only, and not test: these are parts of one set, not classes."]
+    assert read(tmp_path, split="test")[0].labels.bincount().tolist() == [9, 9]
+
+
+@pytest.mark.parametrize(
+    ("folders", "name", "restart", "counts", "classes"),
+    [
+        (("00000", "00001"), "img{:08}.png", False, (10, 10), 1),
+        (("00000", "00001"), "{:03}.png", True, (10, 7), 1),
+        (("00000", "00001"), "{:03}.png", True, (10, 12), 2),  # road signs: 43 classes, named so
+        (("part-0", "part-1"), "{:03}.png", True, (10, 12), 1),
+        (("0", "1"), "img{:08}.png", False, (10, 10), 2),
+        (("000", "001"), "{:03}.png", True, (10, 10), 2),
+    ],
+)
+def test_numbered_parts_are_no_classes(tmp_path, folders, name, restart, counts, classes):
+    for k, (folder, count) in enumerate(zip(folders, counts, strict=True)):
+        (tmp_path / folder).mkdir()
+        for i in range(count):
+            Image.fromarray(FACES[30 * k + i]).save(tmp_path / folder / name.format(i if restart else 30 * k + i))
+    images, said = read(tmp_path)
+    assert (len(images), len(images.classes)) == (sum(counts), classes)
+    assert ("parts of one set" in " ".join(said)) == (classes == 1)
+
+
+def test_a_class_without_pictures_is_named(tmp_path):
+    save(tmp_path / "cats", FACES[:5])
+    save(tmp_path / "dogs", FACES[5:10])
+    (tmp_path / "birds").mkdir()
+    (tmp_path / "newts").mkdir()
+    (tmp_path / "newts" / "1.png").write_text("no picture")
+    images, said = read(tmp_path)
+    assert (images.classes, images.labels.tolist()) == (("cats", "dogs"), [0] * 5 + [1] * 5)
+    assert "birds" in said[0]
+    assert "newts" in said[-1]
+
+
+def test_linked_classes_one_level_deeper(tmp_path):
+    save(tmp_path / "store" / "shapes", FACES[:5])
+    save(tmp_path / "store" / "faces", FACES[5:9])
+    (tmp_path / "mine" / "deeper").mkdir(parents=True)
+    for name in ("shapes", "faces"):
+        (tmp_path / "mine" / "deeper" / name).symlink_to(tmp_path / "store" / name)
+    images, said = read(tmp_path / "mine")
+    assert (images.classes, tuple(images.stored.shape), said) == (("faces", "shapes"), (9, 3, 32, 32), [])
+
+
+def test_one_odd_picture_does_not_decide_the_size(tmp_path):
+    save(tmp_path, FACES[:20])
+    Image.fromarray(FACES[0]).resize((12, 12)).save(tmp_path / "000.png")
+    images, said = read(tmp_path)
+    assert images.stored.shape == (20, 3, 32, 32)
+    assert said == ["Resized 1 of 20 pictures to 32×32 pixels."]
+
+
+def test_grey_values_of_16_bits_are_stretched_by_the_range_of_all(tmp_path):
+    for k in range(4):
+        values = np.arange(256, dtype=np.uint16).reshape(16, 16) * 4 + 100 + k
+        Image.fromarray(values).save(tmp_path / f"{k}.png")
+    images, said = read(tmp_path)
+    exact = (np.arange(256) * 4 + np.arange(4)[:, None]) * 255 / (255 * 4 + 3)
+    np.testing.assert_allclose(images.stored.flatten(1), exact, atol=0.51)
+    assert said == ["4 of 4 files have 16 bits a pixel: 100 became black, and 1123 white."]
+
+
+def test_what_is_done_to_pictures_is_said(tmp_path):
+    save(tmp_path, FACES[:8])
+    clear = np.dstack([FACES[0], np.full((32, 32), 9, np.uint8)])
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    Image.fromarray(FACES[1]).save(tmp_path / "film.gif", save_all=True, append_images=[Image.fromarray(FACES[2])])
+    Image.fromarray(FACES[3]).convert("L").save(tmp_path / "grey.png")
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    images, said = read(tmp_path)
+    assert len(images) == 11
+    assert said == [
+        "Left out 1 of 12 files: 1 HEIC, which takes the package pillow-heif to read (a.heic).",
+        "1 of 11 pictures are transparent in parts and were laid on white.",
+        "1 of 11 pictures show the first frame of several.",
+        "1 of 11 files are grey and were read as colour, like the others.",
+    ]
+    assert torch.equal(images.stored[8, :, 0, 0], images.stored[8, :, 0, 0].clamp(min=240))  # nearly white
+
+
+def test_more_pictures_than_fit_are_not_read(tmp_path, monkeypatch):
+    save(tmp_path, FACES[:8])
+    monkeypatch.setattr("gantutor.data.memory.free", lambda: 10_000)
+    with pytest.raises(BadInput, match=r"8 pictures of 32×32 would take 24.6 kB"):
+        read(tmp_path)
+
+
+def test_a_folder_of_arrays_is_told_where_they_are(tmp_path):
+    np.savez(tmp_path / "samples.npz", images=FACES)
+    with pytest.raises(BadInput, match=r"holds no pictures, but samples.npz: give the path of that file"):
+        read(tmp_path)
