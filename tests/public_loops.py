@@ -190,5 +190,5 @@ FAULTS = {
     "wgan_gp": {
         "the penalty is left out": {"divergence"},
     },
-    "cyclegan": {"G's step is forgotten": {"discriminator_saturated"}},
+    "cyclegan": {"G's step is forgotten": {"discriminator_saturated", "total_collapse"}},
 }

@@ -83,13 +83,13 @@ class Onlooker:
         if outside > 0.01:
             evidence = Evidence("share of pixel values outside [-1, 1]", outside, high=0.001)
             yield Finding("range_mismatch", "severe", (evidence,))
-        elif low > -0.1 and real_low < -0.5:
-            evidence = Evidence("lowest pixel value of the samples", low, high=-0.5, usual=real_low)
-            yield Finding("range_mismatch", "severe", (evidence,))
         if variety < 0.06:
             evidence = Evidence("variance between samples, over that of real images", variety, low=0.6, high=1.4)
             yield Finding("total_collapse", "severe", (evidence,))
             return
+        if low > -0.1 and real_low < -0.5:
+            evidence = Evidence("lowest pixel value of the samples", low, high=-0.5, usual=real_low)
+            yield Finding("range_mismatch", "severe", (evidence,))
         share = self.repeats(x.clamp(-1, 1), self.real)
         if share > self.usual_repeats + 0.3:
             name = "share of samples seven times nearer to another sample than to real images"

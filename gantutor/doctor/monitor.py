@@ -126,7 +126,7 @@ class Monitor:
                     net = translator(net, next(x for other, x in pictures.items() if other != name))
                 D = Ds.get(name, Ds.get(""))
                 found[name] = Onlooker(net, D, images, aside, top_of(images), self.count, self.notes)
-                found[name].G(2)  # whether it can be used is told now
+                found[name].look(critic=True)  # whether G and D can be used is told now
         return found
 
     @contextlib.contextmanager
@@ -298,8 +298,7 @@ def translator(net: nn.Module, pictures: Any) -> Callable[[int], object]:
     """A G that turns pictures into pictures, as a function n -> n images, of random pictures."""
 
     def draw(n: int) -> object:
-        chosen = torch.randint(len(pictures), (n,))
-        x = pictures[chosen]
+        x = pictures[torch.randperm(len(pictures))[:n]]
         weight = next(net.parameters())
         return net(x.to(weight))
 

@@ -1,0 +1,171 @@
+"""The monitor in loops as people write them: it names the fault, keeps still in the sound twin, and leaves no trace."""
+
+import copy
+import csv
+
+import pytest
+import torch
+from public_loops import FAULTS, LOOPS, Discriminator, Generator, pictures
+from torch import nn
+
+from gantutor import doctor
+from gantutor.errors import BadInput
+
+STEPS, EVERY = 300, 10
+
+
+@pytest.fixture(scope="module")
+def real():
+    return pictures(1200)
+
+
+def watched(loop: str, fault: str, seed: int, real: torch.Tensor, steps: int = STEPS) -> doctor.Monitor:
+    def monitor_of(G, D, images):
+        return doctor.Monitor(G, D, images, every=EVERY, count=128, say=None, seed=seed)
+
+    return LOOPS[loop](real, steps, monitor_of, fault, seed)
+
+
+@pytest.mark.parametrize(("loop", "fault"), [(loop, fault) for loop in LOOPS for fault in ("", *FAULTS[loop])])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
+def test_a_fault_is_named_before_half_of_the_training_and_the_sound_twin_is_not_disturbed(real, loop, fault, seed):
+    events = watched(loop, fault, seed, real, STEPS if not fault else STEPS // 2).events
+    if fault:
+        assert {event.name for event in events} & FAULTS[loop][fault], events
+    else:
+        assert not events
+
+
+def test_the_training_goes_on_as_it_would_without(real):
+    class Nobody:
+        def step(self, **numbers):
+            self.last = {name: float(x.detach() if isinstance(x, torch.Tensor) else x) for name, x in numbers.items()}
+
+    alone = LOOPS["dcgan"](real, 24, lambda G, D, images: Nobody()).last
+    monitor = LOOPS["dcgan"](real, 24, lambda G, D, images: doctor.Monitor(G, D, images, every=2, count=64, say=None))
+    assert {name: column[-1][1] for name, column in monitor.columns.items()} == pytest.approx(alone, abs=0)
+
+
+def test_a_look_leaves_the_nets_and_the_random_stream_as_they_were(real):
+    G, D = Generator(), Discriminator()
+    D.eval()
+    monitor = doctor.Monitor(G, D, real, every=1, count=64, say=None)
+    before = copy.deepcopy(G.state_dict())
+    torch.manual_seed(3)
+    expected = torch.rand(())
+    torch.manual_seed(3)
+    monitor.look()
+    assert torch.rand(()) == expected
+    assert G.training
+    assert not D.training
+    assert all(torch.equal(x, before[name]) for name, x in G.state_dict().items())
+
+
+def test_looks_take_their_share_of_the_time(real, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("gantutor.doctor.monitor.time.perf_counter", lambda: now[0])
+    monitor = doctor.Monitor(Generator(), None, real, share=0.02, count=64, say=None)
+    monkeypatch.setattr(monitor, "announce", lambda *_: now.__setitem__(0, now[0] + 1.0))  # a look of a second
+    for _ in range(10_000):
+        now[0] += 0.1  # a step
+        monitor.step(d_loss=1.2, g_loss=0.9)
+    looks = len(monitor.rows)
+    assert 19 <= looks <= 21  # of 1,000 seconds two percent
+    assert looks / now[0] <= 0.021
+
+
+def test_a_step_does_not_read_a_tensor_before_a_look(real):
+    class Unread(torch.Tensor):
+        read = 0
+
+        @classmethod
+        def __torch_function__(cls, function, types, args=(), kwargs=None):
+            if function in (torch.Tensor.item, torch.Tensor.tolist, torch.Tensor.__float__, torch.Tensor.__bool__):
+                cls.read += 1
+            return super().__torch_function__(function, types, args, kwargs or {})
+
+    monitor = doctor.Monitor(Generator(), None, real, every=5, count=64, say=None)
+    for _ in range(4):
+        monitor.step(d_loss=torch.tensor(1.0).as_subclass(Unread))
+    assert Unread.read == 0
+    assert not monitor.columns
+    monitor.step(d_loss=torch.tensor(1.0).as_subclass(Unread))
+    assert len(monitor.columns["d_loss"]) == 5
+
+
+def test_nan_is_said_at_once(real):
+    said = []
+    monitor = doctor.Monitor(Generator(), None, real, every=2, count=64, say=said.append)
+    monitor.step(d_loss=1.0)
+    monitor.step(d_loss=float("nan"))
+    assert [event.name for event in monitor.events] == ["non_finite"]
+    assert "step 2: non finite" in said[0]
+    for _ in range(20):
+        monitor.step(d_loss=float("nan"))
+    assert sum("non finite" in sentence for sentence in said) == 1
+
+
+def test_what_has_gone_is_said(real):
+    monitor = doctor.Monitor(Generator(), None, real, every=1, count=64, say=None)
+    for value in [90.0] * 20 + [1.0] * 100:
+        monitor.step(d_loss=value, g_loss=1e-4 if value > 2 else 1.0)
+    told = [event for event in monitor.events if event.name == "discriminator_fooled"]
+    assert len(told) == 2
+    assert told[1].text.startswith("This has gone")
+
+
+def test_the_report_is_a_diagnosis_of_everything(real):
+    monitor = doctor.Monitor(Generator(), None, real, every=50, count=64, say=None)
+    for _ in range(60):
+        monitor.step(d_loss=90.0, g_loss=0.0)
+    assert "discriminator_fooled" in monitor.report().names
+    assert "total_collapse" in monitor.report().names  # of a G that was not trained
+
+
+def test_a_table_is_kept(real, tmp_path):
+    monitor = doctor.Monitor(Generator(), None, real, every=2, count=64, say=None, csv=tmp_path / "log.csv")
+    for step in range(6):
+        monitor.step(d_loss=float(step), note=1.0)
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert [row["d_loss"] for row in rows] == ["0.5", "2.5", "4.5"]  # means since the last look
+    assert [row["step"] for row in rows] == ["2.0", "4.0", "6.0"]
+    assert all(float(row["distance"]) > 0.5 for row in rows)
+
+
+def test_tensorboard_is_written(real, tmp_path):
+    monitor = doctor.Monitor(Generator(), None, real, every=2, count=64, say=None, tensorboard=tmp_path)
+    for step in range(30):
+        monitor.step(d_loss=float(step), g_loss=1.0)
+    from gantutor.doctor import logs
+
+    assert logs.read(tmp_path).games[""]["d_loss"].values.tolist()[:2] == [0.5, 2.5]
+
+
+def test_listeners_hear_of_each_look(real):
+    monitor, heard = doctor.Monitor(Generator(), None, real, every=3, count=64, say=None), []
+    monitor.listeners.append(lambda watched: heard.append(watched.steps))
+    for _ in range(9):
+        monitor.step(d_loss=1.0)
+    assert heard == [3, 6, 9]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"real": None}, "no real images"),
+        ({"real": torch.rand(10, 1, 16, 16)}, "there are 10 real images"),
+        ({"G": {"A": Generator()}, "D": {"B": Discriminator()}}, "give the same ones"),
+        ({"G": nn.Linear(16, 3)}, "the real images are"),
+        ({"count": 10}, "count"),
+        ({"share": 0}, "share"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_the_training(real, change, said):
+    with pytest.raises(BadInput, match=said):
+        doctor.Monitor(**{"G": Generator(), "D": None, "real": real} | change)
+
+
+def test_a_loss_that_is_no_number_is_named(real):
+    monitor = doctor.Monitor(Generator(), None, real, every=1, count=64, say=None)
+    with pytest.raises(BadInput, match="d_loss is a tensor of shape"):
+        monitor.step(d_loss=torch.ones(3))
