@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 from waiting import until
 
-from gantutor import live, losses, metrics, models, show, train
+from gantutor import doctor, live, losses, metrics, models, show, train
 from gantutor.data import faces
 from gantutor.doctor import Diagnosis, Evidence, Finding
 from gantutor.errors import BadInput
@@ -917,3 +917,16 @@ def test_attributes_that_cannot_be_changed():
         live.attributes(Dresser(3), judge, hat="cap")
     with pytest.raises(BadInput, match="unknown value of hat 'sombrero'"):
         live.attributes(Dresser(), judge, hat="sombrero")
+
+
+def test_the_card_of_a_monitor_shows_each_look_and_what_was_said():
+    real = torch.rand(200, 1, 16, 16) * 2 - 1
+    watched = doctor.Monitor(lambda n: torch.zeros(n, 1, 16, 16), None, real, every=2, count=64, say=None)
+    card = live.monitor(watched)
+    assert "step 0: nothing wrong so far" in card.status.value
+    for step in range(8):
+        watched.step(d_loss=1.0 if step < 6 else float("nan"))
+    assert "step 8" in card.status.value
+    assert "non finite" in card.status.value
+    assert "step 8: There are NaN" in card.messages.value
+    assert card.picture.value.startswith(b"\x89PNG")

@@ -87,6 +87,9 @@ def add_arguments(add: Callable[..., Parser]) -> None:
     command.add_argument("--out", metavar="DIR", type=Path, help="where the run is saved (default runs/MODEL-NAME)")
     command.add_argument("--save-every", type=int, metavar="N",
                          help="save after every N steps too; without it every two minutes and at the end")  # fmt: skip
+    command.add_argument("--watch", action="store_true",
+                         help="let the doctor look at samples and losses now and then, and say what goes wrong; it "
+                              "takes at most a fiftieth of the time")  # fmt: skip
     command.add_argument("--resume", action="store_true",
                          help="go on with the run in --out, to --steps in all (default: as many as it was for); where "
                               "there is none, start. Flags left out are those of the run")  # fmt: skip
@@ -280,9 +283,12 @@ def learn(args: argparse.Namespace, run, out: Path) -> int:
     with stop_signals() as asked:
         line = progress.ProgressLine(args.steps, args.seconds, run.recipe.batch_size, before=run.step)
         keep, watch, wish = autosave.Keeper(run, out, flags, args.save_every, line.print_line), nan_guard.Watch(run), 0
+        monitor = make_monitor(run, line.print_line) if args.watch else None
         try:
             for step in watch.over(remaining(args, run)):
                 line.show(step)
+                if monitor is not None:
+                    monitor.step(d_loss=step.d_loss, g_loss=step.g_loss)
                 wish = run.agreed_max(STOP if asked else SAVE if keep.due() else 0)
                 if wish == SAVE:
                     watch.look()
@@ -305,6 +311,14 @@ def learn(args: argparse.Namespace, run, out: Path) -> int:
     what = "--count 64" if run.labels is None else "--per-class 8"
     print(f"See what it draws:  {PROGRAM} sample {quoted(out)} {what} --out {quoted(out / 'images.png')}")
     return 0
+
+
+def make_monitor(run, say: Callable[[str], object]):
+    """The doctor's monitor of a run, which looks at samples of the averaged G."""
+    from gantutor import doctor
+
+    D = run.D if run.labels is None else None  # a conditional D needs the labels too
+    return doctor.Monitor(lambda n: run.sample(n, seed=0), D, run.data, say=say)
 
 
 def follow(args: argparse.Namespace, run) -> int:

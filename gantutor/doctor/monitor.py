@@ -141,9 +141,10 @@ class Monitor:
     def step(self, **numbers: Tensor | float | None) -> None:
         """Call once in each step of the training, with the losses and whatever else is worth watching, by name."""
         self.steps += 1
-        kept = {name: x.detach() if isinstance(x, Tensor) else x for name, x in numbers.items() if x is not None}
-        if kept:
-            self.waiting.append((self.steps, kept))
+        kept = {name: x for name, x in numbers.items() if x is not None}
+        copies = {name: x.detach().clone() if isinstance(x, Tensor) else x for name, x in kept.items()}
+        if copies:
+            self.waiting.append((self.steps, copies))
         if self.due():
             self.look()
 
