@@ -468,3 +468,8 @@ def test_the_whole_table(name, reference):
             wrong.append((ailment, variant, names))
     assert len(wrong) <= 0.05 * total, wrong
     assert "healthy" not in [ailment for ailment, _, _ in wrong], wrong
+
+
+def test_exact_copies_of_colour_pictures_have_their_channels_in_order():
+    real = torch.rand(400, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert "channel_order" not in doctor.examine(real[:200], real).names

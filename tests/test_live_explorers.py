@@ -929,4 +929,4 @@ def test_the_card_of_a_monitor_shows_each_look_and_what_was_said():
     assert "step 8" in card.status.value
     assert "non finite" in card.status.value
     assert "step 8: There are NaN" in card.messages.value
-    assert card.picture.value.startswith(b"\x89PNG")
+    assert bytes(card.picture.value).startswith(b"\x89PNG")

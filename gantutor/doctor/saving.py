@@ -248,7 +248,7 @@ def correct_channels(case: Case) -> Finding | None:
     distances = [measures.thumbnail_distance(x[:, order], real) for order in orders]
     best = min(range(len(orders)), key=distances.__getitem__)
     gained = distances[best] / max(distances[0], 1e-9)
-    if gained > 0.85:
+    if best == 0 or gained > 0.85:
         return None
     case.samples = case.samples[:, orders[best]]
     case.notes.append("The channels of the samples were put in order before the rest of the examination.")
