@@ -44,6 +44,7 @@ def main() -> int:
 def gather(source: Path) -> None:
     shutil.copytree(HERE, source, ignore=shutil.ignore_patterns("__pycache__", "build.py"))
     shutil.copy(ROOT / "notebooks" / "TEACHING.md", source)
+    (source / "diagnose.md").write_text(section("Diagnose your own GAN"), encoding="utf-8")
     film = faces()
     (source / "faces.png").write_bytes(film.png)
     index = source / "index.md"
@@ -60,6 +61,13 @@ def gather(source: Path) -> None:
     (source / "reference").mkdir()
     for name, text in reference().items():
         (source / "reference" / f"{name}.rst").write_text(text, encoding="utf-8")
+
+
+def section(title: str) -> str:
+    """A section of the README as a page of its own."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    body = text.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+    return f"# {title}\n{body}"
 
 
 def faces() -> show.Shown:
