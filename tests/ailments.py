@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from gantutor import data, doctor, models
 from gantutor.data import Images
-from gantutor.doctor import Diagnosis, inputs, measures
+from gantutor.doctor import Diagnosis, extractors, measures
 from gantutor.metrics import classifier
 
 TABLE = Path(__file__).with_suffix(".md")
@@ -509,7 +509,7 @@ class Exam:
 
 # What an exam asks again and again about the same real images is worked out once.
 REMEMBERED = (
-    (inputs, "train_classifier"), (classifier, "features_and_logits"), (measures, "CopySearch"),
+    (extractors, "train_classifier"), (classifier, "features_and_logits"), (measures, "CopySearch"),
     (measures, "lowe_ratio"), (measures, "texture"),
 )  # fmt: skip
 ANSWERS: dict[tuple, object] = {}

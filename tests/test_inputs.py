@@ -6,7 +6,7 @@ import torch
 from drawn import digits
 
 from gantutor.data import Images
-from gantutor.doctor import inputs, measures
+from gantutor.doctor import extractors, inputs, measures
 from gantutor.errors import BadInput
 from gantutor.metrics import classifier
 
@@ -189,22 +189,22 @@ def test_what_does_not_fit_is_named(drawn, options, word):
 def test_feature_extractors_are_chosen_from_the_best_to_the_humblest(drawn):
     x, notes = drawn.pixels, []
     given = classifier.Classifier("mine", drawn.classes).eval()
-    assert inputs.choose_extractor(drawn, x, drawn.labels, given, notes).name == "the classifier given"
+    assert extractors.choose_extractor(drawn, x, drawn.labels, given, notes).name == "the classifier given"
     named = Images("strokes", x, drawn.labels, drawn.classes)
-    assert "the shipped classifier of strokes" in inputs.choose_extractor(named, x, None, None, notes).name
-    assert "look like its own" in inputs.choose_extractor(x, x, None, None, notes).name
+    assert "the shipped classifier of strokes" in extractors.choose_extractor(named, x, None, None, notes).name
+    assert "look like its own" in extractors.choose_extractor(x, x, None, None, notes).name
     upside_down = x.flip(2)
-    trained = inputs.choose_extractor(upside_down, upside_down, drawn.labels + 3, None, notes)
+    trained = extractors.choose_extractor(upside_down, upside_down, drawn.labels + 3, None, notes)
     assert "a classifier trained on the labels" in trained.name
     assert trained.labels == tuple(range(3, 13))
     predicted = trained.extract(upside_down).logits.argmax(1)
     assert (torch.tensor(trained.labels)[predicted] == drawn.labels + 3).double().mean() > 0.9
-    humble = inputs.choose_extractor(upside_down, upside_down, None, None, notes)
+    humble = extractors.choose_extractor(upside_down, upside_down, None, None, notes)
     assert "random convolutions" in humble.name
     assert humble.extract(upside_down[:3]).logits is None
     assert notes == []
     lottery = torch.randint(10, (400,), generator=torch.Generator().manual_seed(0))
-    assert "random" in inputs.choose_extractor(upside_down, upside_down, lottery, None, notes).name
+    assert "random" in extractors.choose_extractor(upside_down, upside_down, lottery, None, notes).name
     assert "could not tell their classes apart" in notes[0]
 
 
@@ -290,5 +290,5 @@ def test_classes_are_matched_by_name(drawn):
 
 def test_a_trained_classifier_knows_the_names(drawn):
     upside_down = Images("some", drawn.pixels.flip(2), drawn.labels, tuple("abcdefghij"))
-    found = inputs.choose_extractor(upside_down, upside_down.pixels, drawn.labels, None, [])
+    found = extractors.choose_extractor(upside_down, upside_down.pixels, drawn.labels, None, [])
     assert found.classes == tuple("abcdefghij")

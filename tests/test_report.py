@@ -16,7 +16,8 @@ from PIL import Image
 
 from gantutor import doctor, publish
 from gantutor.doctor import AILMENTS, Diagnosis, Evidence, Finding, specimens
-from gantutor.doctor.inputs import Case, FeatureExtractor
+from gantutor.doctor.extractors import FeatureExtractor
+from gantutor.doctor.inputs import Case
 from gantutor.errors import BadInput
 from gantutor.publish import charts, report
 

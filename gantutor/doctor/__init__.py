@@ -6,12 +6,14 @@
     print(doctor.examine(history="log.csv"))
     monitor = doctor.Monitor(G, D, real)  # and monitor.step(d_loss=…, g_loss=…) in the loop
 
-`examination` runs it. For images, `inputs` brings them to one form, and `collected` those that come one by one;
-`measures` has the numbers and `image_tests` judges them. For nets, `generators` and `discriminators` call anyone's
-`nets`, which `weights` fills from files, and `net_tests` judges what they do. For training logs, `tables` reads them,
-`roles` knows what names mean, `logs` makes curves of them, and `curves` and `swings` judge these. `findings` explains
-what was found, and `specimens` keeps what a report shows, which `publish.write_report` writes. `monitor` watches while
-a GAN trains, by `glances`.
+`examination` runs it, and `monitor` watches a training by `glances`. What they use:
+
+- images: `files` reads them, `inputs` and `collected` bring them to one form, `extractors` chooses what sees them, and
+  `measures` has the numbers. `saving` judges what became of them on the way to a file, `augmentation` what leaked into
+  them, `proportions` which kinds are missing, and `image_tests` everything else;
+- nets: `generators` and `discriminators` call anyone's `nets`, `weights` fills these from files, `net_tests` judges;
+- training logs: `tables` reads them, `roles` knows what names mean, `logs` makes curves, `curves` and `swings` judge;
+- words: `findings` says what was found, and `specimens` keeps what a report shows (`publish.write_report`).
 """
 
 from typing import TYPE_CHECKING

@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from gantutor import metrics
 from gantutor.doctor import measures
 from gantutor.doctor.augmentation import find_leaks
+from gantutor.doctor.extractors import Extracted
 from gantutor.doctor.findings import Evidence, Finding, grade, telling
-from gantutor.doctor.inputs import MIN_SIDE, Case, Extracted
+from gantutor.doctor.inputs import MIN_SIDE, Case
 from gantutor.doctor.proportions import judge_shapes
 from gantutor.doctor.saving import COLLAPSED, correct_saving, relative_variance
 from gantutor.metrics import clusters, nearest_neighbours

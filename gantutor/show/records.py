@@ -96,7 +96,7 @@ def seeds(
             mean, low, high = interval(x)
             axes.errorbar(mean, y, xerr=[[mean - low], [high - mean]], fmt="|", color="black", capsize=4, ms=12)
     axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)
     if log:
         axes.set_xscale("log")
     return picture
