@@ -846,3 +846,52 @@ def test_an_interrupted_museum_leaves_no_half_picture(some, monkeypatch):
     monkeypatch.setattr(museum.Exhibit, "run", interrupt)
     assert cli.main(["museum", "common-loss", "--data", "strokes", "--out", "new/both.png"]) == 130
     assert list(Path.cwd().iterdir()) == []
+
+
+# --- logs, and watching ----------------------------------------------------------------------------------------------
+
+
+def test_a_log_alone_is_diagnosed(tmp_path, capsys):
+    log = tmp_path / "log.csv"
+    log.write_text("epoch,d_loss,g_loss\n" + "".join(f"{i},90.0,0.0\n" for i in range(30)))
+    assert cli.main(["diagnose", "--history", str(log), "--json"]) == 1
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert finding["name"] == "discriminator_fooled"
+    log.write_text("epoch,d_loss,g_loss\n" + "".join(f"{i},{1.2 + i % 3 / 10},0.9\n" for i in range(30)))
+    assert cli.main(["diagnose", "--history", str(log), "--html", str(tmp_path / "report.html")]) == 0
+    assert "Only the training log was examined" in capsys.readouterr().out
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "there is nothing to examine"),
+        (["--against", "mnist"], "there is nothing to examine"),
+        (["samples.npz"], "no real images to compare with"),
+        (["--history", "none.csv"], "there is no log"),
+    ],
+)
+def test_what_is_missing_for_a_diagnosis_is_told(tmp_path, monkeypatch, capsys, options, said):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["diagnose", *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_training_is_watched_if_asked_for(few, monkeypatch, capsys):
+    watched = []
+
+    class Monitor:
+        def __init__(self, G, D, real, *, say):
+            self.G, self.say, self.real = G, say, real
+
+        def step(self, **losses):
+            watched.append(losses)
+            if len(watched) == 2:
+                assert self.G(3).shape == (3, *self.real.stored.shape[1:])
+                self.say("step 2: something is wrong")
+
+    monkeypatch.setattr("gantutor.doctor.Monitor", Monitor)
+    assert cli.main(["train", "mlp", "--data", "strokes", "--steps", "3", "--watch", "--out", "here", *CPU]) == 0
+    assert [set(losses) for losses in watched] == [{"d_loss", "g_loss"}] * 3
+    assert "something is wrong" in capsys.readouterr().err
