@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gantutor import metrics
 from gantutor.doctor import measures
-from gantutor.doctor.augmentation import find_leaks
+from gantutor.doctor.augmentation import exceeds, find_leaks
 from gantutor.doctor.findings import Evidence, Finding, grade
 from gantutor.doctor.inputs import MIN_SIDE, Case, Extracted
 from gantutor.doctor.proportions import judge_shapes
@@ -67,11 +67,6 @@ def find_copies(case: Case) -> Finding | None:
                                 share, f"about {usual:.2g}, as for held-out images")  # fmt: skip
             return Finding("memorisation", grade(share, 0.1, 0.5), (evidence,))
     return None
-
-
-def exceeds(share: float, usual: float, n: int, m: int, least: float) -> bool:
-    """Does a share of n samples exceed that of m real images, `usual`, by `least` and by four standard errors?"""
-    return share > usual + max(least, 4 * math.sqrt(max(usual, 1 / m) * (1 / n + 1 / m)))
 
 
 def find_texture_faults(x: Tensor, real: Tensor) -> Iterator[Finding]:
