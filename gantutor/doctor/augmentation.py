@@ -116,8 +116,8 @@ def look_for(case: Case, changes: Sequence[Change]) -> Seen | None:
     mine, theirs = (distances(x, changes, base) for x in (case.samples[:SOME], case.held_out[:SOME]))  # (1 + K, N)
     near = theirs[0].quantile(0.9)
     undone, usual = (nearer_undone(d, near) for d in (mine, theirs))
-    share, chance, n, m = undone.double().mean().item(), usual.double().mean().item(), len(undone), len(usual)
-    most = chance + max(0.05, 4 * math.sqrt(max(chance, 1 / m) * (1 / n + 1 / m)))
+    share, chance = undone.double().mean().item(), share_among_alike(usual, case)
+    most = most_by_chance(chance, len(undone), len(usual), least=0.05)
     if share < most:
         return None
     mean = mine[1:].mean(1)
@@ -130,6 +130,21 @@ def look_for(case: Case, changes: Sequence[Change]) -> Seen | None:
     name = "share of samples that are nearer to real images once a change is undone"
     evidence = Evidence(name, share, high=most, usual=chance)
     return Seen(every, estimate, changes[main], all_alike, (evidence,))
+
+
+def share_among_alike(usual: Tensor, case: Case) -> float:
+    """Share of held-out images that something is true of, `usual` (M,), or of those that look like samples, if larger.
+
+    A G that draws nothing but zeros turns none of them, although a zero is as near to others when it is turned.
+    """
+    samples, held_out = (measures.thumbnails(x, 10) for x in (case.samples[:SOME], case.held_out[: len(usual)]))
+    alike = nearest_neighbours(samples, held_out)[1][:, 0]
+    return max(usual.double().mean().item(), usual[alike].double().mean().item())
+
+
+def most_by_chance(usual: float, n: int, m: int, least: float) -> float:
+    """The share of n samples that exceeds that of m real images, `usual`, by `least` and by four standard errors."""
+    return usual + max(least, 4 * math.sqrt(max(usual, 1 / m) * (1 / n + 1 / m)))
 
 
 def distances(x: Tensor, changes: Sequence[Change], base: Tensor) -> Tensor:
@@ -172,9 +187,8 @@ def find_boxes(case: Case) -> Finding | None:
     for besides in (None, most_frequent_value(real)):
         mine, theirs, held_out = (longest_edges(x, besides) for x in (case.samples, real, case.held_out[:MANY]))
         least = max(theirs.length.double().quantile(0.98).item(), 0.3 * min(case.real.shape[2:]))
-        cut, usual = mine.length > least, (held_out.length > least).double().mean().item()
-        share, n, m = cut.double().mean().item(), len(cut), len(held_out.length)
-        most = usual + max(0.06, 4 * math.sqrt(max(usual, 1 / m) * (1 / n + 1 / m)))
+        cut, usual = mine.length > least, share_among_alike(held_out.length > least, case)
+        share, most = cut.double().mean().item(), most_by_chance(usual, len(cut), len(held_out.length), least=0.06)
         if share >= most and not in_blocks(mine.place[cut]):
             name = f"share of samples with an even area that ends in a straight line of over {least + 1:.0f} pixels"
             evidence = Evidence(name, share, high=most, usual=usual)

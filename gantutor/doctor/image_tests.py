@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gantutor import metrics
 from gantutor.doctor import measures
-from gantutor.doctor.augmentation import find_leaks
+from gantutor.doctor.augmentation import find_leaks, most_by_chance
 from gantutor.doctor.extractors import Extracted
 from gantutor.doctor.findings import Evidence, Finding, grade, telling
 from gantutor.doctor.inputs import MIN_SIDE, Case
@@ -69,11 +69,6 @@ def find_copies(case: Case) -> Finding | None:
             case.copies = mine
             return Finding("memorisation", grade(share, 0.1, 0.5), (evidence,))
     return None
-
-
-def most_by_chance(usual: float, n: int, m: int, least: float) -> float:
-    """The share of n samples that exceeds that of m real images, `usual`, by `least` and by four standard errors."""
-    return usual + max(least, 4 * math.sqrt(max(usual, 1 / m) * (1 / n + 1 / m)))
 
 
 def find_texture_faults(x: Tensor, real: Tensor) -> Iterator[Finding]:
