@@ -54,8 +54,11 @@ CURVES = [
     ({"d_loss": 0.04 + noise(1000, 0.004), "g_loss": 10 - T / 200}, ()),  # G's loss falls: D does not win
     ({"d_loss": 1.9 + noise(1000, 0.01), "g_loss": 0.05 + noise(1000, 0.001)}, ()),
     ({"d_loss": 2.1 + noise(1000, 0.01), "g_loss": 0.05 + noise(1000, 0.001)}, ("discriminator_fooled",)),
-    ({"d_loss": 2.7 + noise(1000, 0.01), "g_loss": 2.0 + noise(1000, 0.01)}, ()),
-    ({"d_loss": 2.7 + noise(1000, 0.01), "g_loss": 2.4 + noise(1000, 0.01)}, ("discriminator_blind",)),
+    ({"d_loss": 3.7 + noise(1000, 0.01), "g_loss": 2.0 + noise(1000, 0.01)}, ()),
+    ({"d_loss": 3.7 + noise(1000, 0.01), "g_loss": 2.4 + noise(1000, 0.01)}, ("discriminator_blind",)),
+    ({"d_loss": 2.0 + noise(1000, 0.002), "g_loss": noise(1000, 0.005)}, ("discriminator_blind",)),  # hinge
+    ({"d_loss": 0.5 + noise(1000, 5e-4), "g_loss": 0.25 + noise(1000, 5e-4)}, ("discriminator_blind",)),  # LSGAN
+    ({"d_loss": 20 * noise(1000, 2), "g_loss": 20 * noise(1000, 2, 1)}, ("instability",)),  # a critic without any bound
     ({"d_loss": 1.41 + noise(1000, 1e-3)}, ()),
     ({"d_loss": 1.388 + noise(1000, 1e-3)}, ("discriminator_blind",)),
     ({"d_real": 0.93 + noise(100, 0.005), "d_fake": 0.07 + noise(100, 0.005, 1)}, ()),

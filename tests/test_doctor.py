@@ -202,9 +202,9 @@ def test_a_diagnosis_is_data_and_text(examine, ward):
     x[0] = math.nan
     d = examine(x)
     content = json.loads(d.to_json())
-    assert list(content) == ["data", "judge", "findings"]
+    assert list(content) == ["data", "judge", "notes", "findings"]
     assert [list(finding) for finding in content["findings"]] == [
-        ["name", "severity", "evidence", "meaning", "try", "lesson"]
+        ["name", "severity", "since", "evidence", "meaning", "try", "lesson"]
     ] * len(d.findings)
     first = content["findings"][0]["evidence"][0]
     assert list(first) == ["name", "value", "low", "high", "usual", "healthy", "context"]

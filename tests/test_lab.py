@@ -24,7 +24,7 @@ from gantutor.cli import common, lab
 COURSE = Path(__file__).resolve().parents[1]
 
 
-class Handover(Exception):
+class Handover(BaseException):
     """Stands in for the end of this process."""
 
 

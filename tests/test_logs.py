@@ -34,6 +34,10 @@ NAMES = [
     ("d_real d_fake", "d_real d_fake"),  # this package: outputs
     ("D_loss real_score fake_score", "d_loss d_real d_fake"),
     ("Loss/scores/real Loss/scores/fake Loss/G/loss Loss/D/loss", "d_real d_fake g_loss d_loss"),  # StyleGAN
+    ("D(G(z1)) D(x)_mean Score_D Score_G", "d_fake d_real d_real d_fake"),
+    ("d1 d2 g", "d_loss_real d_loss_fake g_loss"),  # real and fake, in many a Keras tutorial
+    ("real_validity fake_validity", "d_real d_fake"),
+    ("fake_std pixel_std intra_batch_distance", "diversity diversity diversity"),
     ("G_grad_norm fid recall inception_score", "g_grad_norm distance diversity quality"),
 ]
 
@@ -47,7 +51,22 @@ def test_names(names, meant):
 
 @pytest.mark.parametrize(
     "name",
-    ["lr", "learning_rate", "gp", "r1_penalty", "G_L1", "cycle_A", "d_acc", "grad_norm", "d_loss__MIN", "loss", "x"],
+    [
+        "lr",
+        "learning_rate",
+        "gp",
+        "r1_penalty",
+        "G_L1",
+        "cycle_A",
+        "d_acc",
+        "grad_norm",
+        "d_loss__MIN",
+        "loss",
+        "x",
+        "d_weight",
+        "disc_factor",
+        "G_std",
+    ],
 )
 def test_names_that_are_not_judged(name):
     assert roles.meaning(name)[0] not in roles.ROLES
@@ -102,6 +121,11 @@ OBJECTS = {
     "what Keras' fit returns": Fitted({"d_loss": D, "g_loss": G}),
     "tensors": {"d_loss": [torch.tensor(d) for d in D], "g_loss": [np.float64(g) for g in G]},
     "strings": {"d_loss": [str(d) for d in D], "g_loss": [f"tensor({g}, device='cuda:0')" for g in G]},
+    "nested": {"losses": {"D": D, "G": G}},
+    "nested rows": [
+        {"Loss/D": {"num": 8, "mean": d, "std": 0.1}, "Loss/G": {"mean": g}} for d, g in zip(D, G, strict=True)
+    ],
+    "the last step first": {"step": [3, 2, 1, 0], "d_loss": D[::-1], "g_loss": G[::-1]},
     "with empty cells": {"d_loss": [D[0], "", *D[1:]], "g_loss": [None, *G]},
     "rows for each number": [
         {"step": step, "tag": tag, "value": value[step]}
@@ -133,6 +157,13 @@ FILES = {
         f"[0/5][{50 * i}/1583]\tLoss_D: {d}\tLoss_G: {g}\n" for i, (d, g) in enumerate(zip(D, G, strict=True))),
     "printed.txt": "".join(f"[Epoch 0/200] [Batch {i}/938] [D loss: {d}] [G loss: {g}]\n" for i, (d, g) in
                            enumerate(zip(D, G, strict=True))),
+    "excel.csv": "sep=;\nd_loss;g_loss\n" + "".join(f"{d};{g}\n" for d, g in zip(D, G, strict=True)),
+    "spaces.txt": "step  d_loss  g_loss\n" + "".join(f"{i}  {d}  {g}\n" for i, (d, g) in
+                                                       enumerate(zip(D, G, strict=True))),
+    "colours.log": "".join(f"\x1b[32mLoss_D:\x1b[0m {d} \x1b[32mLoss_G:\x1b[0m {g}\n" for d, g in
+                           zip(D, G, strict=True)),
+    "tensors.log": "".join(f"D loss: tensor({d}, device='cuda:0') G loss: tensor({g})\n" for d, g in
+                           zip(D, G, strict=True)),
     "keras.log": "".join(f"{i} [D loss: {d}, acc.: 50.00%] [G loss: {g}]\n" for i, (d, g) in
                          enumerate(zip(D, G, strict=True))),
 }  # fmt: skip
@@ -209,6 +240,8 @@ def finite(history) -> bool:
         ({"d_loss": [1.2] * 19 + [math.inf], "g_loss": [0.9] * 20}, False),
         ({"d_loss": ["1.2"] * 15 + ["nan"] * 5}, False),
         ({"d_loss": ["1.2"] * 15 + [""] * 5}, True),
+        ({"d_loss": [NAN] * 6 + [1.2] * 14, "g_loss": [0.9] * 20}, True),  # the game begins later
+        ({"d_loss": ["1.2"] * 15 + ["-1.#IND"] * 5}, False),  # as Windows writes it
     ],
 )
 def test_gaps_are_not_nan(history, sound):
@@ -238,7 +271,7 @@ def test_a_history_that_is_none_is_named(bad):
         ("a.json", b"{", "is no JSON"),
         ("a.json", b"[1, 2]", "no log"),
         ("a.jsonl", b"nothing\n", "is no JSON"),
-        ("a.log", b"Epoch one is over\n", "D loss: 1.21"),
+        ("a.log", b"Epoch one is over\n", "no numbers"),
         ("a.xlsx", b"PK", "is no log that can be read"),
         ("no.csv", None, "there is no log"),
     ],
@@ -248,3 +281,24 @@ def test_a_file_that_is_no_log(tmp_path, name, content, said):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput, match=said):
         logs.read(tmp_path / name)
+
+
+def test_numbers_with_separators_and_other_encodings(tmp_path):
+    log = tmp_path / "powershell.csv"
+    log.write_bytes('d_loss,g_loss\n"11,647.5",2\n'.encode("utf-16"))
+    assert logs.read(log).games[""]["d_loss"].values.tolist() == [11647.5]
+
+
+def test_a_folder_of_exports_is_one_log(tmp_path):
+    for tag in ("d_loss", "g_loss"):
+        (tmp_path / f"run-tag-{tag}.csv").write_text("Wall time,Step,Value\n1,0,1.5\n2,1,1.25\n")
+    assert set(logs.read(tmp_path).games[""]) == {"d_loss", "g_loss"}
+
+
+def test_a_log_without_d_says_so():
+    assert any("D is not in this log" in note for note in logs.read({"g_loss": [1.0] * 20}).notes)
+
+
+def test_repeated_epochs_are_no_steps():
+    log = logs.read({"epoch": [0] * 20 + [1] * 20, "d_loss": list(range(40))})
+    assert log.games[""]["d_loss"].steps.tolist() == list(range(40))

@@ -188,10 +188,10 @@ def d_is_fooled(game: Game) -> Finding | None:
         elif game.loss == "hinge":
             condition = (d > 4) & (g < -1.5)
         else:  # where G's loss is 0, D gives the samples a probability of 1
-            condition = ((d > 2) & (g < 0.1)) | ((d > 0.8) & (g < 0.03))
+            condition = ((d > 2) & (g < 0.1)) | ((d > 0.95) & (g < 0.03))
     if (outputs := probabilities(game)) is not None:
         real, fake = outputs
-        condition = condition | ((real < 0.3) & (fake > 0.7))
+        condition = (condition & (fake > real)) | ((real < 0.3) & (fake > 0.7))
         evidence += output_evidence(outputs)
     since = game.lasting(condition)
     return None if since is None else Finding("discriminator_fooled", "severe", telling(*evidence), "", since)
@@ -202,7 +202,7 @@ def d_calls_all_alike(game: Game) -> Finding | None:
     condition, evidence, detail = nowhere(game), loss_evidence(game), "It calls everything generated."
     d, g = game.medians.get("d_loss"), game.medians.get("g_loss")
     if d is not None and game.loss == "cross-entropy":
-        condition = (d > 3 if g is None else (d > 2.5) & (g > 2.2)) & (d < 200)
+        condition = (d > 3.5 if g is None else (d > 3.5) & (g > 2.2)) & (d < 200)
     if (outputs := probabilities(game)) is not None:
         real, fake = outputs
         alike = ((real < 0.2) & (fake < 0.2)) | ((real > 0.85) & (fake > 0.85))
@@ -240,21 +240,27 @@ def d_has_won(game: Game) -> Finding | None:
     return None if since is None else Finding("discriminator_saturated", "severe", telling(*evidence), "", since)
 
 
+UNDECIDED = {  # D's and G's loss where D always says ½, or 0 as a score; D's may be a sum or a mean of its two halves
+    "cross-entropy": ((LOG4, LOG2), (LOG2, LOG2), (0.5, 0.25), (0.25, 0.25), (0.25, 0.125)),  # or least squares
+    "hinge": ((2.0, 0.0), (1.0, 0.0)),
+}
+
+
 def d_says_one_half(game: Game) -> Finding | None:
-    """Both losses are pinned where a D that always says ½ puts them, nearly from the beginning."""
+    """Both losses are pinned where a D that cannot decide puts them, nearly from the beginning."""
     d, g = game.medians.get("d_loss"), game.medians.get("g_loss")
-    if d is None or game.loss != "cross-entropy":
+    if d is None or game.loss not in UNDECIDED:
         return None
-    level = LOG4 if abs(late(d) - LOG4) < abs(late(d) - LOG2) else LOG2  # the sum of D's two losses, or their mean
-    pinned = np.abs(d - level) < 0.01 * level
-    if g is not None:
-        pinned &= np.abs(g - LOG2) < 0.015
-    off = abs(float(np.median(d[len(d) // 5 :])) / level - 1)
-    if pinned[len(pinned) // 5 :].mean() < 0.95 or off > 0.004:
-        return None
-    evidence = Evidence("distance of D's loss from that of a D that always says ½, as a share", off, low=0.02)
-    detail = "It says ½ to everything."
-    return Finding("discriminator_blind", "severe", (evidence,), detail, game.lasting(pinned))
+    for of_d, of_g in UNDECIDED[game.loss]:
+        pinned = np.abs(d - of_d) < 0.01 * of_d
+        if g is not None:
+            pinned &= np.abs(g - of_g) < 0.015
+        off = abs(float(np.median(d[len(d) // 5 :])) / of_d - 1)
+        if pinned[len(pinned) // 5 :].mean() >= 0.95 and off <= 0.004 and (g is not None or of_d in (LOG4, LOG2)):
+            evidence = Evidence("distance of D's loss from that of a D that cannot decide, as a share", off, low=0.02)
+            detail = "It says the same to everything."
+            return Finding("discriminator_blind", "severe", (evidence,), detail, game.lasting(pinned))
+    return None
 
 
 def d_is_constant(game: Game) -> Finding | None:

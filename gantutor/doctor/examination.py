@@ -106,9 +106,10 @@ def examine_log_alone(log: logs.Log) -> Diagnosis:
     """The diagnosis from a training log without images. Raises `BadInput` if nothing in it can be judged."""
     findings = [*find_non_finite(log), *curves.examine_log(log)]
     if not findings and not any(map(curves.judged, log.games.values())):
+        seen = " ".join(["nothing in this log can be judged.", *log.notes])
         raise BadInput(
-            f"nothing in this log can be judged. {' '.join(log.notes)} Name the columns d_loss, g_loss, d_real (D's "
-            f"output for real images), d_fake (for samples) or g_grad_norm, with {curves.FEWEST} rows or more."
+            f"{seen} Name the columns d_loss, g_loss, d_real (D's output for real images), d_fake (for samples) or "
+            f"g_grad_norm, with {curves.FEWEST} rows or more."
         )
     return Diagnosis(ranked(findings), "", "", tuple(log.notes), curves=specimens.drawn(log))
 

@@ -43,6 +43,7 @@ class Case:
     labels: Tensor | None  # int64, the class that G was asked for in each of `samples`
     closeups: tuple[Tensor, Tensor] | None = None  # of samples and of real images: cut out at full size, for texture
     notes: list[str] = field(default_factory=list)
+    resized: bool = False  # were the samples of another size than the real images?
     copies: tuple[Tensor, Tensor] | None = None  # if samples are copies: what `CopySearch.nearest` returned for them
 
     def keep(self, good: Tensor) -> None:
@@ -314,6 +315,7 @@ def prepare(
         raw=raw, samples=raw[keep], train=train, rest=order, real=resized_like(shown, size),
         held_out=resized_like(held_out, size), data=name, extractor=extractor,
         labels=None if labels is None else labels[keep], closeups=check_closeups(closeups, notes), notes=notes,
+        resized=size != train.shape[2:],
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@
 what was read.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -86,6 +87,10 @@ def to_curves(table: Mapping[str, object], notes: list[str]) -> dict[str, Curve]
     empty = [name for name, column in columns.items() if len(column.given) and not column.given.any()]
     if empty:
         notes.append(f"Without numbers, and passed over: {listed(empty)}.")
+    counted = next((name for name, c in columns.items() if roles.is_step(name) and is_falling(c)), None)
+    if counted is not None:  # the last step first
+        columns = {name: Column(values[::-1], given[::-1]) for name, (values, given) in columns.items()}
+        notes.append(f"The rows were turned round, because {counted} falls.")
     steps = next((c.values for name, c in columns.items() if roles.is_step(name) and is_rising(c)), None)
     gaps = find_gaps({name: column for name, column in columns.items() if not roles.is_index(name)})
     curves = {}
@@ -119,6 +124,8 @@ def to_numbers(name: str, cells: object) -> tuple[Column, Column]:
 
 
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\b(?:nan|inf(?:inity)?)\b", re.IGNORECASE)
+THOUSANDS = re.compile(r"\b\d{1,3}(?:,\d{3})+(?:\.\d+)?\b")
+WINDOWS_NAN = re.compile(r"\d\.#(?:IND|QNAN|SNAN|INF)", re.IGNORECASE)
 BEFORE_NUMBER = re.compile(r"(?:tensor|array)?[(\[\s]*", re.IGNORECASE)  # as str() writes tensors, lists and pairs
 
 
@@ -131,7 +138,9 @@ def to_pair(cell: object) -> tuple[float | None, float | None]:
     if cell is None:
         return None, None
     if isinstance(cell, str):
-        text = cell.strip()
+        text = THOUSANDS.sub(lambda number: number[0].replace(",", ""), cell.strip())
+        if WINDOWS_NAN.search(text):
+            return (math.inf if "INF" in text.upper() else math.nan), None
         opening = BEFORE_NUMBER.match(text)
         start = opening.end() if opening else 0
         first = NUMBER.match(text, start)
@@ -147,8 +156,15 @@ def to_pair(cell: object) -> tuple[float | None, float | None]:
 
 
 def is_rising(column: Column) -> bool:
-    """Does a column count steps? It has a number in every row, and never falls."""
-    return bool(len(column.values) and np.isfinite(column.values).all() and (np.diff(column.values) >= 0).all())
+    """Does a column count steps? It has a number in every row, never falls, and stays for few rows at a time."""
+    values = column.values
+    counts = len(values) > 0 and np.isfinite(values).all() and (np.diff(values) >= 0).all()
+    return bool(counts and 2 * len(np.unique(values)) >= len(values))
+
+
+def is_falling(column: Column) -> bool:
+    values = column.values
+    return bool(len(values) > 1 and np.isfinite(values).all() and (np.diff(values) < 0).all())
 
 
 def find_gaps(columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
@@ -162,7 +178,8 @@ def find_gaps(columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
     gaps = {}
     for name, (values, given) in columns.items():
         own, nan = logged[name], given & np.isnan(values)
-        gap = nan & comes_at_intervals(nan, own)
+        before = np.arange(len(own)) < (np.flatnonzero(own)[0] if own.any() else 0)  # not logged yet
+        gap = nan & (comes_at_intervals(nan, own) | before)
         if nan.any():
             for other in logged.values():
                 if len(other) == len(own) and 2 * (other & own).sum() < own.sum():
@@ -209,8 +226,7 @@ def sort(curves: Mapping[str, Curve]) -> Log:
             others.append(f"{name} (as {log.games[game][role].name} is)")
         else:
             log.games[game][role] = curve
-            if name != role:
-                read_as.append(f"{name} as {roles.ROLES[role]}")
+            read_as.append(f"{name} as {roles.ROLES[role]}")
     add_halves(log)
     common = log.games.get("", {})
     for name, game in log.games.items():  # several Ds may have one G, and the other way round
@@ -218,6 +234,9 @@ def sort(curves: Mapping[str, Curve]) -> Log:
             game.update({role: common[role] for role in ("d_loss", "g_loss") if role in common and role not in game})
     if read_as:
         log.notes.append(f"Read {listed(read_as)}.")
+    present = {role for game in log.games.values() for role in game}
+    if "g_loss" in present and not present & {"d_loss", "d_real", "d_fake"}:
+        log.notes.append("D is not in this log, so who wins can hardly be seen: log its loss as well.")
     if others:
         log.notes.append(f"Searched for values that are not finite, but not judged: {listed(others)}.")
     return log

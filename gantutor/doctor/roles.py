@@ -21,12 +21,30 @@ G = {"g", "gen", "generator", "netg", "errg", "lossg", "gloss"}
 LOSS = {"loss", "losses", "err", "error", "cost", "objective", "errd", "lossd", "dloss", "errg", "lossg", "gloss"}
 REAL, FAKE = {"real", "true", "r"}, {"fake", "fakes", "generated", "synthetic", "f"}
 ADVERSARIAL = {"adv", "adversarial", "gan"}
-OUTPUT = {"output", "out", "logit", "logits", "score", "scores", "prob", "probs", "probability", "mean", "pred", "conf"}
+OUTPUT = {
+    "output", "out", "logit", "logits", "score", "scores", "prob", "probs", "probability", "mean", "pred", "conf",
+    "validity", "sigmoid", "p", "y",
+}  # fmt: skip
 AUXILIARY = {
     "cycle", "cyc", "idt", "identity", "id", "l1", "l2", "recon", "rec", "reconstruction", "pixel", "perceptual", "vgg",
     "cls", "class", "aux", "auxiliary", "info", "kl", "feature", "feat", "fm", "matching", "tv", "ssim", "pl", "path",
 }  # fmt: skip
+SETTING = {"weight", "factor", "lambda", "beta", "gamma", "coef", "coefficient", "prob_aug"}
 GRADIENT = {"grad", "grads", "gradient", "gradients", "norm", "gradnorm"}
+SPREAD = {"std", "variance", "var", "spread", "unique", "distinct"}
+OF_SAMPLES = {
+    "fake",
+    "fakes",
+    "sample",
+    "samples",
+    "generated",
+    "output",
+    "pixel",
+    "pixels",
+    "batch",
+    "image",
+    "images",
+}
 DIVERSITY = {"diversity", "variety", "recall", "coverage", "vendi", "modes", "lpips", "pairwise"}
 DISTANCE = {"fid", "kid", "frechet", "fréchet", "mmd", "swd", "fd"}
 QUALITY = {"is", "inception", "precision", "density"}
@@ -92,8 +110,8 @@ def is_loss_of_d(found: list[str]) -> bool:
     return bool(D & set(found)) and bool(LOSS & set(found)) and not (REAL | FAKE) & set(found)
 
 
-OF_FAKES = re.compile(r"d_?\(?_?g_?\(?_?z_?\)?\)?_?[12]?(mean)?")  # D(G(z)), D_G_z1, dgz
-OF_REAL = re.compile(r"d_?\(?_?x_?\)?(mean)?")  # D(x), D_x
+OF_FAKES = re.compile(r"d_?\(?_?g_?\(?_?z_?[12]?\)?\)?_?[12]?(_?mean)?")  # D(G(z)), D_G_z1, dgz
+OF_REAL = re.compile(r"d_?\(?_?x_?\)?(_?mean)?")  # D(x), D_x
 
 
 def meaning(name: str, halves_are_losses: bool = False) -> tuple[str | None, set[str]]:
@@ -101,7 +119,7 @@ def meaning(name: str, halves_are_losses: bool = False) -> tuple[str | None, set
     short = re.sub(r"[\s]+", "", name.lower()).rsplit("/", 1)[-1]
     for pattern, role in ((OF_FAKES, "d_fake"), (OF_REAL, "d_real")):
         if pattern.fullmatch(short):
-            return (role, set()) if not short.endswith("2") else ("D's output for samples, after its step", set())
+            return (role, set()) if "2" not in short else ("D's output for samples, after its step", set())
     found = words(name)
     have = set(found)
     left = have - SILENT - INDEX
@@ -114,13 +132,23 @@ def meaning(name: str, halves_are_losses: bool = False) -> tuple[str | None, set
         return ("g_grad_norm", left - G - GRADIENT) if of_g else ("norm of a gradient", left)
     if {"gp", "penalty", "r1", "r2", "reg", "regularization"} & have:
         return "penalty", left
+    if SETTING & have:
+        return "a setting", left
     if {"acc", "accuracy"} & have or "second value" in name:
         return "accuracy", left
     for words_of, role in ((DISTANCE, "distance"), (DIVERSITY, "diversity"), (QUALITY, "quality")):
         if words_of & have and not LOSS & have:
             return role, left - words_of - {"score", "distance", "inception"}
+    if SPREAD & have and not LOSS & have:
+        return ("diversity" if SPREAD & have and OF_SAMPLES & have else "a spread"), left - SPREAD - OF_SAMPLES
     if AUXILIARY & have:
         return "another loss", left
+    if {"distance"} & have and {"intra", "batch", "sample", "samples"} & have:
+        return "diversity", set()
+    if found in (["score", "d"], ["score", "g"]):  # SRGAN's mean outputs of D for real images and for samples
+        return ("d_real" if found[1] == "d" else "d_fake"), set()
+    if found in (["d1"], ["dr"], ["d2"], ["df"]):  # D's loss on real images and on samples, as in some tutorials
+        return ("d_loss_real" if found[0] in ("d1", "dr") else "d_loss_fake"), set()
     real, fake = bool(REAL & have), bool(FAKE & have)
     left -= D | G | LOSS | REAL | FAKE | OUTPUT | ADVERSARIAL
     player = next((("d" if word in D else "g") for word in found if word in D | G), None)

@@ -87,7 +87,7 @@ def correct_treatment(case: Case) -> Finding | None:
     treatment closely, and its images do not lie among the treated ones.
     """
     x, real, held_out = case.samples[:SOME], case.real[:SOME], case.held_out[:SOME]
-    if x.abs().max() > 1.05 or relative_variance(case, x) < 0.02:
+    if x.abs().max() > 1.05 or relative_variance(case, x) < 0.01:
         return None
     values = measures.quantiles(x)
     gap, chance = (distance(values, real), distance(measures.quantiles(held_out), real))

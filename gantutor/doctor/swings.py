@@ -23,6 +23,9 @@ def find_instability(curves: Mapping[str, Curve], loss: str) -> Finding | None:
         values, steps = np.abs(curves[role].values), curves[role].steps
         low, usual, high = map(float, np.quantile(values[len(values) // 3 :], [0.1, 0.5, 0.9]))
         limit = max(50.0, 10 * usual) if loss == "wasserstein" else 8.0 if role == "d_loss" else 30.0
+        if loss == "wasserstein" and role == "d_loss":  # a critic's loss keeps its sign, unless it swings
+            signs = curves[role].values[len(values) // 3 :] > 0
+            limit = 20.0 if 0.2 < signs.mean() < 0.8 else limit
         above = values > math.sqrt(max(low, 1e-3) * high)
         leaps = int((above[1:] != above[:-1]).sum())  # a single step up makes one
         if high > limit and low < high / 5 and leaps >= max(4, len(values) // 50):

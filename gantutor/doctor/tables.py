@@ -1,5 +1,6 @@
 """The tables in which people keep the numbers of a training: columns of cells, from objects and from files."""
 
+import codecs
 import csv
 import json
 import re
@@ -29,7 +30,7 @@ def tables_of(history: object, notes: list[str]) -> Iterator[Mapping[str, object
     if isinstance(history, str | PathLike):
         yield from from_path(Path(history), notes)
     elif isinstance(history, Mapping):
-        yield {str(name): column for name, column in history.items()}
+        yield flattened(history)
     elif hasattr(history, "columns") and hasattr(history, "__getitem__"):  # a frame of pandas or polars
         yield {str(name): history[name] for name in history.columns}
     elif isinstance(history, list | tuple) and history and all(isinstance(part, str | PathLike) for part in history):
@@ -49,9 +50,23 @@ def from_rows(rows: Sequence[Mapping[object, object]]) -> Table:
 
     Rows of (step, name, value) are put beside each other: {"step": 1, "tag": "d_loss", "value": 1.2}.
     """
-    names = list(dict.fromkeys(str(name) for row in rows for name in row))
+    rows = [flattened(row) for row in rows]
+    names = list(dict.fromkeys(name for row in rows for name in row))
     table = {name: [row.get(name) for row in rows] for name in names}
     return unfolded(table) or table
+
+
+def flattened(row: Mapping[object, object]) -> dict[str, object]:
+    """{"losses": {"D": 1}} as {"losses/D": 1}; of {"num": …, "mean": …, "std": …}, as StyleGAN logs it, the mean."""
+    flat: dict[str, object] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping) and "mean" in value:
+            flat[str(name)] = value["mean"]
+        elif isinstance(value, Mapping):
+            flat |= {f"{name}/{inner}": content for inner, content in flattened(value).items()}
+        else:
+            flat[str(name)] = value
+    return flat
 
 
 TAGS = {"tag", "key", "metric", "name", "variable", "metric_name", "scalar"}
@@ -84,6 +99,10 @@ def unfolded(table: Table) -> Table | None:
 def from_path(path: Path, notes: list[str]) -> Iterator[Mapping[str, object]]:
     if not path.exists():
         raise BadInput(f"there is no log {str(path)!r}: give the path of one ({FORMS}).")
+    if path.is_dir() and not any(path.rglob("*tfevents*")) and (exports := sorted(path.glob("*.csv"))):
+        for export in exports:  # TensorBoard's, one curve each
+            yield from from_path(export, notes)
+        return
     if path.is_dir() or ".tfevents." in path.name:
         yield from_tensorboard(path)
         return
@@ -95,7 +114,9 @@ def from_path(path: Path, notes: list[str]) -> Iterator[Mapping[str, object]]:
     if reader is None:
         raise BadInput(f"{path.name} is no log that can be read: give {FORMS}.")
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        content = path.read_bytes()
+        utf16 = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # PowerShell writes it
+        text = content.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({reason(error)}).") from None
     if not text.strip() or "\0" in text:
@@ -108,9 +129,10 @@ def from_path(path: Path, notes: list[str]) -> Iterator[Mapping[str, object]]:
 
 def from_csv(text: str, path: Path, notes: list[str]) -> Table:
     """A table with names in its first row; TensorBoard's own export of one curve is named after the file."""
-    text = "\n".join(line for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    lines = (line for line in text.splitlines() if line.strip())
+    text = "\n".join(line for line in lines if not line.startswith("#") and not line.lower().startswith("sep="))
     head = text.split("\n", 1)[0]
-    delimiter = max("\t;,|", key=head.count) if any(map(head.count, "\t;,|")) else ","
+    delimiter = max("\t;,|", key=head.count) if any(map(head.count, "\t;,|")) else " "
     rows = list(csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True))
     names = unique([cell.strip() for cell in rows[0]])
     if all(is_number(name) for name in names if name):
@@ -189,7 +211,7 @@ def from_json_lines(text: str, path: Path, notes: list[str]) -> Table:
 
 PRINTED = re.compile(
     r"(?P<name>[A-Za-z][A-Za-z0-9_./]*(?:\((?:[^()]|\([^()]*\))*\))?(?: [A-Za-z][A-Za-z0-9_.]*)?)"
-    r"\s*[:=]\s*(?P<value>[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)\b)"
+    r"\s*[:=]\s*(?:tensor\(|array\(|\[)?(?P<value>[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)\b)"
 )
 
 
@@ -198,7 +220,10 @@ def from_text(text: str, path: Path, notes: list[str]) -> Table:
 
     A line counts as a row if it has as least half as many names as the line with the most.
     """
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # colours
     rows = [{found["name"].strip(): found["value"] for found in PRINTED.finditer(line)} for line in text.splitlines()]
+    if not any(rows):  # a table without commas
+        return from_csv(re.sub(r"[ \t]+", " ", text), path, notes)
     most = max(map(len, rows), default=0)
     rows = [row for row in rows if row and 2 * len(row) >= most]
     if not rows:
