@@ -7,6 +7,7 @@ import math
 import pickle
 import re
 from html.parser import HTMLParser
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from extras import BROWSER, needs_browser
 from PIL import Image
 
 from gantutor import doctor, publish
+from gantutor.data import strokes
 from gantutor.doctor import AILMENTS, Diagnosis, Evidence, Finding, specimens
 from gantutor.doctor.extractors import FeatureExtractor
 from gantutor.doctor.inputs import Case
 from gantutor.errors import BadInput
+from gantutor.metrics import classifier
 from gantutor.publish import charts, report
 
 N = 120
@@ -388,3 +391,14 @@ def test_a_report_fits_its_window(tmp_path, width):
         browser.close()
     assert not said
     assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
+
+
+def test_real_images_are_shown_as_they_were_given():
+    """Where samples lost values when they were saved, the real images are treated alike for the examination."""
+    real = strokes.draw(1500, 0).pixels / 127.5 - 1
+    clamped = (strokes.draw(400, 1).pixels / 127.5 - 1).clamp(min=0)
+    with mock.patch.object(classifier, "recognise", return_value=None):
+        d = doctor.examine(clamped, real)
+    assert d.names[0] == "saved_wrongly"
+    assert d.specimens.real.min() == 0
+    assert d.specimens.samples.min() >= 127

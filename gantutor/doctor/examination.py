@@ -89,7 +89,7 @@ def examine(
             with in_mode(G.nets, False):
                 samples = G(min(2000, how_many(few)))
         case = prepare(samples, real, labels, real_labels, held_out, judge, closeups)
-        given = case.samples
+        given, real_given = case.samples, case.real  # saving may have spoiled them, and both are treated alike then
         findings = find_non_finite(log, case)
         if len(case.samples) >= MIN_IMAGES:
             findings += image_tests.examine_images(case)
@@ -98,7 +98,7 @@ def examine(
         findings += curves.examine_log(log)
     return Diagnosis(
         ranked(findings), case.data, case.extractor.name, (*notes, *case.notes, *log.notes),
-        specimens.collect(case, given), specimens.drawn(log),
+        specimens.collect(case, given, real_given), specimens.drawn(log),
     )  # fmt: skip
 
 

@@ -38,8 +38,9 @@ class Specimens(NamedTuple):
     size: tuple[int, int]  # height and width of the images before they were made smaller
 
 
-def collect(case: Case, given: Tensor) -> Specimens:
-    """Take some of the images of a case after it was examined; `given` are its samples as they were before."""
+def collect(case: Case, given: Tensor, real_given: Tensor | None = None) -> Specimens:
+    """Take some of the images of a case after it was examined; those given are what they were before."""
+    real = case.real if real_given is None else real_given
     shown = given if len(given) else case.raw
     few = how_many(case.real)
     mended = case.samples[:few] if case.samples is not given else case.samples[:0]
@@ -48,7 +49,7 @@ def collect(case: Case, given: Tensor) -> Specimens:
     alike = nearest_neighbours(thumbnails(near, 7), thumbnails(case.real, 7))[1][:, 0] if len(near) else mine
     H, W = case.real.shape[2:]
     return Specimens(
-        as_bytes(shown[:few]), as_bytes(mended), as_bytes(case.real[:few]), as_bytes(case.samples[mine]),
+        as_bytes(shown[:few]), as_bytes(mended), as_bytes(real[:few]), as_bytes(case.samples[mine]),
         as_bytes(floats(case.train[theirs])), as_bytes(middle(near)), as_bytes(middle(case.real[alike])),
         len(case.raw), (H, W),
     )  # fmt: skip
