@@ -185,7 +185,12 @@ FAULTS = {
     "dcgan": {
         "D's step is forgotten": {"discriminator_fooled", "discriminator_blind"},
         "G's step is forgotten": {"discriminator_saturated"},
-        "learning rates far too high": {"discriminator_fooled", "discriminator_saturated", "instability"},
+        "learning rates far too high": {
+            "discriminator_fooled",
+            "discriminator_saturated",
+            "discriminator_blind",
+            "instability",
+        },  # all of them: D ends with one certain answer, and which one is chance
     },
     "wgan_gp": {
         "the penalty is left out": {"divergence"},
