@@ -64,19 +64,12 @@ def reduced(x: Tensor) -> Tensor:
 
 
 class Shares(NamedTuple):
-    """What a classifier of samples against real images finds.
+    """What a classifier of samples against real images finds."""
 
-    Attributes:
-        auc: area under its ROC curve, on images that it was not fitted to; 0.5 means that nothing differs.
-        error: the standard error of that, if nothing differs.
-        like_samples: density of real images where the most typical 15% of the samples lie, over that of the samples.
-        unlike_samples: density of samples where the 15% of real images lie that are the least like samples, likewise.
-    """
-
-    auc: float
-    error: float
-    like_samples: float
-    unlike_samples: float
+    auc: float  # area under its ROC curve, on images that it was not fitted to; 0.5 means that nothing differs
+    error: float  # the standard error of that, if nothing differs
+    like_samples: float  # density of real images where the most typical 15% of the samples lie, over that of the samples
+    unlike_samples: float  # density of samples where the 15% of real images lie that are the least like samples, likewise
 
 
 def compare(samples: Tensor, real: Tensor, folds: int = 5, ridge: float = 0.1) -> Shares:
