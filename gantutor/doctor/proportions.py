@@ -68,8 +68,8 @@ class Shares(NamedTuple):
 
     auc: float  # area under its ROC curve, on images that it was not fitted to; 0.5 means that nothing differs
     error: float  # the standard error of that, if nothing differs
-    like_samples: float  # density of real images where the most typical 15% of the samples lie, over that of the samples
-    unlike_samples: float  # density of samples where the 15% of real images lie that are the least like samples, likewise
+    like_samples: float  # density of real images where the most typical 15% of the samples lie, over that of these
+    unlike_samples: float  # density of samples where the least typical 15% of the real images lie, over that of these
 
 
 def compare(samples: Tensor, real: Tensor, folds: int = 5, ridge: float = 0.1) -> Shares:
