@@ -114,6 +114,12 @@ def test_the_step_at_which_it_began_is_told():
     assert f"since: step {finding.since:,.0f}" in str(examined({"step": steps, "d_loss": d, "g_loss": g}))
 
 
+def test_the_step_that_is_told_is_one_of_the_log():
+    steps = list(range(0, 7 * 60, 7))
+    (finding,) = examined({"iteration": steps, "d_loss": [90.0] * 60, "g_loss": [0.0] * 60}).findings
+    assert finding.since in steps
+
+
 def test_every_game_of_several_is_judged_with_its_own_players():
     sound = histories.KINDS["cyclegan"][1](np.random.default_rng(0), 400)
     assert examined(sound).healthy

@@ -122,6 +122,17 @@ def test_the_report_is_a_diagnosis_of_everything(real):
     assert "total_collapse" in monitor.report().names  # of a G that was not trained
 
 
+def test_of_a_long_training_every_so_many_steps_are_kept_and_reported_as_they_were(real):
+    monitor = doctor.Monitor(Generator(), None, real, every=10**9, count=64, say=None)
+    for step in range(20_000):
+        monitor.step(d_loss=1.2 if step < 12_000 else 90.0, g_loss=1.0 if step < 12_000 else 0.0)
+    (fooled,) = [finding for finding in monitor.report().findings if finding.name == "discriminator_fooled"]
+    assert abs(fooled.since - 12_000) <= 400
+    steps = monitor.log().games[""]["d_loss"].steps
+    assert 4000 <= len(steps) <= 8000
+    assert set(steps[1:] - steps[:-1]) == {4}
+
+
 def test_a_table_is_kept(real, tmp_path):
     monitor = doctor.Monitor(Generator(), None, real, every=2, count=64, say=None, csv=tmp_path / "log.csv")
     for step in range(6):

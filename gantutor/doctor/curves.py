@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gantutor.data.listing import some
 from gantutor.doctor import swings
 from gantutor.doctor.findings import Evidence, Finding, grade, telling
-from gantutor.doctor.logs import Curve, Log
+from gantutor.doctor.logs import MOST_NAMES, Curve, Log
 
 FEWEST = 12  # entries of a curve: fewer do not allow a verdict
 STRETCHES = 50  # at most
@@ -25,7 +26,7 @@ class Game(NamedTuple):
     """The curves of one game, as medians over the same stretches of the training: (B,) each, by role."""
 
     medians: Mapping[str, np.ndarray]
-    steps: np.ndarray  # (B,): where each stretch begins
+    steps: np.ndarray  # (B,): the first step of each stretch
     loss: str  # the kind of loss
 
     def lasting(self, condition: np.ndarray) -> float | None:
@@ -41,7 +42,7 @@ def examine_log(log: Log) -> Iterator[Finding]:
     """Judge every game of a log, and note what could not be judged."""
     short = [curve.name for curve in log.curves if len(curve.values) < FEWEST]
     if short:
-        log.notes.append(f"With fewer than {FEWEST} entries, and too short to be judged: {', '.join(short[:12])}.")
+        log.notes.append(f"With fewer than {FEWEST} entries, and too short to be judged: {some(short, MOST_NAMES)}.")
     for name, curves in log.games.items():
         if not (sound := judged(curves)):
             continue
@@ -77,18 +78,13 @@ def to_game(curves: Mapping[str, Curve]) -> Game:
     """Medians over at most 50 stretches, each of which has an entry of every curve, or nearly so."""
     counts = [len(curve.values) for curve in curves.values()]
     stretches = max(6, min(STRETCHES, min(counts) // 2))
-    rising = all((np.diff(curve.steps) >= 0).all() for curve in curves.values())
-    first = min(curve.steps.min() for curve in curves.values())
-    last = max(curve.steps.max() for curve in curves.values())
-    edges = np.linspace(first, last, stretches + 1)
+    steps = np.unique(np.concatenate([curve.steps for curve in curves.values()]))
+    edges = np.linspace(steps[0], steps[-1], stretches + 1)
     medians = {}
     for role, curve in curves.items():
-        if rising and last > first:
-            parts = [curve.values[(curve.steps >= a) & (curve.steps <= b)] for a, b in itertools.pairwise(edges)]
-        else:  # the steps begin again somewhere: the order of the rows counts
-            parts = np.array_split(curve.values, stretches)
+        parts = [curve.values[(curve.steps >= a) & (curve.steps <= b)] for a, b in itertools.pairwise(edges)]
         medians[role] = filled(np.array([np.median(part) if len(part) else np.nan for part in parts]))
-    return Game(medians, edges[:-1], kind_of_loss(curves))
+    return Game(medians, steps[np.searchsorted(steps, edges[:-1])], kind_of_loss(curves))
 
 
 def filled(x: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from gantutor.doctor.findings import Evidence, Finding
 from gantutor.doctor.generators import AnyGenerator
 from gantutor.doctor.inputs import MIN_IMAGES, Pictures, match_shape, to_images, to_real_images
 from gantutor.doctor.nets import in_mode
+from gantutor.doctor.saving import COLLAPSED
 from gantutor.errors import BadInput
 
 REAL = 1000  # real images that samples are compared with
@@ -83,7 +84,7 @@ class Onlooker:
         if outside > 0.01:
             evidence = Evidence("share of pixel values outside [-1, 1]", outside, high=0.001)
             yield Finding("range_mismatch", "severe", (evidence,))
-        if variety < 0.06:
+        if variety <= COLLAPSED:
             evidence = Evidence("variance between samples, over that of real images", variety, low=0.6, high=1.4)
             yield Finding("total_collapse", "severe", (evidence,))
             return

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gantutor.data.listing import some
 from gantutor.doctor import roles, tables
 from gantutor.errors import BadInput
 
-History = Mapping[str, object] | Sequence[object] | PathLike[str] | str  # or a pandas frame: anything with columns
+MOST_NAMES = 12  # that a note lists
 
 
 class Curve(NamedTuple):
@@ -47,16 +48,22 @@ class Log:
         return [*(curve for game in self.games.values() for curve in game.values()), *self.others.values()]
 
 
+History = Log | Mapping[str, object] | Sequence[object] | PathLike[str] | str  # or a pandas frame
+
+
 def read(history: History) -> Log:
     """Read a log from a dict of lists, a list of dicts, a pandas frame, or from files.
 
     Args:
-        history: files are .csv or .tsv (also as trackers export them), .json, .jsonl, the text that a training printed
-            (.txt, .log), or TensorBoard event files or the folder that holds them; a list of them makes one log.
+        history: a `Log` is returned as it is. Files are .csv or .tsv (also as trackers export them), .json, .jsonl, the
+            text that a training printed (.txt, .log), or TensorBoard event files or the folder that holds them; a list
+            of them makes one log.
 
     Raises:
         BadInput: it cannot be read, or holds no numbers.
     """
+    if isinstance(history, Log):
+        return history
     notes: list[str] = []
     curves: dict[str, Curve] = {}
     for columns in tables.tables_of(history, notes):
@@ -86,7 +93,7 @@ def to_curves(table: Mapping[str, object], notes: list[str]) -> dict[str, Curve]
             notes.append(f"The entries of {name!r} are pairs, such as (loss, accuracy): the first counts as the loss.")
     empty = [name for name, column in columns.items() if len(column.given) and not column.given.any()]
     if empty:
-        notes.append(f"Without numbers, and passed over: {listed(empty)}.")
+        notes.append(f"Without numbers, and passed over: {some(empty, MOST_NAMES)}.")
     counted = next((name for name, c in columns.items() if roles.is_step(name) and is_falling(c)), None)
     if counted is not None:  # the last step first
         columns = {name: Column(values[::-1], given[::-1]) for name, (values, given) in columns.items()}
@@ -233,12 +240,12 @@ def sort(curves: Mapping[str, Curve]) -> Log:
         if name and {"d_loss", "g_loss"} & set(game):
             game.update({role: common[role] for role in ("d_loss", "g_loss") if role in common and role not in game})
     if read_as:
-        log.notes.append(f"Read {listed(read_as)}.")
+        log.notes.append(f"Read {some(read_as, MOST_NAMES)}.")
     present = {role for game in log.games.values() for role in game}
     if "g_loss" in present and not present & {"d_loss", "d_real", "d_fake"}:
         log.notes.append("D is not in this log, so who wins can hardly be seen: log its loss as well.")
     if others:
-        log.notes.append(f"Searched for values that are not finite, but not judged: {listed(others)}.")
+        log.notes.append(f"Searched for values that are not finite, but not judged: {some(others, MOST_NAMES)}.")
     return log
 
 
@@ -250,10 +257,3 @@ def add_halves(log: Log) -> None:
             continue
         game["d_loss"] = Curve(f"{real.name} + {fake.name}", real.steps, real.values + fake.values)
         log.notes.append(f"D's loss is the sum of {real.name} and {fake.name}.")
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names in a row, at most a dozen of them."""
-    names = list(names)
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return ", ".join(names[:12]) + more

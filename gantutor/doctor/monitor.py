@@ -4,7 +4,7 @@ import contextlib
 import csv
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from gantutor.doctor import curves, logs
 from gantutor.doctor.collected import collect, top_of
-from gantutor.doctor.examination import examine, ranked
-from gantutor.doctor.findings import AILMENTS, Diagnosis, Evidence, Finding
+from gantutor.doctor.examination import examine, find_non_finite, ranked
+from gantutor.doctor.findings import AILMENTS, Diagnosis, Finding
 from gantutor.doctor.glances import Onlooker
 from gantutor.errors import BadInput, real_number, whole_number
 from gantutor.files import replacing
@@ -27,6 +27,7 @@ Nets = Callable[..., object] | Mapping[str, Callable[..., object]]
 FIRST = 10  # steps before the first look
 AT_ONCE = {"non_finite"}  # said at first sight; anything else has to last
 LASTING = 0.25  # of all looks so far; three at least
+MOST_ENTRIES = 8000  # of each loss that are kept
 GONE = 3  # looks without a finding until it has gone
 FIRST_PLATEAU = 20  # looks before it is said that nothing gets better
 FIRST_CHANGE = 1000  # steps before a sudden change is said: at first everything changes
@@ -101,13 +102,14 @@ class Monitor:
         self.onlookers = self.make_onlookers()
         self.steps = 0
         self.waiting: list[tuple[int, dict[str, Any]]] = []  # steps and numbers that no look has read yet
-        self.columns: dict[str, list[tuple[int, float]]] = {}
+        self.columns: dict[str, list[tuple[int, float]]] = {}  # what was given by name: every `stride`-th step of it
+        self.stride = 1
         self.rows: list[dict[str, float]] = []  # one a look
         self.events: list[Event] = []
         self.listeners: list[Callable[[Monitor], object]] = []  # called after each look
         self.present: dict[str, int] = {}  # of each finding: in how many looks in a row, below 0 in how many not
         self.said: dict[str, Finding] = {}
-        self.looked_at, self.looked_until, self.cost = 0, time.perf_counter(), 0.0
+        self.looked_until, self.cost = time.perf_counter(), 0.0  # when the last look ended, and the seconds it took
 
     def make_onlookers(self) -> dict[str, Onlooker]:
         Gs, Ds, reals, unseen = (self.given[name] for name in ("G", "D", "real", "held_out"))
@@ -151,7 +153,7 @@ class Monitor:
     def due(self) -> bool:
         if self.every is not None:
             return self.steps % self.every == 0
-        if self.looked_at == 0:
+        if not self.rows:
             return self.steps >= FIRST
         return time.perf_counter() - self.looked_until >= self.cost * (1 / self.share - 1)
 
@@ -159,20 +161,19 @@ class Monitor:
         """Look at the losses and at samples now. `step` does this by itself."""
         began = time.perf_counter()
         fresh = self.take_in()
-        findings = [broken for broken in [self.non_finite(fresh)] if broken is not None]
+        findings = find_non_finite(logs.Log(others=fresh))
         log = self.log()
         critic = curves.is_critic(log)
         with self.own_randomness():
             glances = {name: onlooker.look(critic) for name, onlooker in self.onlookers.items()}
-        row = {"step": float(self.steps), **{name: float(np.mean(values)) for name, values in fresh.items()}}
+        row = {"step": float(self.steps), **{name: float(curve.values.mean()) for name, curve in fresh.items()}}
         for name, glance in glances.items():
-            row |= {f"distance {name}".strip(): glance.distance, f"variety {name}".strip(): glance.variety}
+            row |= {titled("distance", name): glance.distance, titled("variety", name): glance.variety}
         self.rows.append(row)
         findings += curves.examine_log(log)
         seen = [finding for glance in glances.values() for finding in glance.findings]
         better = self.gets_better()
         findings += [finding for finding in seen if finding.name in AT_ONCE or not better]
-        self.looked_at += 1
         self.announce(ranked(findings), better)
         self.write(row)
         for listener in self.listeners:
@@ -180,36 +181,29 @@ class Monitor:
         self.looked_until = time.perf_counter()
         self.cost = self.looked_until - began
 
-    def take_in(self) -> dict[str, np.ndarray]:
+    def take_in(self) -> dict[str, logs.Curve]:
         """Read what was stored since the last look: one transfer from the device for all of it."""
-        steps = [step for step, numbers in self.waiting for _ in numbers]
-        names = [name for _, numbers in self.waiting for name in numbers]
-        values = [value for _, numbers in self.waiting for value in numbers.values()]
+        stored = [(step, name, value) for step, numbers in self.waiting for name, value in numbers.items()]
         self.waiting = []
-        for name, value in zip(names, values, strict=True):
+        for _, name, value in stored:
             if isinstance(value, Tensor) and value.numel() != 1:
                 raise BadInput(f"{name} is a tensor of shape {tuple(value.shape)}: give one number a step.")
-        read = iter(torch.stack([x.float().reshape(()) for x in values if isinstance(x, Tensor)]).tolist()
-                    if any(isinstance(x, Tensor) for x in values) else ())  # fmt: skip
-        fresh: dict[str, list[float]] = {}
-        for step, name, value in zip(steps, names, values, strict=True):
-            number = next(read) if isinstance(value, Tensor) else float(value)
-            fresh.setdefault(name, []).append(number)
-            self.columns.setdefault(name, []).append((step, number))
-        for name, column in self.columns.items():
-            if len(column) > 8000:
-                self.columns[name] = column[::2]
-        return {name: np.array(numbers) for name, numbers in fresh.items()}
+        tensors = [value.float().reshape(()) for _, _, value in stored if isinstance(value, Tensor)]
+        read = iter(torch.stack(tensors).tolist() if tensors else ())
+        fresh: dict[str, list[tuple[int, float]]] = {}
+        for step, name, value in stored:
+            fresh.setdefault(name, []).append((step, next(read) if isinstance(value, Tensor) else float(value)))
+        for name, column in fresh.items():
+            self.columns.setdefault(name, []).extend(pair for pair in column if pair[0] % self.stride == 0)
+        while max(map(len, self.columns.values()), default=0) > MOST_ENTRIES:
+            self.stride *= 2
+            self.columns = {name: [pair for pair in column if pair[0] % self.stride == 0]
+                            for name, column in self.columns.items()}  # fmt: skip
+        return {name: to_curve(name, column) for name, column in fresh.items()}
 
     def log(self) -> logs.Log:
         """What was given so far, as the doctor reads logs."""
-        found = {name: logs.Curve(name, *np.array(column, dtype=np.float64).T) for name, column in self.columns.items()}
-        return logs.sort(found)
-
-    def non_finite(self, fresh: Mapping[str, np.ndarray]) -> Finding | None:
-        evidence = [Evidence(f"entries of {name} that are not finite", int((~np.isfinite(x)).sum()), low=0, high=0)
-                    for name, x in fresh.items() if not np.isfinite(x).all()]  # fmt: skip
-        return Finding("non_finite", "severe", tuple(evidence)) if evidence else None
+        return logs.sort({name: to_curve(name, column) for name, column in self.columns.items() if column})
 
     def gets_better(self) -> bool:
         """Did the samples of the last quarter of the looks, three at least, come nearer to the real images?"""
@@ -217,7 +211,7 @@ class Monitor:
         if len(self.rows) <= last:
             return True
         for name in self.onlookers:
-            values = [row[f"distance {name}".strip()] for row in self.rows]
+            values = [row[titled("distance", name)] for row in self.rows]
             before, now = (min(map(lowest, part)) for part in (values[:-last], values[-last:]))
             if now < 0.95 * before:
                 return True
@@ -230,7 +224,7 @@ class Monitor:
         for name in {*now, *self.present}:
             before = self.present.get(name, 0)
             self.present[name] = max(before, 0) + 1 if name in now else min(before, 0) - 1
-        needed = max(3, math.ceil(LASTING * self.looked_at))
+        needed = max(3, math.ceil(LASTING * len(self.rows)))
         for name, finding in now.items():
             sure = self.present[name] >= needed and (name != "sudden_change" or self.steps >= FIRST_CHANGE)
             if name not in self.said and (name in AT_ONCE or sure):
@@ -240,7 +234,7 @@ class Monitor:
         for name in [name for name in self.said if self.present[name] <= -GONE]:
             del self.said[name]
             self.tell(name, f"This has gone: {AILMENTS[name].meaning}")
-        stalled = self.looked_at >= FIRST_PLATEAU and not better and self.best_look() < len(self.rows) / 2
+        stalled = len(self.rows) >= FIRST_PLATEAU and not better and self.best_look() < len(self.rows) / 2
         if stalled and not any(event.name == "plateau" for event in self.events):
             best = int(self.rows[self.best_look()]["step"])
             self.tell("plateau", f"The samples have not come nearer to the real images since step {best:,}: stop "
@@ -248,7 +242,7 @@ class Monitor:
 
     def best_look(self) -> int:
         """The look whose samples were nearest to the real images."""
-        totals = [sum(lowest(row[f"distance {name}".strip()]) for name in self.onlookers) for row in self.rows]
+        totals = [sum(lowest(row[titled("distance", name)]) for name in self.onlookers) for row in self.rows]
         return int(np.argmin(totals))
 
     def tell(self, name: str, text: str) -> None:
@@ -275,19 +269,27 @@ class Monitor:
         With several games, that of the first one whose samples are ill, or of the first.
         """
         self.take_in()
-        history = [{"step": step, name: value} for name, column in self.columns.items() for step, value in column]
+        log = self.log() if self.columns else None
         found = []
         for name, onlooker in self.onlookers.items():
             real, unseen = (self.given[what].get(name, self.given[what].get("")) for what in ("real", "held_out"))
             D = None if onlooker.D is None else onlooker.D.given
-            found.append(examine(generator=onlooker.G.given, real=real, held_out=unseen, discriminator=D,
-                                 history=history or None))  # fmt: skip
+            found.append(examine(generator=onlooker.G.given, real=real, held_out=unseen, discriminator=D, history=log))
         return next((diagnosis for diagnosis in found if not diagnosis.healthy), found[0])
 
 
 def named(things: Any) -> dict[str, Any]:
     """Things by name; a single one has the name ""."""
     return dict(things) if isinstance(things, Mapping) else {} if things is None else {"": things}
+
+
+def titled(what: str, name: str) -> str:
+    """The name of a column: "distance", or "distance A" where there are several games."""
+    return f"{what} {name}".strip()
+
+
+def to_curve(name: str, column: Sequence[tuple[int, float]]) -> logs.Curve:
+    return logs.Curve(name, *np.array(column, dtype=np.float64).T)
 
 
 def lowest(value: float) -> float:

@@ -29,22 +29,10 @@ AUXILIARY = {
     "cycle", "cyc", "idt", "identity", "id", "l1", "l2", "recon", "rec", "reconstruction", "pixel", "perceptual", "vgg",
     "cls", "class", "aux", "auxiliary", "info", "kl", "feature", "feat", "fm", "matching", "tv", "ssim", "pl", "path",
 }  # fmt: skip
-SETTING = {"weight", "factor", "lambda", "beta", "gamma", "coef", "coefficient", "prob_aug"}
+SETTING = {"weight", "factor", "lambda", "beta", "gamma", "coef", "coefficient"}
 GRADIENT = {"grad", "grads", "gradient", "gradients", "norm", "gradnorm"}
 SPREAD = {"std", "variance", "var", "spread", "unique", "distinct"}
-OF_SAMPLES = {
-    "fake",
-    "fakes",
-    "sample",
-    "samples",
-    "generated",
-    "output",
-    "pixel",
-    "pixels",
-    "batch",
-    "image",
-    "images",
-}
+OF_SAMPLES = {"fake", "fakes", "sample", "samples", "generated", "output", "pixel", "pixels", "batch", "image"}
 DIVERSITY = {"diversity", "variety", "recall", "coverage", "vendi", "modes", "lpips", "pairwise"}
 DISTANCE = {"fid", "kid", "frechet", "fréchet", "mmd", "swd", "fd"}
 QUALITY = {"is", "inception", "precision", "density"}
@@ -123,7 +111,7 @@ def meaning(name: str, halves_are_losses: bool = False) -> tuple[str | None, set
     found = words(name)
     have = set(found)
     left = have - SILENT - INDEX
-    if {"lr"} & have or {"learning", "rate"} <= have:
+    if "lr" in have or {"learning", "rate"} <= have:
         return "learning rate", left
     if {"min", "max"} & have and name.lower().endswith(("__min", "__max")):
         return "range of another column", left
@@ -140,10 +128,10 @@ def meaning(name: str, halves_are_losses: bool = False) -> tuple[str | None, set
         if words_of & have and not LOSS & have:
             return role, left - words_of - {"score", "distance", "inception"}
     if SPREAD & have and not LOSS & have:
-        return ("diversity" if SPREAD & have and OF_SAMPLES & have else "a spread"), left - SPREAD - OF_SAMPLES
+        return ("diversity" if OF_SAMPLES & have else "a spread"), left - SPREAD - OF_SAMPLES
     if AUXILIARY & have:
         return "another loss", left
-    if {"distance"} & have and {"intra", "batch", "sample", "samples"} & have:
+    if "distance" in have and {"intra", "batch", "sample", "samples"} & have:
         return "diversity", set()
     if found in (["score", "d"], ["score", "g"]):  # SRGAN's mean outputs of D for real images and for samples
         return ("d_real" if found[1] == "d" else "d_fake"), set()
@@ -161,9 +149,8 @@ def meaning(name: str, halves_are_losses: bool = False) -> tuple[str | None, set
         if player == "d" or OUTPUT & have:
             return f"d_{half}", left
         return None, left
-    if player is not None and (
-        loss or ADVERSARIAL & have or (have <= D | G | SILENT | INDEX | left and len(left) <= 1)
-    ):
+    alone = have <= D | G | SILENT | INDEX | left and len(left) <= 1  # such as "D", or CycleGAN's "D_A"
+    if player is not None and (loss or ADVERSARIAL & have or alone):
         return f"{player}_loss", left
     if loss and ADVERSARIAL & have:
         return "g_loss", left

@@ -21,11 +21,8 @@ def find_instability(curves: Mapping[str, Curve], loss: str) -> Finding | None:
         if role not in curves:
             continue
         values, steps = np.abs(curves[role].values), curves[role].steps
-        low, usual, high = map(float, np.quantile(values[len(values) // 3 :], [0.1, 0.5, 0.9]))
-        limit = max(50.0, 10 * usual) if loss == "wasserstein" else 8.0 if role == "d_loss" else 30.0
-        if loss == "wasserstein" and role == "d_loss":  # a critic's loss keeps its sign, unless it swings
-            signs = curves[role].values[len(values) // 3 :] > 0
-            limit = 20.0 if 0.2 < signs.mean() < 0.8 else limit
+        low, high = map(float, np.quantile(values[len(values) // 3 :], [0.1, 0.9]))
+        limit = largest_sound(role, curves[role].values[len(values) // 3 :], loss)
         above = values > math.sqrt(max(low, 1e-3) * high)
         leaps = int((above[1:] != above[:-1]).sum())  # a single step up makes one
         if high > limit and low < high / 5 and leaps >= max(4, len(values) // 50):
@@ -37,6 +34,14 @@ def find_instability(curves: Mapping[str, Curve], loss: str) -> Finding | None:
             )
             return Finding("instability", "severe", evidence, detail * (first < len(values) / 5), float(steps[first]))
     return None
+
+
+def largest_sound(role: str, values: np.ndarray, loss: str) -> float:
+    """How large a loss may be now and then in a sound training."""
+    if loss != "wasserstein":
+        return 8.0 if role == "d_loss" else 30.0
+    changes_sign = role == "d_loss" and 0.2 < (values > 0).mean() < 0.8  # as a critic's loss seldom does
+    return 20.0 if changes_sign else max(50.0, 10 * float(np.median(np.abs(values))))
 
 
 def find_vanishing_gradient(curves: Mapping[str, Curve]) -> Finding | None:

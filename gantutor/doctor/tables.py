@@ -170,20 +170,18 @@ def is_number(text: str) -> bool:
 
 
 def from_json(text: str, path: Path, notes: list[str]) -> Table:
-    """A JSON object of lists, or a list of objects, or one of these in a field of its own."""
+    """A JSON object of lists, also of nested ones, or a list of objects, alone or in a field."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
         return from_json_lines(text, path, notes)
-    if isinstance(content, Mapping) and not any(isinstance(value, list) for value in content.values()):
-        content = next((value for value in content.values() if isinstance(value, Mapping | list)), content)
     if isinstance(content, list) and content and all(isinstance(row, Mapping) for row in content):
         return from_rows(content)
     if isinstance(content, Mapping):
-        inner = [value for value in content.values() if isinstance(value, list) and value]
-        if len(inner) == 1 and all(isinstance(row, Mapping) for row in inner[0]):  # such as Trainer's log_history
-            return from_rows(inner[0])
-        columns = {str(name): value for name, value in content.items() if isinstance(value, list)}
+        columns = {name: value for name, value in flattened(content).items() if isinstance(value, list) and value}
+        for rows in columns.values():
+            if all(isinstance(row, Mapping) for row in rows):  # such as Trainer's log_history
+                return from_rows(rows)
         if columns:
             return columns
     raise BadInput(f'{path} is JSON, but no log: give {{"d_loss": [...], "g_loss": [...]}}, or a list of objects.')
@@ -218,17 +216,14 @@ PRINTED = re.compile(
 def from_text(text: str, path: Path, notes: list[str]) -> Table:
     """What a training printed, such as "[0/5][50/1583] Loss_D: 0.41 Loss_G: 2.9 D(x): 0.8": names before numbers.
 
-    A line counts as a row if it has as least half as many names as the line with the most.
+    A line counts as a row if it has at least half as many names as the line with the most.
     """
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # colours
     rows = [{found["name"].strip(): found["value"] for found in PRINTED.finditer(line)} for line in text.splitlines()]
     if not any(rows):  # a table without commas
         return from_csv(re.sub(r"[ \t]+", " ", text), path, notes)
-    most = max(map(len, rows), default=0)
-    rows = [row for row in rows if row and 2 * len(row) >= most]
-    if not rows:
-        raise BadInput(f"{path} has no lines such as 'D loss: 1.21, G loss: 0.87': give a log with names and numbers.")
-    return from_rows(rows)
+    most = max(map(len, rows))
+    return from_rows([row for row in rows if row and 2 * len(row) >= most])
 
 
 def from_tensorboard(path: Path) -> Table:

@@ -34,7 +34,7 @@ class MonitorCard(Panel):
         """Show what the monitor saw at its last look, and the latest messages."""
         ailing = ", ".join(name.replace("_", " ") for name in watched.said)
         state = html.escape(ailing or "nothing wrong so far")
-        self.status.value = f"<b>step {watched.steps:,}: {state}</b> ({watched.looked_at} looks)"
+        self.status.value = f"<b>step {watched.steps:,}: {state}</b> ({len(watched.rows)} looks)"
         if len(watched.rows) > 1:
             steps = [row["step"] for row in watched.rows]
             names = [name for name in watched.rows[-1] if name.startswith("distance")]

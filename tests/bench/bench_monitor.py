@@ -37,7 +37,7 @@ def main() -> None:
                 rates[watched].append(rate(run, args.seconds, monitor if watched else None))
             ratios.append(rates[True][-1] / rates[False][-1])
         bare, with_it = (statistics.median(rates[watched]) for watched in (False, True))
-        print(f"{model:10} {bare:16,.1f} {with_it:8,.1f} {1 - statistics.median(ratios):7.2%} {monitor.looked_at:6} "
+        print(f"{model:10} {bare:16,.1f} {with_it:8,.1f} {1 - statistics.median(ratios):7.2%} {len(monitor.rows):6} "
               f"{monitor.cost * 1e3:6.0f} ms {storing(monitor, run) * 1e6:7.1f} µs", flush=True)  # fmt: skip
 
 
