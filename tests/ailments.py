@@ -23,7 +23,8 @@ from torch.nn import functional as F
 
 from gantutor import data, doctor, models
 from gantutor.data import Images
-from gantutor.doctor import Diagnosis, extractors, measures
+from gantutor.doctor import Diagnosis, measures
+from gantutor.doctor.images import extractors
 from gantutor.metrics import classifier
 
 TABLE = Path(__file__).with_suffix(".md")

@@ -9,9 +9,9 @@ from drawn import digits
 from torch import nn
 
 from gantutor import doctor, models
-from gantutor.doctor.discriminators import AnyDiscriminator
-from gantutor.doctor.generators import AnyGenerator
-from gantutor.doctor.nets import in_mode
+from gantutor.doctor.nets.borrowed import in_mode
+from gantutor.doctor.nets.discriminators import AnyDiscriminator
+from gantutor.doctor.nets.generators import AnyGenerator
 from gantutor.errors import BadInput
 from gantutor.models import inspection
 

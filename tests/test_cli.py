@@ -721,7 +721,7 @@ def test_a_crash_is_not_the_exit_status_of_an_ailment(patients, capsys, monkeypa
     def crash(*args, **options):
         raise RuntimeError("a wire came loose")
 
-    monkeypatch.setattr("gantutor.doctor.files.load", crash)
+    monkeypatch.setattr("gantutor.doctor.images.files.load", crash)
     assert cli.main(["diagnose", str(patients / "sound.npz"), "--against", str(patients / "real.npy")]) == 70
     assert "a wire came loose" in capsys.readouterr().err
 

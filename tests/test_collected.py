@@ -6,7 +6,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from gantutor import doctor
-from gantutor.doctor import collected
+from gantutor.doctor.images import collected
 from gantutor.errors import BadInput
 
 Y = torch.arange(10) % 3

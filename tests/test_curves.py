@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gantutor import doctor
-from gantutor.doctor import curves, logs, swings
+from gantutor.doctor.logs import curves, swings, training_log
 from gantutor.errors import BadInput
 
 
@@ -139,7 +139,7 @@ def test_every_game_of_several_is_judged_with_its_own_players():
     ],
 )
 def test_the_kind_of_loss_is_guessed_and_said(history, kind):
-    (game,) = logs.read(history).games.values()
+    (game,) = training_log.read(history).games.values()
     assert curves.kind_of_loss(game) == kind
     assert any(curves.LOSSES[kind] in note for note in examined(history).notes)
 
@@ -197,6 +197,6 @@ def test_json_of_a_log_alone():
 def test_the_largest_jump_is_where_it_was_put():
     for n, at in ((80, 50), (900, 333), (30_000, 20_000)):
         values = np.where(np.arange(n) < at, 1.0, 2.0) + np.random.default_rng(n).normal(0, 0.05, n)
-        jump = swings.largest_jump(logs.Curve("d", np.arange(n, dtype=float), values))
+        jump = swings.largest_jump(training_log.Curve("d", np.arange(n, dtype=float), values))
         assert abs(jump.step - at) <= max(1, n // 500)
         assert math.isclose(jump.relative, 0.5, abs_tol=0.05)

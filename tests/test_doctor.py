@@ -17,7 +17,8 @@ from torch import nn
 
 from gantutor import data, doctor
 from gantutor.data import Images, faces
-from gantutor.doctor import AILMENTS, Diagnosis, Evidence, Finding, image_tests
+from gantutor.doctor import AILMENTS, Diagnosis, Evidence, Finding
+from gantutor.doctor.images import image_tests
 from gantutor.errors import BadInput
 from gantutor.metrics import classifier
 

@@ -12,7 +12,7 @@ from drawn import digits
 from PIL import Image
 
 from gantutor.data import memory
-from gantutor.doctor import files
+from gantutor.doctor.images import files
 from gantutor.errors import BadInput
 
 DRAWN = digits(80, 0, "drawn")

@@ -6,7 +6,8 @@ import torch
 from drawn import digits
 
 from gantutor.data import Images
-from gantutor.doctor import extractors, inputs, measures
+from gantutor.doctor import measures
+from gantutor.doctor.images import extractors, inputs
 from gantutor.errors import BadInput
 from gantutor.metrics import classifier
 

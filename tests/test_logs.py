@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gantutor import doctor
-from gantutor.doctor import logs, roles
+from gantutor.doctor.logs import roles, training_log
 from gantutor.errors import BadInput
 
 
@@ -92,7 +92,7 @@ D, G = [1.5, 1.25, 1.0, 0.75], [0.5, 0.75, 1.0, 1.25]
 
 def same(history) -> bool:
     """Does a history hold these losses, and nothing else?"""
-    log = logs.read(history)
+    log = training_log.read(history)
     (game,) = log.games.values()
     return game["d_loss"].values.tolist() == D and game["g_loss"].values.tolist() == G and len(game) == 2
 
@@ -182,7 +182,7 @@ def test_one_curve_a_file_as_tensorboard_exports_them(tmp_path):
         rows = "".join(f"{1e9 + i},{10 * i},{value}\n" for i, value in enumerate(values))
         files[-1].write_text("Wall time,Step,Value\n" + rows)
     assert same(files)
-    assert logs.read(files).games[""]["d_loss"].steps.tolist() == [0, 10, 20, 30]
+    assert training_log.read(files).games[""]["d_loss"].steps.tolist() == [0, 10, 20, 30]
 
 
 def test_tensorboard(tmp_path):
@@ -194,25 +194,25 @@ def test_tensorboard(tmp_path):
             writer.add_scalar("Loss/G", g, step)
     assert same(tmp_path / "run")
     with pytest.raises(BadInput, match="Below it"):
-        logs.read(tmp_path)
+        training_log.read(tmp_path)
 
 
 def test_pairs_of_loss_and_accuracy():
     for pairs in ([[d, 0.5] for d in D], [np.array([d, 50.0]) for d in D], [f"[{d}, 50.]" for d in D]):
-        log = logs.read({"d_loss": pairs, "g_loss": G})
+        log = training_log.read({"d_loss": pairs, "g_loss": G})
         assert log.games[""]["d_loss"].values.tolist() == D
         assert any("pairs" in note for note in log.notes)
         assert any("second value (accuracy)" in note for note in log.notes)
 
 
 def test_the_halves_of_ds_loss_are_added():
-    log = logs.read({"errD_real": D, "errD_fake": D, "errG": G})
+    log = training_log.read({"errD_real": D, "errD_fake": D, "errG": G})
     assert log.games[""]["d_loss"].values.tolist() == [2 * d for d in D]
     assert any("sum" in note for note in log.notes)
 
 
 def test_of_two_columns_the_adversarial_one_counts():
-    log = logs.read({"gen_total_loss": [9.0] * 4, "gen_gan_loss": G, "disc_loss": D})
+    log = training_log.read({"gen_total_loss": [9.0] * 4, "gen_gan_loss": G, "disc_loss": D})
     assert log.games[""]["g_loss"].values.tolist() == G
     assert any("gen_total_loss (as gen_gan_loss is)" in note for note in log.notes)
 
@@ -258,7 +258,7 @@ def test_gaps_are_not_nan(history, sound):
 )  # fmt: skip
 def test_a_history_that_is_none_is_named(bad):
     with pytest.raises(BadInput, match="history"):
-        logs.read(bad)
+        training_log.read(bad)
 
 
 @pytest.mark.parametrize(
@@ -280,25 +280,25 @@ def test_a_file_that_is_no_log(tmp_path, name, content, said):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput, match=said):
-        logs.read(tmp_path / name)
+        training_log.read(tmp_path / name)
 
 
 def test_numbers_with_separators_and_other_encodings(tmp_path):
     log = tmp_path / "powershell.csv"
     log.write_bytes('d_loss,g_loss\n"11,647.5",2\n'.encode("utf-16"))
-    assert logs.read(log).games[""]["d_loss"].values.tolist() == [11647.5]
+    assert training_log.read(log).games[""]["d_loss"].values.tolist() == [11647.5]
 
 
 def test_a_folder_of_exports_is_one_log(tmp_path):
     for tag in ("d_loss", "g_loss"):
         (tmp_path / f"run-tag-{tag}.csv").write_text("Wall time,Step,Value\n1,0,1.5\n2,1,1.25\n")
-    assert set(logs.read(tmp_path).games[""]) == {"d_loss", "g_loss"}
+    assert set(training_log.read(tmp_path).games[""]) == {"d_loss", "g_loss"}
 
 
 def test_a_log_without_d_says_so():
-    assert any("D is not in this log" in note for note in logs.read({"g_loss": [1.0] * 20}).notes)
+    assert any("D is not in this log" in note for note in training_log.read({"g_loss": [1.0] * 20}).notes)
 
 
 def test_repeated_epochs_are_no_steps():
-    log = logs.read({"epoch": [0] * 20 + [1] * 20, "d_loss": list(range(40))})
+    log = training_log.read({"epoch": [0] * 20 + [1] * 20, "d_loss": list(range(40))})
     assert log.games[""]["d_loss"].steps.tolist() == list(range(40))

@@ -147,9 +147,9 @@ def test_tensorboard_is_written(real, tmp_path):
     monitor = doctor.Monitor(Generator(), None, real, every=2, count=64, say=None, tensorboard=tmp_path)
     for step in range(30):
         monitor.step(d_loss=float(step), g_loss=1.0)
-    from gantutor.doctor import logs
+    from gantutor.doctor.logs import training_log
 
-    assert logs.read(tmp_path).games[""]["d_loss"].values.tolist()[:2] == [0.5, 2.5]
+    assert training_log.read(tmp_path).games[""]["d_loss"].values.tolist()[:2] == [0.5, 2.5]
 
 
 def test_listeners_hear_of_each_look(real):

@@ -10,8 +10,9 @@ from torch import nn
 
 from gantutor import doctor, models
 from gantutor.data import strokes
-from gantutor.doctor import measures, net_tests, nets
-from gantutor.doctor.discriminators import AnyDiscriminator
+from gantutor.doctor import measures
+from gantutor.doctor.nets import borrowed, net_tests
+from gantutor.doctor.nets.discriminators import AnyDiscriminator
 from gantutor.errors import BadInput
 
 N = 500
@@ -135,7 +136,7 @@ def test_batch_norm_with_wrong_statistics_is_found_through_any_wrapping(examine,
         *(lambda n: G(n), lambda n, *, net=G: net(n), lambda n: box["nets"][0](n)),
         *(lambda n: torch.cat([G(n) for _ in range(1)]), lambda n: next(G(n) for _ in range(1)), wrapped),
     ):  # fmt: skip
-        assert nets.nets_of(generator) == [G]
+        assert borrowed.nets_of(generator) == [G]
     for generator in (owner.draw, owner, lambda n: torch.cat([G(n) for _ in range(1)])):
         assert examine(x, generator=generator).names == ("train_eval_gap",)
     if not G.training:

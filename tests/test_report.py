@@ -18,8 +18,8 @@ from PIL import Image
 from gantutor import doctor, publish
 from gantutor.data import strokes
 from gantutor.doctor import AILMENTS, Diagnosis, Evidence, Finding, specimens
-from gantutor.doctor.extractors import FeatureExtractor
-from gantutor.doctor.inputs import Case
+from gantutor.doctor.images.extractors import FeatureExtractor
+from gantutor.doctor.images.inputs import Case
 from gantutor.errors import BadInput
 from gantutor.metrics import classifier
 from gantutor.publish import charts, report

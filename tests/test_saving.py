@@ -5,7 +5,7 @@ import pytest
 import torch
 from drawn import digits
 
-from gantutor.doctor import augmentation, inputs, saving
+from gantutor.doctor.images import augmentation, inputs, saving
 
 
 @pytest.fixture(scope="module")

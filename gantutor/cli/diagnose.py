@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gantutor import doctor
-    from gantutor.doctor import inputs
+    from gantutor.doctor.images import inputs
 
 
 def add_arguments(add: Callable[..., Parser]) -> None:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
     from gantutor import data, doctor
-    from gantutor.doctor import files
+    from gantutor.doctor.images import files
 
     if args.against is None:
         raise BadInput("there are no real images to compare with: give --against mnist, or your own training images.")

@@ -6,14 +6,9 @@
     print(doctor.examine(history="log.csv"))
     monitor = doctor.Monitor(G, D, real)  # and monitor.step(d_loss=…, g_loss=…) in the loop
 
-`examination` runs it, and `monitor` watches a training by `glances`. What they use:
-
-- images: `files` reads them, `inputs` and `collected` bring them to one form, `extractors` chooses what sees them, and
-  `measures` has the numbers. `saving` judges what became of them on the way to a file, `augmentation` what leaked into
-  them, `proportions` which kinds are missing, and `image_tests` everything else;
-- nets: `generators` and `discriminators` call anyone's `nets`, `weights` fills these from files, `net_tests` judges;
-- training logs: `tables` reads them, `roles` knows what names mean, `logs` makes curves, `curves` and `swings` judge;
-- words: `findings` says what was found, and `specimens` keeps what a report shows (`publish.write_report`).
+`examination` runs it, and `monitor` watches a training by `glances`. What is examined has a room each: `images`, `nets`
+and `logs`. `measures` has the numbers they share, `findings` the words for what was found, and `specimens` keeps what a
+report shows (`publish.write_report`).
 """
 
 from typing import TYPE_CHECKING
@@ -24,7 +19,7 @@ if TYPE_CHECKING:
     from gantutor.doctor.examination import examine
     from gantutor.doctor.findings import AILMENTS, Diagnosis, Evidence, Finding
     from gantutor.doctor.monitor import Event, Monitor
-    from gantutor.doctor.weights import load_weights
+    from gantutor.doctor.nets.weights import load_weights
 
 __all__ = ["AILMENTS", "Diagnosis", "Event", "Evidence", "Finding", "Monitor", "examine", "load_weights"]
 __getattr__ = lazy.importer(__name__)

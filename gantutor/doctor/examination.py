@@ -14,13 +14,16 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 
-from gantutor.doctor import curves, image_tests, logs, net_tests, specimens
-from gantutor.doctor.collected import collect, few_of, top_of
-from gantutor.doctor.discriminators import AnyDiscriminator
+from gantutor.doctor import specimens
 from gantutor.doctor.findings import AILMENTS, Diagnosis, Evidence, Finding
-from gantutor.doctor.generators import AnyGenerator
-from gantutor.doctor.inputs import MIN_IMAGES, Case, Labels, Pictures, how_many, prepare
-from gantutor.doctor.nets import in_mode
+from gantutor.doctor.images import image_tests
+from gantutor.doctor.images.collected import collect, few_of, top_of
+from gantutor.doctor.images.inputs import MIN_IMAGES, Case, Labels, Pictures, how_many, prepare
+from gantutor.doctor.logs import curves, training_log
+from gantutor.doctor.nets import net_tests
+from gantutor.doctor.nets.borrowed import in_mode
+from gantutor.doctor.nets.discriminators import AnyDiscriminator
+from gantutor.doctor.nets.generators import AnyGenerator
 from gantutor.errors import BadInput, whole_number
 from gantutor.metrics import Classifier
 
@@ -36,7 +39,7 @@ def examine(
     judge: Classifier | None = None,
     generator: Callable[..., object] | None = None,
     discriminator: Callable[..., object] | None = None,
-    history: logs.History | None = None,
+    history: training_log.History | None = None,
     seed: int = 0,
 ) -> Diagnosis:
     """Name what ails a GAN, with evidence, the cause first.
@@ -61,15 +64,15 @@ def examine(
         discriminator: D, or a function, of images (B, C, H, W) in the range in which `real` was given -> logits or
             probabilities, one for each image or a patch of it; of several outputs the first that is such.
         history: the log of a training, in whatever form and under whatever names: a dict of lists, a list of dicts, a
-            pandas frame, a .csv, .jsonl or text file, TensorBoard's folder (see `logs.read`). Losses, D's outputs, the
-            norm of G's gradient and measures of diversity are judged, all others searched for NaN. It may be given
-            alone, without samples and real images.
+            pandas frame, a .csv, .jsonl or text file, TensorBoard's folder (see `doctor.logs.training_log.read`).
+            Losses, D's outputs, the norm of G's gradient and measures of diversity are judged, all others searched for
+            NaN. It may be given alone, without samples and real images.
         seed: fixes the doctor's own random choices, so that the same seed gives the same diagnosis.
 
     Raises:
         BadInput: too few images, shapes that do not fit, a net that fails, or a log in which nothing can be judged.
     """
-    log = logs.Log() if history is None else logs.read(history)
+    log = training_log.Log() if history is None else training_log.read(history)
     if history is not None and samples is None and generator is None and discriminator is None:
         return examine_log_alone(log)
     with torch.random.fork_rng(range(torch.cuda.device_count())):
@@ -102,7 +105,7 @@ def examine(
     )  # fmt: skip
 
 
-def examine_log_alone(log: logs.Log) -> Diagnosis:
+def examine_log_alone(log: training_log.Log) -> Diagnosis:
     """The diagnosis from a training log without images. Raises `BadInput` if nothing in it can be judged."""
     findings = [*find_non_finite(log), *curves.examine_log(log)]
     if not findings and not any(map(curves.judged, log.games.values())):
@@ -121,7 +124,7 @@ def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(first_of_each.values(), key=lambda finding: order.index(finding.name)))
 
 
-def find_non_finite(log: logs.Log, case: Case | None = None) -> list[Finding]:
+def find_non_finite(log: training_log.Log, case: Case | None = None) -> list[Finding]:
     """Are there NaN or infinite values in the curves, or among the samples?"""
     evidence, steps = [], []
     if case is not None:

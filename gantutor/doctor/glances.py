@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from gantutor import metrics
-from gantutor.doctor import measures, net_tests
-from gantutor.doctor.discriminators import AnyDiscriminator
+from gantutor.doctor import measures
 from gantutor.doctor.findings import Evidence, Finding
-from gantutor.doctor.generators import AnyGenerator
-from gantutor.doctor.inputs import MIN_IMAGES, Pictures, match_shape, to_images, to_real_images
-from gantutor.doctor.nets import in_mode
-from gantutor.doctor.saving import COLLAPSED
+from gantutor.doctor.images.inputs import MIN_IMAGES, Pictures, match_shape, to_images, to_real_images
+from gantutor.doctor.images.saving import COLLAPSED
+from gantutor.doctor.nets import net_tests
+from gantutor.doctor.nets.borrowed import in_mode
+from gantutor.doctor.nets.discriminators import AnyDiscriminator
+from gantutor.doctor.nets.generators import AnyGenerator
 from gantutor.errors import BadInput
 
 REAL = 1000  # real images that samples are compared with

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gantutor.doctor import curves, logs
-from gantutor.doctor.collected import collect, top_of
 from gantutor.doctor.examination import examine, find_non_finite, ranked
 from gantutor.doctor.findings import AILMENTS, Diagnosis, Finding
 from gantutor.doctor.glances import Onlooker
+from gantutor.doctor.images.collected import collect, top_of
+from gantutor.doctor.logs import curves, training_log
 from gantutor.errors import BadInput, real_number, whole_number
 from gantutor.files import replacing
 from gantutor.models.inspection import takes_pictures
@@ -161,7 +161,7 @@ class Monitor:
         """Look at the losses and at samples now. `step` does this by itself."""
         began = time.perf_counter()
         fresh = self.take_in()
-        findings = find_non_finite(logs.Log(others=fresh))
+        findings = find_non_finite(training_log.Log(others=fresh))
         log = self.log()
         critic = curves.is_critic(log)
         with self.own_randomness():
@@ -181,7 +181,7 @@ class Monitor:
         self.looked_until = time.perf_counter()
         self.cost = self.looked_until - began
 
-    def take_in(self) -> dict[str, logs.Curve]:
+    def take_in(self) -> dict[str, training_log.Curve]:
         """Read what was stored since the last look: one transfer from the device for all of it."""
         stored = [(step, name, value) for step, numbers in self.waiting for name, value in numbers.items()]
         self.waiting = []
@@ -201,9 +201,9 @@ class Monitor:
                             for name, column in self.columns.items()}  # fmt: skip
         return {name: to_curve(name, column) for name, column in fresh.items()}
 
-    def log(self) -> logs.Log:
+    def log(self) -> training_log.Log:
         """What was given so far, as the doctor reads logs."""
-        return logs.sort({name: to_curve(name, column) for name, column in self.columns.items() if column})
+        return training_log.sort({name: to_curve(name, column) for name, column in self.columns.items() if column})
 
     def gets_better(self) -> bool:
         """Did the samples of the last quarter of the looks, three at least, come nearer to the real images?"""
@@ -288,8 +288,8 @@ def titled(what: str, name: str) -> str:
     return f"{what} {name}".strip()
 
 
-def to_curve(name: str, column: Sequence[tuple[int, float]]) -> logs.Curve:
-    return logs.Curve(name, *np.array(column, dtype=np.float64).T)
+def to_curve(name: str, column: Sequence[tuple[int, float]]) -> training_log.Curve:
+    return training_log.Curve(name, *np.array(column, dtype=np.float64).T)
 
 
 def lowest(value: float) -> float:

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gantutor.data import floats
-from gantutor.doctor.inputs import Case
-from gantutor.doctor.logs import Log
+from gantutor.doctor.images.inputs import Case
+from gantutor.doctor.logs.training_log import Log
 from gantutor.doctor.measures import thumbnails
 from gantutor.metrics import nearest_neighbours
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from gantutor.doctor import measures
-from gantutor.doctor.augmentation import turn_all
 from gantutor.doctor.findings import Evidence, Finding, telling
-from gantutor.doctor.inputs import Case
+from gantutor.doctor.images.augmentation import turn_all
+from gantutor.doctor.images.inputs import Case
 
 COLLAPSED = 0.06  # all is one image if samples vary so little, compared with held-out images
 SOME = 1500  # samples, and real images, that are compared

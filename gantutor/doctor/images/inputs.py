@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from gantutor.data import Images, floats
 from gantutor.data.listing import some
-from gantutor.doctor.extractors import FeatureExtractor, choose_extractor
+from gantutor.doctor.images.extractors import FeatureExtractor, choose_extractor
 from gantutor.errors import BadInput
 from gantutor.metrics import Classifier
 
@@ -263,6 +263,12 @@ def read_alike(raw: Tensor, top: int | None, notes: list[str]) -> Tensor:
         return raw
     notes.append(f"The samples lie in [{low:.4g}, {high:.4g}] and were read as [0, {top}], as the real images were.")
     return raw / (top / 2) - 1
+
+
+def note(notes: list[str], text: str) -> None:
+    """Add a note, unless it is there."""
+    if text not in notes:
+        notes.append(text)
 
 
 def how_many(x: Tensor) -> int:

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from gantutor.data import Images
-from gantutor.doctor.inputs import Labels, Pictures, to_images
-from gantutor.doctor.nets import note
+from gantutor.doctor.images.inputs import Labels, Pictures, note, to_images
 from gantutor.errors import BadInput, reason
 
 MOST = 60_000  # pictures that are read

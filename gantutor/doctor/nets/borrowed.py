@@ -67,12 +67,6 @@ def weight_of(nets: Sequence[nn.Module]) -> Tensor:
     return next(weights, torch.empty(0))
 
 
-def note(notes: list[str], text: str) -> None:
-    """Add a note, unless it is there."""
-    if text not in notes:
-        notes.append(text)
-
-
 # --- which nets a callable uses --------------------------------------------------------------------------------------
 
 

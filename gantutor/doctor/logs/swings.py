@@ -9,7 +9,7 @@ import torch
 
 from gantutor.doctor import measures
 from gantutor.doctor.findings import Evidence, Finding, grade
-from gantutor.doctor.logs import Curve
+from gantutor.doctor.logs.training_log import Curve
 
 FEWEST = 40  # entries: fewer show neither cycles nor sudden changes
 LOSSES = {"d_loss": "D's loss", "g_loss": "G's loss"}

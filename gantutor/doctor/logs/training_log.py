@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gantutor.data.listing import some
-from gantutor.doctor import roles, tables
+from gantutor.doctor.logs import roles, tables
 from gantutor.errors import BadInput
 
 MOST_NAMES = 12  # that a note lists

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gantutor.doctor import measures
 from gantutor.doctor.findings import Evidence, Finding, grade
-from gantutor.doctor.inputs import MIN_IMAGES, Case
+from gantutor.doctor.images.inputs import MIN_IMAGES, Case
 from gantutor.metrics import nearest_neighbours
 
 SOME, MANY = 600, 1500  # samples and real images that are compared

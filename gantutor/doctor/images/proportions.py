@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gantutor.doctor.findings import Evidence, Finding, grade, telling
-from gantutor.doctor.inputs import Case
+from gantutor.doctor.images.inputs import Case
 from gantutor.doctor.measures import roc_auc
 from gantutor.state import seeded
 

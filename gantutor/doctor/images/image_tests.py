@@ -13,12 +13,12 @@ from torch.nn import functional as F
 
 from gantutor import metrics
 from gantutor.doctor import measures
-from gantutor.doctor.augmentation import find_leaks, most_by_chance
-from gantutor.doctor.extractors import Extracted
 from gantutor.doctor.findings import Evidence, Finding, grade, telling
-from gantutor.doctor.inputs import MIN_SIDE, Case
-from gantutor.doctor.proportions import judge_shapes
-from gantutor.doctor.saving import COLLAPSED, correct_saving, relative_variance
+from gantutor.doctor.images.augmentation import find_leaks, most_by_chance
+from gantutor.doctor.images.extractors import Extracted
+from gantutor.doctor.images.inputs import MIN_SIDE, Case
+from gantutor.doctor.images.proportions import judge_shapes
+from gantutor.doctor.images.saving import COLLAPSED, correct_saving, relative_variance
 from gantutor.metrics import clusters, nearest_neighbours
 
 CLOSE = 1500  # samples that are examined closely, for texture, copies and repetitions

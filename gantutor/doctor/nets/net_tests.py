@@ -8,11 +8,11 @@ from torch import Tensor
 
 from gantutor import metrics
 from gantutor.doctor import measures
-from gantutor.doctor.discriminators import AnyDiscriminator
 from gantutor.doctor.findings import Evidence, Finding, grade, telling
-from gantutor.doctor.generators import AnyGenerator
-from gantutor.doctor.inputs import Case, match_shape, to_images
-from gantutor.doctor.nets import in_mode
+from gantutor.doctor.images.inputs import Case, match_shape, to_images
+from gantutor.doctor.nets.borrowed import in_mode
+from gantutor.doctor.nets.discriminators import AnyDiscriminator
+from gantutor.doctor.nets.generators import AnyGenerator
 from gantutor.errors import BadInput
 
 # --- the generator ---------------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from gantutor.data.listing import some
-from gantutor.doctor import swings
 from gantutor.doctor.findings import Evidence, Finding, grade, telling
-from gantutor.doctor.logs import MOST_NAMES, Curve, Log
+from gantutor.doctor.logs import swings
+from gantutor.doctor.logs.training_log import MOST_NAMES, Curve, Log
 
 FEWEST = 12  # entries of a curve: fewer do not allow a verdict
 STRETCHES = 50  # at most

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from gantutor.doctor.inputs import MIN_SIDE
-from gantutor.doctor.nets import Failed, attempt, check_kind, nets_of, note, weight_of
+from gantutor.doctor.images.inputs import MIN_SIDE, note
+from gantutor.doctor.nets.borrowed import Failed, attempt, check_kind, nets_of, weight_of
 from gantutor.errors import BadInput
 from gantutor.models import classes_of
 from gantutor.models.inspection import latent_sizes, required_arguments, takes_pictures, unwrapped
