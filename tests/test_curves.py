@@ -54,12 +54,15 @@ CURVES = [
     ({"d_loss": 0.04 + noise(1000, 0.004), "g_loss": 10 - T / 200}, ()),  # G's loss falls: D does not win
     ({"d_loss": 1.9 + noise(1000, 0.01), "g_loss": 0.05 + noise(1000, 0.001)}, ()),
     ({"d_loss": 2.1 + noise(1000, 0.01), "g_loss": 0.05 + noise(1000, 0.001)}, ("discriminator_fooled",)),
+    ({"d_loss": 2.5 + noise(100, 0.1), "g_loss": [0.05] * 100,
+      "d_real": 0.65 + noise(100, 0.05), "d_fake": 0.35 + noise(100, 0.05)}, ()),  # its outputs deny it
     ({"d_loss": 3.7 + noise(1000, 0.01), "g_loss": 2.0 + noise(1000, 0.01)}, ()),
     ({"d_loss": 3.7 + noise(1000, 0.01), "g_loss": 2.4 + noise(1000, 0.01)}, ("discriminator_blind",)),
     ({"d_loss": 2.0 + noise(1000, 0.002), "g_loss": noise(1000, 0.005)}, ("discriminator_blind",)),  # hinge
     ({"d_loss": 0.5 + noise(1000, 5e-4), "g_loss": 0.25 + noise(1000, 5e-4)}, ("discriminator_blind",)),  # LSGAN
     ({"d_loss": 20 * noise(1000, 2), "g_loss": 20 * noise(1000, 2, 1)}, ("instability",)),  # a critic without any bound
     ({"d_loss": 1.41 + noise(1000, 1e-3)}, ()),
+    ({"d_loss": 1.395 + noise(1000, 1e-3)}, ()),  # near log 4, but never at it
     ({"d_loss": 1.388 + noise(1000, 1e-3)}, ("discriminator_blind",)),
     ({"d_real": 0.93 + noise(100, 0.005), "d_fake": 0.07 + noise(100, 0.005, 1)}, ()),
     ({"d_real": 0.96 + noise(100, 0.005), "d_fake": 0.04 + noise(100, 0.005, 1)}, ("discriminator_saturated",)),
@@ -76,6 +79,7 @@ CURVES = [
     ({"d_loss": 1.3 + 0.14 * torch.sin(T / 10) + noise(1000, 0.1)}, ("oscillation",)),
     ({"d_loss": torch.linspace(-1, -250, 1000)}, ()),  # a critic whose loss drifts
     ({"d_loss": -0.9 * torch.exp(T / 190), "g_loss": noise(1000, 1)}, ("divergence",)),  # up to 170, and still rising
+    ({"d_loss": -3 - 147 * (T / 40 - 15).sigmoid(), "g_loss": noise(1000, 1)}, ()),  # as far, but it has levelled off
     ({"d_loss": 1.2 + noise(1000, 0.1), "g_loss": torch.where(T < 800, 1, 90.0)}, ("sudden_change",)),
     ({"d_loss": 1.2 + noise(1000, 0.1), "g_loss": torch.where(T < 800, 1, 210.0)}, ("divergence",)),
     ({"d_loss": 1.2 + noise(1000, 0.05), "recall": torch.where(T < 500, 0.5, 0.27)}, ()),
@@ -84,6 +88,8 @@ CURVES = [
     ({"d_loss": torch.where(T < 600, 1.0, 1.45) + noise(1000, 0.05)}, ()),  # by 31%
     ({"d_loss": torch.where(T < 600, 1.0, 1.65) + noise(1000, 0.05)}, ("sudden_change",)),  # by 39%
     ({"d_loss": (1 + 0.65 * (T / 100 - 5).sigmoid()) + noise(1000, 0.05)}, ()),  # as much, but gradually
+    ({"d_loss": (1 + 0.65 * ((T - 600) / 4).sigmoid()) + noise(1000, 0.02)}, ()),  # within twenty entries
+    ({"d_loss": 1.5 + 0.4 * noise(20, 1, 2).repeat_interleave(50) + noise(1000, 0.02)}, ()),  # such changes everywhere
     ({"d_loss": torch.where(T < 600, 1.1, 1.35) + noise(1000, 0.03), "g_loss": 1 + noise(1000, 0.1)}, ()),
     ({"d_loss": torch.where(T < 600, 1.1, 1.35) + noise(1000, 0.03),
       "g_loss": torch.where(T < 600, 1.0, 0.7) + noise(1000, 0.04, 1)}, ("sudden_change",)),
@@ -116,8 +122,9 @@ def test_the_step_at_which_it_began_is_told():
 
 def test_the_step_that_is_told_is_one_of_the_log():
     steps = list(range(0, 7 * 60, 7))
-    (finding,) = examined({"iteration": steps, "d_loss": [90.0] * 60, "g_loss": [0.0] * 60}).findings
-    assert finding.since in steps
+    won, lost = [1.2, 1.3] * 15, [90.0] * 30
+    (finding,) = examined({"iteration": steps, "d_loss": won + lost, "g_loss": [0.9] * 30 + [0.0] * 30}).findings
+    assert finding.since in steps[29:32]
 
 
 def test_every_game_of_several_is_judged_with_its_own_players():

@@ -475,6 +475,15 @@ def test_pictures_of_a_record_show_its_numbers(planted, tmp_path):
     (axes,) = show.seeds(found, "d_loss").axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["base", "fast", "all at once"]
     assert np.allclose(axes.lines[0].get_xdata(), found.at("d_loss")["base"])
+    mean = next(line for line in axes.lines if line.get_linestyle() == ":")
+    assert np.allclose(mean.get_xdata(), found.at("d_loss")["base"].mean())
+    (axes,) = show.seeds(found, "d_loss", marked=["fast"]).axes
+    colours = [line.get_color() for line in axes.lines if line.get_marker() == "o"]
+    assert len(set(colours)) == 3  # of the base, of what is marked, of the others
+    with pytest.raises(BadInput, match="unknown row 'slow'"):
+        show.seeds(found, "d_loss", marked=["slow"])
+    (axes,) = show.record(found, "d_loss", ["fast"], ylim=(0.1, 5)).axes
+    assert (axes.get_legend(), axes.get_ylim()) == (None, (0.1, 5))
 
 
 def test_pictures_of_what_a_record_lacks(planted, tmp_path):

@@ -60,6 +60,23 @@ def test_grid_refuses_sizes_that_mean_nothing(setting):
         show.grid(torch.zeros(4, 1, 8, 8), **setting)
 
 
+def test_grid_frames_and_marks_images():
+    x = torch.full((3, 1, 20, 20), -1.0)
+    plain = np.asarray(show.grid(x, columns=2, scale=2, gap=8))
+    picture = show.grid(x, columns=2, scale=2, gap=8, frames=[show.REAL, show.FAKE, show.REAL], marks=["", "×", ""])
+    pixels = np.asarray(picture).astype(int)
+    assert pixels.shape == (*plain.shape, 3)
+    blue, orange = ((pixels == colour).all(2) for colour in ((0, 0x72, 0xB2), (0xD5, 0x5E, 0)))
+    assert [int(part.sum()) for part in (blue, orange)] == [2 * 4 * 4 * 44, 4 * 4 * 44]  # each 4 wide, around 40×40
+    assert (plain[blue | orange] >= 200).all()  # on the lines, and not on the images
+    white = (pixels[8:48] > 250).all(2)
+    assert not white[:, :48].any()
+    assert np.argwhere(white[:, 56:96]).mean(0)[1] > 25  # in the right part of the second one
+    for wrong in ({"frames": [show.REAL]}, {"marks": [""] * 4}):
+        with pytest.raises(BadInput, match="there are 3 images and [14]"):
+            show.grid(x, **wrong)
+
+
 def test_a_figure_is_a_png_of_its_own_size_without_pyplot():
     figure = show.curves([0, 1, 2], {"a": [1, 2, 3]})
     image = Image.open(io.BytesIO(show.png(figure)))
@@ -100,10 +117,27 @@ def test_curves_holds_what_it_was_given():
     np.testing.assert_allclose(axes.lines[1].get_ydata(), 2 * x)
     assert (axes.get_yscale(), axes.get_ylim()) == ("log", (0.1, 3))
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+    (alone,) = show.curves(x, {"a": x}).axes
+    assert alone.get_legend() is None
     with pytest.raises(BadInput, match="'a' has shape"):
         show.curves(x, {"a": [1, 2]})
     with pytest.raises(BadInput, match="numbers"):
         show.curves(x, {"a": ["one"] * 5})
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [(5, 60, ["5", "10", "20", "50"]), (0.5, 2000, ["1", "10", "100", "1,000"]), (0.002, 0.03, ["0.002", "0.01"])],
+)
+def test_a_logarithmic_axis_has_plain_numbers(low, high, ticks):
+    picture = show.curves([0, 1], {"a": [low, high]}, log=True, ylim=(low, high))
+    picture.canvas.draw()
+    (axes,) = picture.axes
+    told = [text.get_text() for text in axes.get_yticklabels()]
+    inside = [text for text, at in zip(told, axes.get_yticks(), strict=True) if low <= at <= high]
+    assert set(ticks) <= set(inside)
+    assert not any("$" in text for text in told)
+    assert not any(text.get_text() for text in axes.get_yticklabels(minor=True))
 
 
 def test_clouds_draws_means_and_ellipses_of_two_standard_deviations():
@@ -140,6 +174,8 @@ def test_field_points_its_arrows_along_the_field_and_draws_paths_while_finite():
     outside = np.hypot(*places.T) > 0
     np.testing.assert_allclose(np.hypot(arrows.U, arrows.V)[outside], 1)
     assert len(axes.lines[0].get_xdata()) == 2
+    inks = arrows.get_facecolors()[:, 3]
+    assert np.all(np.diff(inks[np.argsort(np.hypot(*places.T))]) >= -1e-9)  # paler where it is slower
     with pytest.raises(BadInput, match="'path' has shape"):
         show.field(lambda x, y: (-y, x), {"path": [1, 2, 3]})
 
@@ -200,6 +236,15 @@ def test_game_puts_points_beliefs_and_moves_where_they_are():
     changed = np.argwhere((np.asarray(moved) != np.asarray(show.game(None, None, belief, limit=2.0, size=200))).any(2))
     assert np.abs(changed.min(0) - (48, 50)).max() <= 2  # the line from (50, 50), the head's half width above it
     assert np.abs(changed.max(0) - (52, 90)).max() <= 2
+
+
+def test_game_counts_the_points_that_lie_outside():
+    def drawn(places):
+        pixels = np.asarray(show.game(None, torch.tensor(places), limit=2, size=200)).astype(int)
+        return (np.abs(pixels - (0xD5, 0x5E, 0)).sum(2) < 200)[170:, 100:].sum()
+
+    assert drawn([[0.0, 0.0], [1.0, 1.5]]) == 0
+    assert drawn([[0.0, 0.0], [5.0, 0.0]]) > 20
 
 
 def test_game_takes_what_is_not_finite():

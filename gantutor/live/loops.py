@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-def steps(n: int, draw: Callable[[], show.Picture], *, title: str, frames: int = 40, fps: float = 8,
+def steps(n: int, draw: Callable[[], show.Picture], *, title: str, frames: int = 40, fps: float = 4,
           scale: float = 1) -> Iterator[int]:  # fmt: skip
     """The numbers of the steps, 1 to n, with a picture that is redrawn before the first step and after some others.
 

@@ -2,9 +2,9 @@
 
 Pictures that are redrawn during training are made with Pillow (`grid`, `dots`, `game`, `chart`: a few milliseconds
 each); pictures to study are matplotlib figures (`losses`, `curves`, `densities`, `field`, `points`, `clouds`, `record`,
-`seeds`: about 0.1 s each). In a lesson they stand in a `figure` with a title and captions, or `play` as a film;
-`diagrams` draws structures. A notebook shows either as the last line of a cell, or with ``display(picture)``. The
-figures are not registered with pyplot, so none is shown twice and none needs to be closed.
+`seeds`: about 0.1 s each). In a lesson they stand in a `figure` with a title and captions, some of them in `rows` with
+names, or `play` as a film; `diagrams` draws structures. A notebook shows either as the last line of a cell, or with
+``display(picture)``. The figures are not registered with pyplot, so none is shown twice and none needs to be closed.
 
 Colours: real data and D are blue, generated data and G are orange (from the palette of Okabe and Ito, which
 colour-blind readers can distinguish).
@@ -16,7 +16,7 @@ from gantutor import lazy
 
 if TYPE_CHECKING:
     from gantutor.show.films import play, save_film, walk
-    from gantutor.show.lesson import Shown, figure
+    from gantutor.show.lesson import Shown, figure, rows
     from gantutor.show.pictures import chart, dots, game, grid, stack, strip
     from gantutor.show.plots import clouds, curves, densities, field, losses, points, surface
     from gantutor.show.records import film, record, seeds
@@ -52,6 +52,7 @@ __all__ = [
     "png",
     "points",
     "record",
+    "rows",
     "save_film",
     "seeds",
     "stack",

@@ -82,7 +82,7 @@ def gan(made: Tensor, real: Tensor) -> Diagram:
     drawn = Diagram((7.4, 3.5), "Noise z enters the generator G, which makes a picture. The discriminator D is shown "
                     "this picture or a real one, and says how likely it is to be real. From the verdict D learns to "
                     "be right, and through D the generator learns what would have looked more real.")  # fmt: skip
-    drawn.write(0.55, 2.45, "noise z\n" + r"$\sim N(0, I)$")
+    drawn.write(0.55, 2.45, "random\nnumbers z")
     drawn.arrow((1.0, 2.45), (1.32, 2.45))
     drawn.net(2.1, 2.45, "generator G", "draws", FAKE)
     drawn.arrow((2.85, 2.45), (3.15, 2.45), colour=FAKE)

@@ -24,16 +24,16 @@ from gantutor.files import replacing
 from gantutor.models import with_labels
 from gantutor.show.lesson import SPACE, TITLE, Shown, below, in_rows, sentences, written
 from gantutor.show.pictures import grid, strip
-from gantutor.show.style import FAKE, GREY, INK, REAL, Picture, as_image
+from gantutor.show.style import FAKE, GREY, INK, NEUTRAL, REAL, Picture, as_image
 from gantutor.state import evaluating
 
 if TYPE_CHECKING:
     from PIL import Image
 
 KINDS = (".png", ".gif", ".mp4")
-SHADES, GREYS = 56, 25  # colours of a film in a notebook, and of one that is grey …
+SHADES, GREYS = 56, 27  # colours of a film in a notebook, and of one that is grey …
 TINTS = ("#78b2d6", "#a7cce4", "#d3e5f1", "#eea878", "#f4c7a8", "#fae3d4")  # of `game`, where D is more or less sure
-HOUSE = (REAL, FAKE, GREY, INK, "#c8c8c8", "black", "white", *TINTS)  # … and those that it has in any case
+HOUSE = (REAL, FAKE, GREY, INK, "#c8c8c8", "white", *NEUTRAL[:3], *TINTS)  # … and those that it has in any case
 MOST_BYTES = 2**29  # of all frames of a film that has to be in memory as a whole; writing it takes twice as much more
 
 
@@ -98,11 +98,11 @@ def save_film(frames: "Iterable[Image.Image]", path: str | Path, fps: float = 15
 
 
 def play(
-    frames: "Iterable[Picture]", title: str, *, fps: float = 12, hold: float = 1.5, scale: float = 1, alt: str = ""
+    frames: "Iterable[Picture]", title: str, *, fps: float = 6, hold: float = 2, scale: float = 1, alt: str = ""
 ) -> Shown:
     """A film for a lesson, under a title that says what happens. It repeats, and rests on its last frame.
 
-    Where films do not play, as on paper, it is a sheet of nine of its frames. It has few colours, and is not twice as
+    Where films do not play, as on paper, it is a sheet of four of its frames. It has few colours, and is not twice as
     large as it is displayed, because a lesson holds several.
 
     Args:
@@ -115,15 +115,14 @@ def play(
     Raises:
         BadInput: there are fewer than two frames, they are of several sizes, or more than half a gigabyte of them.
     """
-    from PIL import Image
 
     fps, hold, scale = check_timing(fps, hold, scale)
     pictures = list(held_in_memory(checked(map(as_image, frames))))
     heading = written(title, max(pictures[0].width, 8 * TITLE), TITLE // 2, bold=True)
     each = [below(heading, picture, SPACE // 2) for picture in pictures]
-    moments = [each[round(i * (len(each) - 1) / 8)] for i in range(9)]
-    still = Image.new("RGB", each[0].size, "white")
-    still.paste(contact_sheet(moments, still.size))
+    moments = [pictures[round(i * (len(pictures) - 1) / 3)] for i in range(4)]
+    still = below(heading, contact_sheet(moments, pictures[0].size), SPACE // 2)
+    still = still.crop((0, 0, *each[0].size))  # white where the sheet is smaller
     shades = palette(in_rows(pictures[:: max(len(pictures) // 9, 1)], 1, 0))
     first, *rest = (reduced(frame, shades) for frame in (still, *each))
     one = 1000 / fps

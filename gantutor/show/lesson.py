@@ -8,7 +8,7 @@ A figure is twice as large as it is displayed. `films.play` shows what changes.
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gantutor.errors import BadInput, whole_number
@@ -72,6 +72,33 @@ def figure(
     return Shown(
         file.getvalue(), math.ceil(sheet.width / DENSITY), alt or sentences(title, "; ".join(filter(None, texts)))
     )
+
+
+def rows(pictures: "Mapping[str, Picture]") -> "Image.Image":
+    """Pictures one below the other, each with its name at the left, for a `figure`.
+
+    Args:
+        pictures: as for `figure`, by name.
+
+    Raises:
+        BadInput: there are no pictures.
+    """
+    if not pictures:
+        raise BadInput("rows got no pictures: give at least one.")
+    cells = []
+    for name, picture in pictures.items():
+        image, label = as_image(picture, DENSITY), written(name, 16 * TEXT, TEXT)
+        cells += [padded(label, image.height), image]
+    return in_rows(cells, 2, SPACE // 2)
+
+
+def padded(image: "Image.Image", height: int) -> "Image.Image":
+    """A picture in the middle of a white one that is at least so high."""
+    from PIL import Image
+
+    sheet = Image.new("RGB", (image.width, max(height, image.height)), "white")
+    sheet.paste(image, (0, (sheet.height - image.height) // 2))
+    return sheet
 
 
 def sentences(*texts: str) -> str:

@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
 
-def grid(images: Tensor, columns: int | None = None, scale: int = 2, gap: int = 2) -> "Image.Image":
+def grid(
+    images: Tensor,
+    columns: int | None = None,
+    scale: int = 2,
+    gap: int = 2,
+    *,
+    frames: Sequence[str] | None = None,
+    marks: Sequence[str] | None = None,
+) -> "Image.Image":
     """Images in rows, from left to right, with thin light lines between them.
 
     Args:
@@ -38,9 +46,13 @@ def grid(images: Tensor, columns: int | None = None, scale: int = 2, gap: int = 
         columns: images per row; by default as square as possible.
         scale: pixels of the picture for each pixel of an image, a whole number.
         gap: width of the lines, in pixels of the picture.
-    Raises `BadInput` for any other shape or type, and for values that are NaN or outside [-1, 1].
+        frames: a colour for each image, in which half of the line around it is drawn.
+        marks: a letter for each image, or "", in its upper right corner.
+
+    Raises:
+        BadInput: any other shape or type, values that are NaN or outside [-1, 1], not as many frames or marks.
     """
-    from PIL import Image
+    from PIL import Image, ImageDraw
 
     check_images(images)
     for name, value, least in (("columns", columns or 1, 1), ("scale", scale, 1), ("gap", gap, 0)):
@@ -57,7 +69,21 @@ def grid(images: Tensor, columns: int | None = None, scale: int = 2, gap: int = 
     places[n:] = 255  # empty ones are white
     sheet = places.reshape(rows, columns, h, w, c).transpose(0, 2, 1, 3, 4).reshape(rows * h, columns * w, c)
     sheet = np.pad(sheet, ((0, gap), (0, gap), (0, 0)), constant_values=200)  # the lines at the right and at the bottom
-    return Image.fromarray(sheet[:, :, 0] if c == 1 else sheet)
+    picture = Image.fromarray(sheet[:, :, 0] if c == 1 else sheet)
+    for what, given in (("frames", frames), ("marks", marks)):
+        if given is not None and len(given) != n:
+            raise BadInput(f"there are {n} images and {len(given)} {what}: give one for each.")
+    if frames is None and marks is None:
+        return picture
+    picture = picture.convert("RGB")
+    draw, half = ImageDraw.Draw(picture), gap // 2
+    for i in range(n):
+        top, left = i // columns * h + half, i % columns * w + half
+        if frames is not None and half:
+            draw.rectangle((left, top, left + w - 1, top + h - 1), outline=frames[i], width=half)
+        if marks is not None:
+            draw.text((left + w - half - 4, top + half), marks[i], fill="white", anchor="ra", font=font(h // 5, True))
+    return picture
 
 
 def dots(real: Tensor | None, fake: Tensor, limit: float | None = None, size: int = 320) -> "Image.Image":
@@ -86,6 +112,8 @@ def game(real: Tensor | None, fake: Tensor | None, belief: np.ndarray | None = N
          moves: tuple[Tensor, Tensor] | None = None, *, limit: float = 2.5,
          size: int = 400) -> "Image.Image":  # fmt: skip
     """The state of a GAN in the plane, drawn fast: D's output, real (blue) and generated points (orange), G's moves.
+
+    How many generated points lie outside is written in a corner.
 
     Args:
         real, fake: (N, 2) and (M, 2), or None.
@@ -120,6 +148,10 @@ def game(real: Tensor | None, fake: Tensor | None, belief: np.ndarray | None = N
         arrows = zip(pixels(begin[sound]), pixels(end[sound]), strict=True) if sound.any() else ()
         for start, stop in arrows:
             _arrow(draw, start, stop)
+    outside = 0 if fake is None else int((np.abs(check_points(fake)) > limit).any(1).sum())
+    if outside:
+        letters = font(max(24, size // 14))
+        draw.text((2 * size - 14, 2 * size - 10), f"{outside} outside", fill=FAKE, anchor="rd", font=letters)
     draw.rectangle((0, 0, 2 * size - 1, 2 * size - 1), outline="#c8c8c8", width=2)
     return image.reduce(2)
 

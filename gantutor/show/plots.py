@@ -20,6 +20,7 @@ from gantutor.show.style import (
     History,
     as_numbers,
     check_points,
+    log_scale,
     new_axes,
     running_mean,
 )
@@ -42,7 +43,7 @@ def losses(history: History, *, guides: bool = True, title: str = "", smooth: bo
         if smooth and len(values) > 100:
             axes.plot(values[:, 0], values[:, column], color=colour, lw=0.8, alpha=0.3)
         mean = running_mean(values[:, column]) if smooth else values[:, column]
-        axes.plot(values[:, 0], mean, color=colour, lw=1.8, label=name)
+        axes.plot(values[:, 0], mean, color=colour, lw=1.8, label=name, zorder=3)
     finite = values[:, 1:][np.isfinite(values[:, 1:])]
     if finite.size:
         low, high = np.quantile(finite, [0.005, 0.995])
@@ -60,7 +61,7 @@ def losses(history: History, *, guides: bool = True, title: str = "", smooth: bo
 def curves(x, lines: Mapping[str, object], *, title: str = "", xlabel: str = "", ylabel: str = "", log: bool = False,
            ylim: tuple[float, float] | None = None, size: tuple[float, float] = (8, 3),
            colours: Sequence[str] = NEUTRAL) -> Figure:  # fmt: skip
-    """Curves over a common x axis, with a legend.
+    """Curves over a common x axis, with a legend where there are several.
 
     Args:
         x: (N,) values, as an array, a tensor or a list.
@@ -78,11 +79,11 @@ def curves(x, lines: Mapping[str, object], *, title: str = "", xlabel: str = "",
         if x.shape != y.shape or x.ndim != 1:
             raise BadInput(f"the curve {label!r} has shape {y.shape} over x of shape {x.shape}: give both as (N,).")
         axes.plot(x, y, color=colours[i % len(colours)], ls=STYLES[i % 7], lw=2, label=label)
-    if log:
-        axes.set_yscale("log")
     if ylim:
         axes.set_ylim(*ylim)
-    if lines:
+    if log:
+        log_scale(axes, "y")
+    if len(lines) > 1:
         axes.legend(loc="best")
     return picture
 
@@ -103,12 +104,14 @@ def densities(x, lines: Mapping[str, object], *, title: str = "", ylim: tuple[fl
 def field(direction: Callable, paths: Mapping[str, object] | None = None, *, limit: float = 2.0,
           xlabel: str = "θ (generator)", ylabel: str = "ψ (discriminator)", title: str = "",
           size: tuple[float, float] = (4.6, 4.6)) -> Figure:  # fmt: skip
-    """A vector field as arrows of equal length, with paths that begin at a hollow ring and end at a dot.
+    """A vector field, with paths that begin at a hollow ring and end at a dot.
+
+    All arrows have the same length, and the slower the field, the paler they are.
 
     Args:
         direction: (x, y) -> (dx, dy) for arrays of equal shape, such as ``lambda theta, psi: theory.dirac_field("gan",
             theta, psi)``.
-        paths: {label: (N, 2)} points in order. Points that are not finite are left out.
+        paths: {label: (N, 2)} points in order. Points that are not finite are left out. Several have a legend.
         limit: the picture shows [-limit, limit] on both axes.
     """
     picture, axes = new_axes(size, title=title, xlabel=xlabel, ylabel=ylabel)
@@ -116,7 +119,9 @@ def field(direction: Callable, paths: Mapping[str, object] | None = None, *, lim
     x, y = np.meshgrid(axis, axis)
     dx, dy = (np.asarray(d, dtype=float) for d in direction(x, y))
     length = np.maximum(np.hypot(dx, dy), 1e-12)
-    axes.quiver(x, y, dx / length, dy / length, color="#9a9a9a", scale=26, width=0.004, pivot="mid")
+    speed = (length / length.max()).ravel() ** 0.5
+    inks = [(0.25, 0.25, 0.25, 0.15 + 0.6 * share) for share in speed]
+    axes.quiver(x, y, dx / length, dy / length, color=inks, scale=26, width=0.004, pivot="mid")
     for i, (label, path) in enumerate((paths or {}).items()):
         path = as_numbers(label, path)
         if path.ndim != 2 or path.shape[1] != 2:
@@ -129,7 +134,7 @@ def field(direction: Callable, paths: Mapping[str, object] | None = None, *, lim
     axes.axvline(0, color="#d0d0d0", lw=1, zorder=0)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     axes.grid(visible=False)
-    if paths and any(paths):
+    if paths and len(paths) > 1:
         axes.legend(loc="upper right")
     return picture
 
@@ -137,7 +142,7 @@ def field(direction: Callable, paths: Mapping[str, object] | None = None, *, lim
 def clouds(real: Tensor, fake: Tensor, *, limit: float = 5, title: str = "") -> Figure:
     """Points in the plane, real (blue) and generated (orange), with what the Fréchet distance knows of each cloud.
 
-    That is the mean, drawn as a dot, and the covariance, drawn as the ellipse of two standard deviations.
+    That is the mean, drawn as a cross, and the covariance, drawn as the ellipse of two standard deviations.
 
     Args:
         real, fake: (N, 2) and (M, 2), at least two of each. Points that are not finite are left out.
@@ -154,7 +159,7 @@ def clouds(real: Tensor, fake: Tensor, *, limit: float = 5, title: str = "") -> 
         variances, axes_of_cloud = np.linalg.eigh(np.cov(places.T))
         outline = places.mean(0)[:, None] + 2 * (axes_of_cloud * np.sqrt(variances.clip(0))) @ circle
         axes.plot(*outline, color=colour, lw=2.5)
-        axes.plot(*places.mean(0), "o", color=colour, ms=8, mec="white")
+        axes.plot(*places.mean(0), "X", color=colour, ms=11, mec="white")
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     return picture
 

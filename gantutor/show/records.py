@@ -6,7 +6,7 @@ import numpy as np
 
 from gantutor.errors import BadInput, unknown
 from gantutor.experiments import Record, interval
-from gantutor.show.style import DPI, FAKE, NEUTRAL, STYLES, Figure, new_axes
+from gantutor.show.style import DPI, FAKE, GREY, NEUTRAL, STYLES, Figure, log_scale, new_axes
 
 LABELS = {
     "frechet": "Fréchet distance",
@@ -25,12 +25,13 @@ def record(
     over: str = "compute",
     each: bool = False,
     log: bool = False,
+    ylim: tuple[float, float] | None = None,
     title: str = "",
     size: tuple[float, float] = (8, 4),
 ) -> Figure:
     """A score along the way: the mean over the seeds, and its 95% interval as a band (Student's, for each look alone).
 
-    A curve ends where one of its seeds diverged.
+    A curve ends where one of its seeds diverged. A single row has no legend.
 
     Args:
         found: what `experiments.load` gives.
@@ -39,6 +40,7 @@ def record(
         over: "compute" (multiply-adds) or "steps".
         each: draw the seeds one by one instead, where a mean would hide what they do.
         log: logarithmic y axis.
+        ylim: lowest and highest y.
         size: width and height in inches of 100 pixels.
 
     Raises:
@@ -50,7 +52,7 @@ def record(
     if len(names) > len(NEUTRAL):
         raise BadInput(f"there are {len(names)} rows, but curves can be told apart for {len(NEUTRAL)}: choose some.")
     unit, power = unit_of(max(found.rows[name].compute[-1] for name in names))
-    label = "training step" if over == "steps" else f"compute ({power} multiply-adds)"
+    label = "step" if over == "steps" else f"compute ({power} multiply-adds)"
     picture, axes = new_axes(size, title=title, xlabel=label, ylabel=LABELS.get(score, score))
     for i, name in enumerate(names):
         row = found.rows[name]
@@ -65,9 +67,12 @@ def record(
         if len(row.seeds) > 1:
             bounds = np.array([interval(look) for look in values.T]).reshape(-1, 3)
             axes.fill_between(x, bounds[:, 1], bounds[:, 2], color=NEUTRAL[i], alpha=0.15, lw=0)
+    if ylim:
+        axes.set_ylim(*ylim)
     if log:
-        axes.set_yscale("log")
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        log_scale(axes, "y")
+    if len(names) > 1:
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return picture
 
 
@@ -77,19 +82,29 @@ def seeds(
     rows: Sequence[str] | None = None,
     *,
     compute: float | None = None,
+    marked: Sequence[str] = (),
     log: bool = False,
     title: str = "",
     width: float = 8,
 ) -> Figure:
     """A score at the end, or at so many multiply-adds: each seed a dot, and the mean with its 95% interval.
 
-    Args: as for `record`. Raises `BadInput` as `record` does.
+    A line shows the mean of the base.
+
+    Args:
+        marked: rows to be seen first. The others are grey then.
+
+    The other arguments are those of `record`. Raises `BadInput` as `record` does.
     """
+    for name in marked:
+        if name not in found.rows:
+            raise unknown("row", name, found.rows)
     names, values = chosen(found, score, rows), found.at(score, compute)
-    picture, axes = new_axes((width, 1.2 + 0.32 * len(names)), title=title, xlabel=LABELS.get(score, score))
+    label = LABELS.get(score, score) + " (less is better)" * (score == "frechet")
+    picture, axes = new_axes((width, 1.2 + 0.32 * len(names)), title=title, xlabel=label)
     for y, name in enumerate(names):
         x = values[name][np.isfinite(values[name])]
-        colour = NEUTRAL[0] if name == found.base else NEUTRAL[1]
+        colour = NEUTRAL[0] if name == found.base else NEUTRAL[3] if name in marked else GREY if marked else NEUTRAL[1]
         heights = y + 0.2 * np.linspace(-1, 1, len(x)) if len(x) > 1 else [y]  # so that equal values can be told apart
         axes.plot(x, heights, "o", color=colour, ms=5, alpha=0.6, mew=0)
         if len(x) > 1:
@@ -97,8 +112,10 @@ def seeds(
             axes.errorbar(mean, y, xerr=[[mean - low], [high - mean]], fmt="|", color="black", capsize=4, ms=12)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
+    if found.base in names:
+        axes.axvline(np.nanmean(values[found.base]), color=NEUTRAL[0], lw=1, ls=":", zorder=0)
     if log:
-        axes.set_xscale("log")
+        log_scale(axes, "x")
     return picture
 
 

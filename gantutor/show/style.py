@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import matplotlib
 import numpy as np
 from matplotlib import figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from gantutor.errors import BadInput
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from PIL import Image, ImageFont
 
 
@@ -110,6 +112,16 @@ def new_axes(size: tuple[float, float] = (8, 3), *, title: str = "", xlabel: str
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     return picture, axes
+
+
+def log_scale(axes: "Axes", which: str) -> None:
+    """A logarithmic scale on the "x" or "y" axis, with plain numbers at its ticks, such as 20 and 50. Comes last."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axis.set_major_formatter(lambda value, _: f"{value:,.12g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 # ---------------------------------------------------------------- checks of arguments
