@@ -77,3 +77,18 @@ def test_samples_that_are_left_out_take_their_labels_along():
     case.keep(even)
     assert len(case.samples) == 40
     assert all(torch.equal(image, drawn.pixels[label]) for image, label in zip(case.samples, case.labels, strict=True))
+
+
+def test_straight_edges_of_other_things_are_no_cut_outs():
+    drawn = digits(600, 0, "drawn")
+    sound = digits(200, 1, "drawn").pixels
+    waves = torch.sin(torch.arange(28.0) / 3)[:, None] * torch.cos(torch.arange(28.0) / 4)  # nothing like digits
+    others = waves + 0.3 * torch.rand(200, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    found = []
+    for x in (sound.clone(), others.clamp(-1, 1)):
+        for i in range(0, 200, 3):
+            x[i, :, i % 11 : i % 11 + 14, i % 13 : i % 13 + 14] = 0.5
+        torch.manual_seed(0)
+        found.append(augmentation.find_boxes(inputs.prepare(x, drawn, None, None, None, None)))
+    assert found[0].name == "augmentation_leak"
+    assert found[1] is None

@@ -181,7 +181,8 @@ def is_grey(x: Tensor) -> Tensor:
 def find_boxes(case: Case) -> Finding | None:
     """Have the samples areas of one value that end in a straight line, longer than any in real images?
 
-    The background of digits has such edges too: a second look passes over areas of the most frequent value.
+    The background of digits has such edges too: a second look passes over areas of the most frequent value. Where the
+    samples without boxes do not resemble the real images either, these are edges of something else.
     """
     real = case.real[:MANY]
     for besides in (None, most_frequent_value(real)):
@@ -189,11 +190,21 @@ def find_boxes(case: Case) -> Finding | None:
         least = max(theirs.length.double().quantile(0.98).item(), 0.3 * min(case.real.shape[2:]))
         cut, usual = mine.length > least, share_among_alike(held_out.length > least, case)
         share, most = cut.double().mean().item(), most_by_chance(usual, len(cut), len(held_out.length), least=0.06)
-        if share >= most and not in_blocks(mine.place[cut]):
+        if share >= most and not in_blocks(mine.place[cut]) and others_are_near(case, cut):
             name = f"share of samples with an even area that ends in a straight line of over {least + 1:.0f} pixels"
             evidence = Evidence(name, share, high=most, usual=usual)
             return leave_out(case, cut, (evidence,), "Many have boxes or bands of one value, as from cut-outs.", share)
     return None
+
+
+def others_are_near(case: Case, cut: Tensor) -> bool:
+    """Are the samples that were not cut about as near to real images as held-out ones are?"""
+    base, others = measures.thumbnails(case.real[:MANY], 10), case.samples[~cut][:SOME]
+    if not len(others):
+        return True
+    mine, usual = (nearest_neighbours(measures.thumbnails(x, 10), base)[0][:, 0].median().item()
+                   for x in (others, case.held_out[:SOME]))  # fmt: skip
+    return mine < 1.6 * usual
 
 
 def most_frequent_value(x: Tensor) -> float:
