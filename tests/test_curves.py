@@ -46,8 +46,8 @@ CURVES = [
     # just within each limit, and just beyond it
     ({"d_loss": [0.0] * 11, "g_loss": [1.0] * 12}, ()),
     ({"d_loss": [0.0] * 12}, ("discriminator_saturated",)),
-    ({"d_loss": 0.024 + noise(1000, 0.004)}, ()),
-    ({"d_loss": 0.016 + noise(1000, 0.004)}, ("discriminator_saturated",)),
+    ({"d_loss": 0.034 + noise(1000, 0.004)}, ()),
+    ({"d_loss": 0.026 + noise(1000, 0.004)}, ("discriminator_saturated",)),
     ({"d_loss": 0.04 + noise(1000, 0.004), "g_loss": 3.7 + noise(1000, 0.1)}, ()),
     ({"d_loss": 0.04 + noise(1000, 0.004), "g_loss": 4.3 + noise(1000, 0.1)}, ("discriminator_saturated",)),
     ({"d_loss": 0.06 + noise(1000, 0.004), "g_loss": 4.3 + noise(1000, 0.1)}, ()),

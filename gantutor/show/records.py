@@ -38,7 +38,8 @@ def record(
         score: one of its scores, such as "frechet".
         rows: those to draw, at most seven; None means all.
         over: "compute" (multiply-adds) or "steps".
-        each: draw the seeds one by one instead, where a mean would hide what they do.
+        each: draw the seeds one by one instead, where a mean would hide what they do; those of a single row in a colour
+            each.
         log: logarithmic y axis.
         ylim: lowest and highest y.
         size: width and height in inches of 100 pixels.
@@ -60,8 +61,9 @@ def record(
         values = row.values[score]  # (S, L)
         x, values = x[np.isfinite(values).all(0)], values[:, np.isfinite(values).all(0)]
         if each:
-            lines = axes.plot(x, values.T, color=NEUTRAL[i], ls=STYLES[i], lw=1.3)
-            lines[0].set_label(name)
+            for j, line in enumerate(values):
+                own = NEUTRAL[i] if len(names) > 1 else NEUTRAL[j % len(NEUTRAL)]
+                axes.plot(x, line, color=own, ls=STYLES[i], lw=1.3, label="" if j else name)
             continue
         axes.plot(x, values.mean(0), color=NEUTRAL[i], ls=STYLES[i], lw=2, label=name)
         if len(row.seeds) > 1:
@@ -100,7 +102,7 @@ def seeds(
         if name not in found.rows:
             raise unknown("row", name, found.rows)
     names, values = chosen(found, score, rows), found.at(score, compute)
-    label = LABELS.get(score, score) + " (less is better)" * (score == "frechet")
+    label = LABELS.get(score, score) + " (lower is better)" * (score == "frechet")
     picture, axes = new_axes((width, 1.2 + 0.32 * len(names)), title=title, xlabel=label)
     for y, name in enumerate(names):
         x = values[name][np.isfinite(values[name])]

@@ -123,6 +123,8 @@ def look_for(case: Case, changes: Sequence[Change]) -> Seen | None:
     mean = mine[1:].mean(1)
     mean[0] *= 0.99  # of equals the first
     main = int(mean.argmin())
+    if few_images(changes[main].undo(case.samples[:SOME][undone]), base):
+        return None
     shows = (theirs[0] < CLEARLY * theirs[1 + main]).double().mean().item()  # of changed images, how many are noticed
     estimate = min(1.0, (share - chance) / max(shows - chance, 0.05))
     all_alike = estimate > 0.85 and bool(mean[main] < 1.2 * theirs[0].mean())
@@ -130,6 +132,11 @@ def look_for(case: Case, changes: Sequence[Change]) -> Seen | None:
     name = "share of samples that are nearer to real images once a change is undone"
     evidence = Evidence(name, share, high=most, usual=chance)
     return Seen(every, estimate, changes[main], all_alike, (evidence,))
+
+
+def few_images(x: Tensor, base: Tensor) -> bool:
+    """Are these the same few images again and again? Then the one that looks changed by chance counts many times."""
+    return len(nearest_neighbours(measures.thumbnails(x, 10), base)[1][:, 0].unique()) < max(4, len(x) / 8)
 
 
 def share_among_alike(usual: Tensor, case: Case) -> float:
@@ -160,12 +167,12 @@ def nearer_undone(d: Tensor, near: Tensor) -> Tensor:
 
 
 def find_grey(case: Case) -> Finding | None:
-    """Have many samples no colours at all, although hardly any real image is grey?"""
+    """Have many samples no colours at all, but not all of them, although hardly any real image is grey?"""
     if case.samples.shape[1] != 3:
         return None
     mine, theirs = (is_grey(x) for x in (case.samples, case.held_out))
     share, usual = mine.double().mean().item(), theirs.double().mean().item()
-    if usual > 0.02 or share < 0.05:
+    if usual > 0.02 or share < 0.05 or share > 0.95:
         return None
     evidence = Evidence("share of samples without any colour", share, high=0.05, usual=usual)
     return leave_out(case, mine, (evidence,), "Samples are grey.", share)

@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gantutor.doctor import measures
 from gantutor.doctor.findings import Evidence, Finding, telling
 from gantutor.doctor.images.augmentation import turn_all
 from gantutor.doctor.images.inputs import Case
+from gantutor.metrics import nearest_neighbours
 
 COLLAPSED = 0.06  # all is one image if samples vary so little, compared with held-out images
 SOME = 1500  # samples, and real images, that are compared
@@ -99,6 +101,7 @@ def correct_treatment(case: Case) -> Finding | None:
         gap < treatment.least + chance
         or left > (0.2 if gap < 0.1 else 0.35)
         or left > least_left_by_rescaling(values, real) / gap
+        or (gap < 0.1 and distance(values, resembling(x, real)) < 0.35 * gap)  # too many of one kind, and no treatment
     ):
         return None
     treated = treatment.apply(real)
@@ -121,6 +124,16 @@ def least_left_by_rescaling(values: Tensor, real: Tensor) -> float:
     theirs = measures.quantiles(real)
     ranges = [(theirs - known.b) / known.a for known in measures.candidate_rescalings(real, real)]
     return min((values - other.sort().values).abs().mean().item() for other in ranges)
+
+
+def resembling(x: Tensor, real: Tensor) -> Tensor:
+    """The real image that is most like each of some images, whatever their brightness and contrast."""
+
+    def shapes(images: Tensor) -> Tensor:
+        small = measures.thumbnails(images, 10)
+        return F.normalize(small - small.mean(1, keepdim=True))
+
+    return real[nearest_neighbours(shapes(x), shapes(real))[1][:, 0]]
 
 
 def distance(values: Tensor, real: Tensor) -> float:
@@ -193,7 +206,8 @@ def best_rescaling(case: Case) -> tuple[measures.Rescaling | None, float]:
             exact = left < 0.1 and gap > 0.1
             # Dark images lie near to other dark ones, so that nearness says little about them.
             flat = exact and variety < 0.4 and 0.75 < relative_variance(case, now) < 1.33
-            limit = 1.15 * usual if flat else min(0.75 * before, 1.35 * usual) if exact else 0.5 * before
+            close = min(0.75 * before, 1.35 * usual) if exact else min(0.5 * before, 2.5 * usual)
+            limit = 1.15 * usual if flat else close
             if measures.thumbnail_distance(now[:500], real) < limit:
                 best, least = candidate, left
     return best, least

@@ -220,7 +220,7 @@ def d_has_won(game: Game) -> Finding | None:
     if d is not None and game.loss != "wasserstein":
         evidence = loss_evidence(game)
         if g is None:
-            condition = d < 0.02
+            condition = d < 0.03
         elif game.loss == "saturating":
             condition = (d < 0.05) & (g > -0.05)
         elif game.loss == "hinge":
