@@ -110,6 +110,13 @@ def test_a_reference_must_be_sound(drawn, spoil, word):
         inputs.to_real_images(spoil(drawn.pixels), "the real images", [])
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+def test_whole_numbers_beyond_a_byte_are_told_as_they_were_given(drawn, kind):
+    x = ((drawn.pixels.numpy() + 1) / 2 * 4095).astype(kind)
+    with pytest.raises(BadInput, match=r"whole numbers from 0 to 4095: .* 2 \* \(x - 0\) / 4095 - 1"):
+        inputs.to_training_images(x, [])
+
+
 def prepare(drawn, samples=None, **options):
     options = {"labels": None, "real_labels": None, "held_out": None, "judge": None} | options
     return inputs.prepare(drawn.pixels[:80] if samples is None else samples, drawn, **options)

@@ -97,5 +97,5 @@ def gan(made: Tensor, real: Tensor) -> Diagram:
     drawn.arrow((5.7, 2.13), (5.7, 3.15), (2.1, 3.15), (2.1, 2.93), colour=FAKE, dashed=True)
     drawn.write(3.9, 3.36, "through D back to G: what would have looked more real?", FAKE)
     drawn.arrow((7.1, 1.2), (7.1, 0.75), (5.7, 0.75), (5.7, 1.17), colour=REAL, dashed=True)
-    drawn.write(6.1, 0.45, "what would have been the right answer?", REAL)
+    drawn.write(6.1, 0.45, "what was the right answer?", REAL)
     return drawn

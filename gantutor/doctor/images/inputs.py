@@ -248,6 +248,10 @@ def to_training_images(x: Pictures, notes: list[str]) -> tuple[Tensor, int | Non
         check_size(pixels, what)
         check_varied(pixels, what)
         return pixels, None if ours else 255
+    if not pixels.is_floating_point() and (pixels.max() > 255 or pixels.min() < 0):
+        low, high = (int(edge) for edge in pixels.aminmax())
+        raise BadInput(f"{what} hold whole numbers from {low} to {high}: bring them and the samples to [-1, 1], "
+                       f"2 * (x - {low}) / {high - low} - 1.")  # fmt: skip
     top = top_of(pixels) if not ours and pixels.min() >= 0 and pixels.max() > 0 else None
     return to_real_images(pixels, what, notes), top
 
