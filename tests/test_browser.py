@@ -59,11 +59,31 @@ for step in digits.steps(20):
 explorer = live.latent(digits)
 explorer
 """
+MONITOR = """
+import time
+import torch
+from torch import nn
+from gantutor import doctor, live
+from gantutor.data import strokes
+real = strokes.draw(600, 0).pixels / 127.5 - 1
+G = nn.Sequential(nn.Linear(8, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28)))
+G.latent_dim = 8
+D = nn.Sequential(nn.Flatten(), nn.Linear(784, 1))
+monitor = doctor.Monitor(G, D, real, every=10, say=None)
+live.monitor(monitor)
+"""
+LOOP = """
+while monitor.steps < 1000:  # a loop that nobody awaits, as people have them
+    monitor.step(d_loss=1.3 if monitor.steps < 60 else float("nan"), g_loss=0.9)
+    time.sleep(0.02)
+print("the loop has ended")
+"""
 NOTEBOOKS = {
     "card": [CARD],
     "train": [RUN, WATCH, AFTER],
     "lab": [RUN, LAB, "print('other cells work', 6 * 7)"],
     "latent": [RUN, LATENT],
+    "monitor": [MONITOR, LOOP],
 }
 
 
@@ -251,6 +271,18 @@ def test_the_laboratory_steps_plays_listens_to_the_keyboard_and_is_drawn_in(page
         changes(picture, cells_of_pad(page).nth(cell).click)
         says(page, f"of {count}")
     assert "other cells work 42" in outputs(page)  # and ran while the laboratory was there
+
+
+@notebook("monitor")
+def test_the_card_of_a_monitor_is_drawn_anew_while_the_loop_runs(page):
+    until(lambda: re.search(r"step [2-9]\d: nothing wrong so far", outputs(page)), "no look was shown")
+    picture = page.locator(".jp-OutputArea-output img").first
+    changes(picture, lambda: None)
+    text = says(page, "non finite")
+    assert "the loop has ended" not in text
+    step = int(re.search(r"step ([\d,]+): [^\n]*non finite", text)[1].replace(",", ""))
+    assert 60 <= step < 1000
+    assert re.search(r"\nstep \d+: D gives", text)  # the list of what it has said
 
 
 @notebook("latent")
