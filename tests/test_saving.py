@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from drawn import digits
+from torch.nn import functional as F
 
 from gantutor.doctor.images import augmentation, inputs, saving
 
@@ -92,3 +93,16 @@ def test_straight_edges_of_other_things_are_no_cut_outs():
         found.append(augmentation.find_boxes(inputs.prepare(x, drawn, None, None, None, None)))
     assert found[0].name == "augmentation_leak"
     assert found[1] is None
+
+
+def test_straight_edges_of_blurred_images_are_no_cut_outs():
+    draw = torch.Generator().manual_seed(0)
+    x = -0.9 + 0.05 * torch.randn(800, 1, 28, 28, generator=draw)  # rough, so that no area is even
+    for image, top, left in zip(x, *torch.randint(2, 10, (2, 800), generator=draw).tolist(), strict=True):
+        image[:, top : top + 15, left : left + 15] += 1
+    smooth = F.avg_pool2d(x[:200], 3, 1, 1, count_include_pad=False).clamp(-1, 1)
+    torch.manual_seed(0)
+    case = inputs.prepare(smooth, x[200:].clamp(-1, 1), None, None, None, None)
+    longest = [augmentation.longest_edges(y).length.double().mean() for y in (case.samples, case.real)]
+    assert longest[0] > 2 * longest[1]
+    assert augmentation.find_boxes(case) is None

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gantutor.doctor import measures
 from gantutor.doctor.findings import Evidence, Finding, grade
@@ -188,14 +189,17 @@ def is_grey(x: Tensor) -> Tensor:
 def find_boxes(case: Case) -> Finding | None:
     """Have the samples areas of one value that end in a straight line, longer than any in real images?
 
-    The background of digits has such edges too: a second look passes over areas of the most frequent value. Where the
-    samples without boxes do not resemble the real images either, these are edges of something else.
+    The background of digits has such edges too: a second look passes over areas of the most frequent value. Blurred
+    images have more of them, so held-out images are compared blurred as well. Where the samples without boxes do not
+    resemble the real images either, these are edges of something else.
     """
     real = case.real[:MANY]
     for besides in (None, most_frequent_value(real)):
         mine, theirs, held_out = (longest_edges(x, besides) for x in (case.samples, real, case.held_out[:MANY]))
         least = max(theirs.length.double().quantile(0.98).item(), 0.3 * min(case.real.shape[2:]))
-        cut, usual = mine.length > least, share_among_alike(held_out.length > least, case)
+        smooth = longest_edges(F.avg_pool2d(case.held_out[:MANY], 3, 1, 1, count_include_pad=False), besides)
+        usual = max(share_among_alike(edges.length > least, case) for edges in (held_out, smooth))
+        cut = mine.length > least
         share, most = cut.double().mean().item(), most_by_chance(usual, len(cut), len(held_out.length), least=0.06)
         if share >= most and not in_blocks(mine.place[cut]) and others_are_near(case, cut):
             name = f"share of samples with an even area that ends in a straight line of over {least + 1:.0f} pixels"
