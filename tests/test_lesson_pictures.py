@@ -123,15 +123,16 @@ def test_a_film_plays_and_rests_on_its_last_frame():
     assert about["alt"] == "A film: It grows."
 
 
-def test_the_still_of_a_film_holds_four_of_its_frames():
-    film, _ = opened(show.play([frame(i) for i in range(20)], "It grows"))
+@pytest.mark.parametrize(("hold", "whole"), [(2, [10, 70, 140, 200]), (0, [10, 60, 110, 150])])
+def test_the_still_of_a_film_holds_four_of_its_frames(hold, whole):
+    film, _ = opened(show.play([frame(i) for i in range(20)], "It grows", hold=hold))
     film.seek(0)
     still = (np.asarray(film.convert("RGB")).astype(int) - (0, 0x72, 0xB2)).__abs__().sum(2) < 60
     bars = set()
     for row in still:  # where blue begins and ends in it
         edges = np.flatnonzero(np.diff(np.pad(row, 1).astype(int)))
         bars |= {int(end - begin) for begin, end in zip(edges[::2], edges[1::2], strict=True)}
-    shown, whole = np.array(sorted(bars)), np.array([10, 70, 140, 200])  # first, a third, two thirds, last
+    shown, whole = np.array(sorted(bars)), np.array(whole)  # where a film does not rest, its end is its beginning
     assert np.abs(shown / shown[-1] - whole / whole[-1]).max() < 0.03
     ink = (np.asarray(film.convert("L")) < 60) & ~still
     assert np.flatnonzero(ink.any(1)).max() < 1.5 * lesson.TITLE  # a single title, above them

@@ -120,7 +120,7 @@ def play(
     pictures = list(held_in_memory(checked(map(as_image, frames))))
     heading = written(title, max(pictures[0].width, 8 * TITLE), TITLE // 2, bold=True)
     each = [below(heading, picture, SPACE // 2) for picture in pictures]
-    end = len(pictures) - 1 if hold else 0.75 * len(pictures)  # a film that does not rest ends where it began
+    end = (len(pictures) - 1) * (1 if hold else 0.75)  # a film that does not rest ends where it began
     moments = [pictures[round(i * end / 3)] for i in range(4)]
     still = below(heading, contact_sheet(moments, pictures[0].size), SPACE // 2)
     still = still.crop((0, 0, *each[0].size))  # white where the sheet is smaller
