@@ -482,7 +482,7 @@ def test_pictures_of_a_record_show_its_numbers(planted, tmp_path):
     assert len(set(colours)) == 3  # of the base, of what is marked, of the others
     with pytest.raises(BadInput, match="unknown row 'slow'"):
         show.seeds(found, "d_loss", marked=["slow"])
-    (axes,) = show.record(found, "d_loss", ["fast"], ylim=(0.1, 5)).axes
+    (axes,) = show.record(found, "d_loss", ["fast"], ylim=(0.1, 5), title="fast").axes
     assert (axes.get_legend(), axes.get_ylim()) == (None, (0.1, 5))
 
 

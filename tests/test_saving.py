@@ -106,3 +106,27 @@ def test_straight_edges_of_blurred_images_are_no_cut_outs():
     longest = [augmentation.longest_edges(y).length.double().mean() for y in (case.samples, case.real)]
     assert longest[0] > 2 * longest[1]
     assert augmentation.find_boxes(case) is None
+
+
+def test_what_resembles_an_image_whatever_its_contrast():
+    x = digits(200, 0, "drawn").pixels
+    for changed in (saving.gamma(x, 2.2), 0.3 * x, 0.5 * x + 0.5):
+        assert (saving.resembling(changed[:50], x) == x[:50]).flatten(1).all(1).double().mean() > 0.9
+
+
+def test_a_few_images_again_and_again_are_told_from_many():
+    x = digits(400, 0, "drawn").pixels
+    base = augmentation.measures.thumbnails(x, 10)
+    assert augmentation.few_images(x[:5].repeat(20, 1, 1, 1), base)
+    assert not augmentation.few_images(x[:100], base)
+
+
+def test_some_grey_samples_are_a_leak_and_all_of_them_are_not():
+    draw = torch.Generator().manual_seed(0)
+    real = torch.rand(400, 3, 16, 16, generator=draw) * 2 - 1
+    for grey, found in ((30, True), (100, False)):
+        samples = torch.rand(100, 3, 16, 16, generator=draw) * 2 - 1
+        samples[:grey] = samples[:grey].mean(1, keepdim=True)
+        torch.manual_seed(0)
+        case = inputs.prepare(samples, real, None, None, None, None)
+        assert (augmentation.find_grey(case) is not None) == found

@@ -119,6 +119,7 @@ def test_curves_holds_what_it_was_given():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
     (alone,) = show.curves(x, {"a": x}).axes
     assert alone.get_legend() is None
+    assert alone.get_ylabel() == "a"
     with pytest.raises(BadInput, match="'a' has shape"):
         show.curves(x, {"a": [1, 2]})
     with pytest.raises(BadInput, match="numbers"):

@@ -61,7 +61,7 @@ def losses(history: History, *, guides: bool = True, title: str = "", smooth: bo
 def curves(x, lines: Mapping[str, object], *, title: str = "", xlabel: str = "", ylabel: str = "", log: bool = False,
            ylim: tuple[float, float] | None = None, size: tuple[float, float] = (8, 3),
            colours: Sequence[str] = NEUTRAL) -> Figure:  # fmt: skip
-    """Curves over a common x axis, with a legend where there are several.
+    """Curves over a common x axis, with a legend where there are several. The name of a single one is at the y axis.
 
     Args:
         x: (N,) values, as an array, a tensor or a list.
@@ -73,7 +73,8 @@ def curves(x, lines: Mapping[str, object], *, title: str = "", xlabel: str = "",
             or D's, orange for what is generated or G's; by default neither.
     """
     x = as_numbers("x", x)
-    picture, axes = new_axes(size, title=title, xlabel=xlabel, ylabel=ylabel)
+    only = next(iter(lines)) if len(lines) == 1 else ""
+    picture, axes = new_axes(size, title=title, xlabel=xlabel, ylabel=ylabel or only)
     for i, (label, y) in enumerate(lines.items()):
         y = as_numbers(label, y)
         if x.shape != y.shape or x.ndim != 1:
@@ -111,7 +112,7 @@ def field(direction: Callable, paths: Mapping[str, object] | None = None, *, lim
     Args:
         direction: (x, y) -> (dx, dy) for arrays of equal shape, such as ``lambda theta, psi: theory.dirac_field("gan",
             theta, psi)``.
-        paths: {label: (N, 2)} points in order. Points that are not finite are left out. Several have a legend.
+        paths: {label: (N, 2)} points in order. Points that are not finite are left out.
         limit: the picture shows [-limit, limit] on both axes.
     """
     picture, axes = new_axes(size, title=title, xlabel=xlabel, ylabel=ylabel)
@@ -134,7 +135,7 @@ def field(direction: Callable, paths: Mapping[str, object] | None = None, *, lim
     axes.axvline(0, color="#d0d0d0", lw=1, zorder=0)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     axes.grid(visible=False)
-    if paths and len(paths) > 1:
+    if paths and any(paths):
         axes.legend(loc="upper right")
     return picture
 

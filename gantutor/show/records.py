@@ -31,15 +31,15 @@ def record(
 ) -> Figure:
     """A score along the way: the mean over the seeds, and its 95% interval as a band (Student's, for each look alone).
 
-    A curve ends where one of its seeds diverged. A single row has no legend.
+    A curve ends where one of its seeds diverged. A single row under a title has no legend.
 
     Args:
         found: what `experiments.load` gives.
         score: one of its scores, such as "frechet".
         rows: those to draw, at most seven; None means all.
         over: "compute" (multiply-adds) or "steps".
-        each: draw the seeds one by one instead, where a mean would hide what they do; those of a single row in a colour
-            each.
+        each: draw the seeds one by one instead, where a mean would hide what they do. Those of a single row have a
+            colour each.
         log: logarithmic y axis.
         ylim: lowest and highest y.
         size: width and height in inches of 100 pixels.
@@ -73,7 +73,7 @@ def record(
         axes.set_ylim(*ylim)
     if log:
         log_scale(axes, "y")
-    if len(names) > 1:
+    if len(names) > 1 or not title:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return picture
 
