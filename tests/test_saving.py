@@ -6,7 +6,7 @@ import torch
 from drawn import digits
 from torch.nn import functional as F
 
-from gantutor.doctor.images import augmentation, inputs, saving
+from gantutor.doctor.images import augmentation, image_tests, inputs, saving
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +130,12 @@ def test_some_grey_samples_are_a_leak_and_all_of_them_are_not():
         torch.manual_seed(0)
         case = inputs.prepare(samples, real, None, None, None, None)
         assert (augmentation.find_grey(case) is not None) == found
+
+
+@pytest.mark.parametrize(("copied", "found"), [(2, False), (5, True)])
+def test_one_or_two_copies_among_few_images_may_be_chance(copied, found):
+    drawn, others = digits(800, 0, "drawn").pixels, digits(500, 1, "drawn").pixels
+    few = torch.cat([others[: 60 - copied], drawn[:copied]]).repeat(2, 1, 1, 1)
+    torch.manual_seed(0)
+    case = inputs.prepare(few, drawn, None, None, others[100:], None)
+    assert (image_tests.find_copies(case) is not None) == found

@@ -104,9 +104,10 @@ def seeds(
     names, values = chosen(found, score, rows), found.at(score, compute)
     label = LABELS.get(score, score) + " (lower is better)" * (score == "frechet")
     picture, axes = new_axes((width, 1.2 + 0.32 * len(names)), title=title, xlabel=label)
+    colours = {**dict.fromkeys(marked, NEUTRAL[3]), found.base: NEUTRAL[0]}
     for y, name in enumerate(names):
         x = values[name][np.isfinite(values[name])]
-        colour = NEUTRAL[0] if name == found.base else NEUTRAL[3] if name in marked else GREY if marked else NEUTRAL[1]
+        colour = colours.get(name, GREY if marked else NEUTRAL[1])
         heights = y + 0.2 * np.linspace(-1, 1, len(x)) if len(x) > 1 else [y]  # so that equal values can be told apart
         axes.plot(x, heights, "o", color=colour, ms=5, alpha=0.6, mew=0)
         if len(x) > 1:

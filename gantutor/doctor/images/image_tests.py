@@ -63,7 +63,7 @@ def find_copies(case: Case) -> Finding | None:
     mine, theirs = search.nearest(case.samples[:1000]), search.among(case.rest).nearest(case.held_out[:1000])
     for limit, least in ((0.3, 0.01), (0.6, 0.03)):
         (share, n), (usual, m) = (measures.share_by_target(ratio < limit, index) for ratio, index in (mine, theirs))
-        if share > (most := most_by_chance(usual, n, m, least)) and share * n > 2:  # one or two may be chance
+        if share > (most := most_by_chance(usual, n, m, least)) and share * n > 2.5:  # one or two may be chance
             name = f"share of samples {1 / limit:.1f} times nearer to one training image than to the next"
             evidence = Evidence(name, share, high=most, usual=usual)
             case.copies = mine
