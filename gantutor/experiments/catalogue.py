@@ -16,6 +16,7 @@ NAMES = (
     "fading_classes",
     "telling_the_label",
     "fast_discriminator",
+    "dense_recipe",
     "recipe_short",
     "recipe_medium",
     "recipe_long",

@@ -1,0 +1,45 @@
+"""The course's own recipe taken apart on dense layers: each part left out, and all of them."""
+
+from dataclasses import replace
+
+from torch import nn
+
+from gantutor import models
+from gantutor.experiments.experiment import Experiment, Row
+from gantutor.experiments.recipe_ablation import PARTS
+from gantutor.experiments.training import Training, with_equal_compute
+from gantutor.train import Recipe
+
+LEFT_OUT = ("no averaging", "no R1", "rates never fall", "G as fast as D", "β₁ 0.5")
+PLAIN = Recipe(lr_g=1e-3, lr_d=1e-3, betas=(0.0, 0.99), penalty=None, ema_decay=0.0, decay_from=1.0)
+
+
+def pair(seed: int) -> tuple[nn.Module, nn.Module]:
+    return models.mlp(seed=seed)
+
+
+def unnormalised(seed: int) -> tuple[nn.Module, nn.Module]:
+    return models.mlp(batch_norm=False, seed=seed)
+
+
+def rows() -> dict[str, Row]:
+    whole = Training(pair, "mnist", Recipe(), steps=4000)
+    changed = {name: replace(whole, recipe=replace(whole.recipe, **PARTS[name])) for name in LEFT_OUT}
+    return dict(
+        with_equal_compute(
+            "whole recipe",
+            {
+                "whole recipe": whole,
+                **changed,
+                "no batch norm in G": replace(whole, nets=unnormalised),
+                "plain loop": replace(whole, nets=unnormalised, recipe=PLAIN),
+            },
+        )
+    )
+
+
+EXPERIMENT = Experiment(
+    question="What is each part of the default recipe worth to a GAN of dense layers on MNIST, at 4,000 steps of it?",
+    rows=rows,
+    base="whole recipe",
+)
