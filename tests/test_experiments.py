@@ -477,6 +477,8 @@ def test_pictures_of_a_record_show_its_numbers(planted, tmp_path):
     assert np.allclose(axes.lines[0].get_xdata(), found.at("d_loss")["base"])
     mean = next(line for line in axes.lines if line.get_linestyle() == ":")
     assert np.allclose(mean.get_xdata(), found.at("d_loss")["base"].mean())
+    assert len(axes.containers) == 3  # a bar for each row
+    assert not show.seeds(found, "d_loss", bars=False).axes[0].containers
     (axes,) = show.seeds(found, "d_loss", marked=["fast"]).axes
     colours = [line.get_color() for line in axes.lines if line.get_marker() == "o"]
     assert len(set(colours)) == 3  # of the base, of what is marked, of the others

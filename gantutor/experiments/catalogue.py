@@ -6,6 +6,7 @@ from gantutor.errors import unknown
 from gantutor.experiments.experiment import Experiment
 
 NAMES = (
+    "slow_discriminator",
     "ring_momentum",
     "remedies_ring",
     "remedies_grid",

@@ -210,7 +210,7 @@ RING, GRID = toy.ring(), toy.grid()
 
 MATERIALS: dict[str, Callable[[Budget], Material]] = {
     "ring": partial(points, RING, False),
-    "wide ring": partial(points, toy.ring(std=0.05), False),  # of lesson 06, whose trainings are short
+    "wide ring": partial(points, toy.ring(std=0.05), False),  # of lessons 00 and 06, whose trainings are short
     "ring, scaled": partial(points, RING, True),
     "grid": partial(points, GRID, False),
     "grid, scaled": partial(points, GRID, True),

@@ -13,6 +13,7 @@ LABELS = {
     "confident": "share of clear images",
     "d_loss": "D's loss",
     "g_loss": "G's loss",
+    "modes": "modes found",
 }
 UNITS = ((1e12, "10¹²"), (1e9, "10⁹"), (1e6, "10⁶"))
 
@@ -85,6 +86,7 @@ def seeds(
     *,
     compute: float | None = None,
     marked: Sequence[str] = (),
+    bars: bool = True,
     log: bool = False,
     title: str = "",
     width: float = 8,
@@ -95,6 +97,7 @@ def seeds(
 
     Args:
         marked: rows to be seen first. The others are grey then.
+        bars: draw the mean and its interval, which say little of counts that are mostly 0 or all.
 
     The other arguments are those of `record`. Raises `BadInput` as `record` does.
     """
@@ -110,7 +113,7 @@ def seeds(
         colour = colours.get(name, GREY if marked else NEUTRAL[1])
         heights = y + 0.2 * np.linspace(-1, 1, len(x)) if len(x) > 1 else [y]  # so that equal values can be told apart
         axes.plot(x, heights, "o", color=colour, ms=5, alpha=0.6, mew=0)
-        if len(x) > 1:
+        if bars and len(x) > 1:
             mean, low, high = interval(x)
             axes.errorbar(mean, y, xerr=[[mean - low], [high - mean]], fmt="|", color="black", capsize=4, ms=12)
     axes.set_yticks(range(len(names)), names)
