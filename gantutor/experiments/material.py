@@ -51,7 +51,9 @@ def points(mixture: toy.Mixture, scaled: bool, budget: Budget) -> Material:
 
 def score_points(mixture: toy.Mixture, unit: float, samples: Tensor) -> Scores:
     found = metrics.mixture_coverage(samples * unit, mixture)
-    return {"modes": found.modes, "high quality": found.high_quality, "reverse KL": found.reverse_kl}
+    held = found.counts > len(samples) / (6 * len(mixture))  # by more than a sixth of what would be fair: stray points
+    return {"modes": found.modes, "clusters": int(held.sum()), "high quality": found.high_quality,
+            "reverse KL": found.reverse_kl}  # fmt: skip
 
 
 # --- images ----------------------------------------------------------------------------------------------------------

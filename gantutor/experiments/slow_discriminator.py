@@ -1,4 +1,4 @@
-"""Lesson 00's game on the ring, with a D that learns more and more slowly."""
+"""Lesson 00's game on the ring, with a D that learns faster than G, as fast, and more and more slowly."""
 
 from dataclasses import replace
 
@@ -10,7 +10,14 @@ from gantutor.experiments.training import Training
 from gantutor.train import Recipe
 
 RECIPE = Recipe(lr_g=1e-3, lr_d=1e-3, betas=(0.0, 0.99), penalty=None, ema_decay=0.0, decay_from=1.0)
-SLOWER = (2, 5, 10, 20)  # times
+TIMES_AS_FAST = {
+    "D 5 times as fast as G": 5,
+    "D as fast as G": 1,
+    "a half as fast": 1 / 2,
+    "a fifth as fast": 1 / 5,
+    "a tenth as fast": 1 / 10,
+    "a twentieth as fast": 1 / 20,
+}
 
 
 def pair(seed: int) -> tuple[nn.Module, nn.Module]:
@@ -19,14 +26,16 @@ def pair(seed: int) -> tuple[nn.Module, nn.Module]:
 
 def rows() -> dict[str, Row]:
     base = Training(pair, "wide ring", RECIPE, steps=2500, looks=50, together=True, shown=200)
-    slow = {
-        f"D {times} times slower": replace(base, recipe=replace(RECIPE, lr_d=RECIPE.lr_d / times)) for times in SLOWER
-    }
-    return {"D as fast as G": base, **slow}
+    made: dict[str, Row] = {}
+    for name, times in TIMES_AS_FAST.items():
+        made[name] = replace(base, recipe=replace(RECIPE, lr_d=times * RECIPE.lr_d))
+    slowest = replace(RECIPE, lr_d=RECIPE.lr_d / 20)  # with as many steps more, it can learn as much as the base
+    made["a twentieth, 20 times as long"] = replace(base, recipe=slowest, steps=20 * base.steps)
+    return made
 
 
 EXPERIMENT = Experiment(
-    question="How slowly may D learn before G loses the modes of the ring?",
+    question="How fast must D learn, compared with G, for G to find all modes of the ring?",
     rows=rows,
     base="D as fast as G",
     seeds=range(10),

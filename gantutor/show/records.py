@@ -14,6 +14,7 @@ LABELS = {
     "d_loss": "D's loss",
     "g_loss": "G's loss",
     "modes": "modes found",
+    "clusters": "clusters found",
 }
 UNITS = ((1e12, "10¹²"), (1e9, "10⁹"), (1e6, "10⁶"))
 
