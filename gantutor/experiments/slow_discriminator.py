@@ -25,7 +25,7 @@ def pair(seed: int) -> tuple[nn.Module, nn.Module]:
 
 
 def rows() -> dict[str, Row]:
-    base = Training(pair, "wide ring", RECIPE, steps=2500, looks=50, together=True, shown=200)
+    base = Training(pair, "clusters of the wide ring", RECIPE, steps=2500, looks=50, together=True, shown=200)
     made: dict[str, Row] = {}
     for name, times in TIMES_AS_FAST.items():
         made[name] = replace(base, recipe=replace(RECIPE, lr_d=times * RECIPE.lr_d))
