@@ -7,7 +7,7 @@ from drawn import digits
 from PIL import Image
 
 from gantutor import data
-from gantutor.data import faces, sheets
+from gantutor.data import faces, sheets, tiles
 from gantutor.errors import BadInput
 
 DIGITS = ((digits(200, 0, "drawn").pixels + 1) * 127.5).round().byte().numpy().transpose(0, 2, 3, 1).repeat(3, 3)
@@ -34,7 +34,7 @@ def test_sheets_with_lines_are_cut_into_what_they_were_made_of(pictures, gap, va
     made = sheet(pictures[:count], columns, gap, value)
     grid = sheets.find_grid([made])
     assert (grid.columns, grid.gap, grid.margin) == (columns, gap, gap)
-    np.testing.assert_array_equal(sheets.cut(made, grid), pictures[:count])
+    np.testing.assert_array_equal(tiles.cut(made, grid), pictures[:count])
 
 
 @pytest.mark.parametrize("margin", [0, 2, 4])
@@ -43,7 +43,7 @@ def test_sheets_without_lines(margin, columns):
     made = [sheet(FACES[k * 40 : k * 40 + 40], columns, 0, 0, margin) for k in range(4)]
     grid = sheets.find_grid(made)
     assert (grid.rows, grid.columns, grid.height, grid.margin, grid.gap) == (40 // columns, columns, 32, margin, 0)
-    np.testing.assert_array_equal(sheets.cut(made[1], grid), FACES[40:80])
+    np.testing.assert_array_equal(tiles.cut(made[1], grid), FACES[40:80])
 
 
 @pytest.mark.parametrize("pictures", [DIGITS, FACES], ids=["digits", "faces"])

@@ -20,11 +20,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from gantutor.data import memory, pictures, sheets
+from gantutor.data import memory, pictures, sheets, tiles
 from gantutor.data.images import Factor, Images
 from gantutor.data.listing import File, Listing, Unusable, files_in, list_pictures, name_of
 from gantutor.data.pictures import SMALLEST, Header
-from gantutor.data.sheets import Grid
+from gantutor.data.tiles import Grid
 from gantutor.errors import BadInput, OutOfMemory
 
 LARGEST = 1024  # pixels a side
@@ -32,6 +32,7 @@ USUAL = 64  # pixels a side, at most, if no size is asked for
 THREADS = 8  # at most: each may hold a large photograph
 BLOCK = 32  # files that a thread takes at a time
 LOOKED_AT = 8  # pictures that tell whether all are contact sheets
+FEW_PICTURES, LARGE = 64, 96  # so few pictures with so many pixels a side may be contact sheets for all that
 RESIZED = "resized"
 FEW = 200  # sheets; of more files no one is called a spoiled sheet
 
@@ -261,10 +262,10 @@ def _layout(path: Path, items: list[Item], batch: Batch) -> Grid | None:
     shown = [pixels for pixels in shown if pixels.shape == shown[0].shape]
     if not shown:
         return None
-    grid, lossy = sheets.find_grid(shown), any(item.header.lossy for item in chosen)
-    if grid is not None and not lossy:
+    if grid := sheets.find_grid(shown):
         return grid
-    if len(batch.items) < FEW and (grid is not None or sheets.is_spoiled_sheet(shown)):
+    if len(batch.items) < FEW and sheets.is_spoiled_sheet(shown):
+        lossy = any(item.header.lossy for item in chosen)
         why = "its format blurs the lines between them" if lossy else "they do not fall on whole pixels"
         raise BadInput(
             f"{chosen[0].file.name} in {path} looks like a contact sheet of many pictures, but cannot be cut up, "
@@ -285,7 +286,7 @@ def _read_sheets(batch: Batch, grids: dict[tuple[int, int], Grid], side: int) ->
             batch.reasons[item.number] = sheet
             continue
         batch.facts.update(sheet.facts)
-        for tile in sheets.cut(sheet.pixels, grids[item.shape]):
+        for tile in tiles.cut(sheet.pixels, grids[item.shape]):
             fitted = np.asarray(ImageOps.fit(Image.fromarray(tile), (side, side), Image.Resampling.BICUBIC))
             pixels[len(numbers)] = fitted.reshape(side, side, -1).transpose(2, 0, 1)
             batch.facts[RESIZED] += min(tile.shape[:2]) != side
@@ -320,6 +321,13 @@ def _changed(batch: Batch, count: int, side: int, grey: bool | None) -> Iterator
         yield (
             f"Cut {len(batch.items):,} contact sheets of {sheet.rows}×{sheet.columns} pictures of "
             f"{sheet.height}×{sheet.width} pixels into {count:,} pictures."
+        )
+        if lossy := sum(item.header.lossy for item in batch.items):
+            yield f"{lossy:,} of {len(batch.items):,} sheets are JPEGs, which blur the edges of what they hold."
+    elif len(batch.items) < FEW_PICTURES and min(item.header.side for item in batch.items) >= LARGE:
+        yield (
+            f"Each of the {len(batch.items):,} files was read as one picture: if they are contact sheets that hold "
+            "many, save them as .png with lines between the pictures, or each picture on its own."
         )
     if cut := facts.pop(pictures.CUT, 0):
         yield f"Cut {cut:,} {of_all} to their middle square."
