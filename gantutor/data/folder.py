@@ -265,11 +265,9 @@ def _layout(path: Path, items: list[Item], batch: Batch) -> Grid | None:
     if grid := sheets.find_grid(shown):
         return grid
     if len(batch.items) < FEW and sheets.is_spoiled_sheet(shown):
-        lossy = any(item.header.lossy for item in chosen)
-        why = "its format blurs the lines between them" if lossy else "they do not fall on whole pixels"
         raise BadInput(
-            f"{chosen[0].file.name} in {path} looks like a contact sheet of many pictures, but cannot be cut up, "
-            f"because {why}: save each picture on its own, or the sheet as .png with torchvision's save_image."
+            f"{chosen[0].file.name} in {path} looks like a contact sheet of many pictures, but cannot be cut up, because "
+            "they do not fall on whole pixels: save each picture on its own, or the sheet with torchvision's save_image."
         )
     return None
 

@@ -4,7 +4,6 @@ Nothing marks where a tile ends. But pictures of one kind are alike in where the
 so that what is drawn repeats itself from tile to tile, and no smaller part of a tile repeats as well.
 """
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,7 +20,7 @@ FRAME = 8.0  # grey values that the pixels of a frame differ by, at most: JPEG b
 USUAL = 0.1  # likeness that is added for a side that is often chosen: 28, or a multiple of 16
 
 
-def find_seamless(sheets: Sequence[np.ndarray], margins: Sequence[int] = (0, 2)) -> Grid | None:
+def find_seamless(sheets: Sequence[np.ndarray], margins: Sequence[int] = (0,)) -> Grid | None:
     """The grid of square tiles that meet without a line, or None.
 
     Args:
@@ -34,10 +33,11 @@ def find_seamless(sheets: Sequence[np.ndarray], margins: Sequence[int] = (0, 2))
             continue
         inner = np.stack([sheet[margin : len(sheet) - margin, margin : sheet.shape[1] - margin] for sheet in sheets])
         found.update({grid: score for grid in _squares(inner.shape[1:], margin) if (score := likeness(inner, grid)) > 0})
-    for grid in sorted(found, key=found.__getitem__, reverse=True):
-        if found[grid] > SURE + ALONE / len(sheets) and all(is_filled(sheet, grid) for sheet in sheets) and are_different(sheets, grid):
-            return grid
-    return None
+    best = max(found, key=found.__getitem__, default=None)  # any other is this one, shifted
+    if best is None or found[best] <= SURE + ALONE / len(sheets):
+        return None
+    shown = [tile for sheet in sheets for tile in all_tiles(sheet, best)]
+    return best if all(is_filled(sheet, best) for sheet in sheets) and are_different(shown) else None
 
 
 def _is_framed(sheet: np.ndarray, width: int) -> bool:
@@ -107,10 +107,9 @@ def _beyond(whole: float, part: float) -> float:
     return (whole - part) / (1 - part) if part < 1 else 0.0
 
 
-def are_different(sheets: Sequence[np.ndarray], grid: Grid) -> bool:
-    """Do the tiles show different things, rather than a pattern, its shades and noise?"""
-    some = itertools.chain.from_iterable(all_tiles(sheet, grid) for sheet in sheets)
-    tiles = np.stack([tile - tile.mean() for tile in itertools.islice(some, MOST)])
+def are_different(shown: Sequence[np.ndarray]) -> bool:
+    """Do tiles (height, width) show different things, rather than a pattern, its shades and noise?"""
+    tiles = np.stack([tile - tile.mean() for tile in shown[:MOST]])
     flat = (tiles - tiles.mean(0)).reshape(len(tiles), -1)
     common = np.linalg.eigh(flat @ flat.T)[1][:, -min(COMMON, len(tiles) - FEWEST) :]
     rest = (flat - common @ (common.T @ flat)).reshape(tiles.shape)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gantutor.data.seamless import are_different, find_seamless
-from gantutor.data.tiles import ENOUGH, FEWEST, LEAST, MANY, Grid, grey, is_filled
+from gantutor.data.tiles import ENOUGH, FEWEST, LEAST, MANY, Grid, all_tiles, grey, is_filled
 
 NARROW = 2  # pixels of a line that no wall between windows is
 WIDEST = 16  # pixels of a line between tiles
@@ -34,7 +34,7 @@ def find_grid(pictures: Sequence[np.ndarray]) -> Grid | None:
     ]
     if touching:
         return max(touching, key=lambda grid: grid.tiles)
-    seamless = find_seamless(sheets)
+    seamless = find_seamless(sheets, sorted({0, 2, _frame(sheets)}))
     grids = [grid for grid in (*(clean or blurred), seamless) if grid]
     return max(grids, key=lambda grid: (grid.tiles, grid.gap == 0), default=None)
 
@@ -42,13 +42,16 @@ def find_grid(pictures: Sequence[np.ndarray]) -> Grid | None:
 def is_spoiled_sheet(pictures: Sequence[np.ndarray]) -> bool:
     """Are these pictures contact sheets that can no longer be cut up, though `find_grid` finds no grid?
 
-    JPEG has blurred the lines too much; or a plotting library has scaled the tiles, which lie in regular rows and
-    columns.
+    A plotting library scales the tiles, so that their sides are no whole pixels: they lie in rows and columns, about
+    as large as each other, and show different things.
     """
     sheets = [grey(picture) for picture in pictures]
     runs = [_runs(~_lossless(sheets, axis)) for axis in (0, 1)]
-    plotted = len(runs[0]) * len(runs[1]) >= ENOUGH and all(len(one) >= 2 and _regular(one) for one in runs)
-    return plotted or any(grid.rows > 1 < grid.columns for grid in _grids(sheets, BLURRED))
+    if len(runs[0]) * len(runs[1]) < ENOUGH or not all(len(one) >= 2 and _regular(one) for one in runs):
+        return False
+    height, width = (min(end - start for start, end in one) for one in runs)
+    corners = itertools.product(*([start for start, _ in one] for one in runs))
+    return are_different([sheet[y : y + height, x : x + width] for y, x in corners for sheet in sheets])
 
 
 # --- sheets with lines -----------------------------------------------------------------------------------------------
@@ -97,12 +100,16 @@ def _parted_by_lines(sheets: list[np.ndarray], lines: Lines) -> list[Grid]:
     def is_whole(grid: Grid) -> bool:
         parts = [_count_apart(one, grid.gap) for one in runs]
         parted = not solid and grid.tiles >= ENOUGH and parts == [grid.rows, grid.columns]
-        return found[grid] or (parted and (grid.gap <= NARROW or are_different(sheets, grid)))
+        return found[grid] or (parted and (grid.gap <= NARROW or _show_different(sheets, grid)))
 
     def merits(grid: Grid) -> tuple:
         return grid.tiles, found[grid], grid.height == grid.width, grid.gap == 2, -grid.gap
 
     return sorted(filter(is_whole, found), key=merits, reverse=True)
+
+
+def _show_different(sheets: list[np.ndarray], grid: Grid) -> bool:
+    return are_different([tile for sheet in sheets for tile in all_tiles(sheet, grid)])
 
 
 def _grids(sheets: list[np.ndarray], lines: Lines) -> list[Grid]:
@@ -148,6 +155,15 @@ def _ends(runs: list[tuple[int, int]]) -> list[int]:
 
 
 # --- runs of lines ----------------------------------------------------------------------------------------------------
+
+
+def _frame(sheets: list[np.ndarray]) -> int:
+    """How many pixels wide a frame of one colour is around everything that is drawn."""
+    runs = [_runs(~_lossless(sheets, axis)) for axis in (0, 1)]
+    if not all(runs):
+        return 0
+    ends = [min(one[0][0], sheets[0].shape[axis] - one[-1][1]) for axis, one in enumerate(runs)]
+    return min(*ends, WIDEST)
 
 
 def _runs(wanted: np.ndarray) -> list[tuple[int, int]]:
