@@ -159,7 +159,7 @@ def test_patterns_are_no_sheets(draw, size):
 
 def test_other_files_are_counted(tmp_path):
     save(tmp_path, FACES[:20])
-    for name in ("000.txt", "metadata.csv", "dataset.json", "Thumbs.db", "index.html"):
+    for name in ("000.txt", "statistics.csv", "run.json", "Thumbs.db", "index.html"):
         (tmp_path / name).write_text("x")
     (tmp_path / "captions").mkdir()
     (tmp_path / "captions" / "1.txt").write_text("a face")

@@ -1,7 +1,7 @@
 """Your own pictures: a folder, or a .zip of one, as one tensor.
 
-`listing` finds the files and their classes, `pictures` reads one, `sheets` tells how a contact sheet is laid out, and
-`memory` says how much there is.
+`listing` finds the files and the classes that folders name, `label_files` those that a file names, `pictures` reads
+one, `sheets` tells how a contact sheet is laid out, and `memory` says how much there is.
 """
 
 import operator
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from gantutor.data import memory, pictures, sheets, tiles
+from gantutor.data import label_files, memory, pictures, sheets, tiles
 from gantutor.data.images import Factor, Images
 from gantutor.data.listing import File, Listing, Unusable, files_in, list_pictures, name_of
 from gantutor.data.pictures import SMALLEST, Header
@@ -53,11 +53,12 @@ def from_folder(
 
     Subfolders, if there are any, are classes (in alphabetical order), with pictures at any depth; otherwise all
     pictures are one class, named after the folder. A folder around everything is no class, nor are `train` and `test`,
-    nor numbered parts of one set (`00000`, `00001`). Pictures are turned upright according to their EXIF data, placed
-    on white if they are transparent, and converted to 8 bits a channel, grey values of 16 bits from the least to the
-    greatest of them all; of an animation the first frame is taken. Contact sheets, as `torchvision.utils.save_image`
-    writes them, are cut up. The pictures are stored as bytes: 50,000 in colour of 64×64 pixels take 614 MB. Several
-    threads decode them at once.
+    nor numbered parts of one set (`00000`, `00001`). Where folders name no classes, StyleGAN's `dataset.json` or
+    Hugging Face's `metadata.jsonl` or `metadata.csv` may. Pictures are turned upright according to their EXIF data,
+    placed on white if they are transparent, and converted to 8 bits a channel, grey values of 16 bits from the least
+    to the greatest of them all; of an animation the first frame is taken. Contact sheets, as
+    `torchvision.utils.save_image` writes them, are cut up. The pictures are stored as bytes: 50,000 in colour of 64×64
+    pixels take 614 MB. Several threads decode them at once.
 
     Hidden files are skipped in silence. Files that are no pictures, or broken, smaller than 8 pixels a side or larger
     than 80 million, are left out, and so are pictures beside class folders. A .zip is read without being unpacked.
@@ -81,6 +82,7 @@ def from_folder(
     with files_in(path) as files, warnings.catch_warnings():  # here, for threads share the filters
         warnings.filterwarnings("ignore", "Image size .* exceeds limit")  # `MOST_PIXELS` is ours
         listing = list_pictures(path, files, split)
+        label_files.add_classes(listing)
         batch = _look_at(path, listing)
         batch.grey = all(item.header.grey for item in batch.items) if grey is None else grey
         grids = _find_sheets(path, batch)
@@ -266,8 +268,9 @@ def _layout(path: Path, items: list[Item], batch: Batch) -> Grid | None:
         return grid
     if len(batch.items) < FEW and sheets.is_spoiled_sheet(shown):
         raise BadInput(
-            f"{chosen[0].file.name} in {path} looks like a contact sheet of many pictures, but cannot be cut up, because "
-            "they do not fall on whole pixels: save each picture on its own, or the sheet with torchvision's save_image."
+            f"{chosen[0].file.name} in {path} looks like a contact sheet of many pictures, but cannot be cut up, "
+            "because they do not fall on whole pixels: save each picture on its own, or the sheet as .png with "
+            "torchvision's save_image."
         )
     return None
 

@@ -32,7 +32,9 @@ def find_seamless(sheets: Sequence[np.ndarray], margins: Sequence[int] = (0,)) -
         if not all(_is_framed(sheet, margin) for sheet in sheets):
             continue
         inner = np.stack([sheet[margin : len(sheet) - margin, margin : sheet.shape[1] - margin] for sheet in sheets])
-        found.update({grid: score for grid in _squares(inner.shape[1:], margin) if (score := likeness(inner, grid)) > 0})
+        found.update(
+            {grid: score for grid in _squares(inner.shape[1:], margin) if (score := likeness(inner, grid)) > 0}
+        )
     best = max(found, key=found.__getitem__, default=None)  # any other is this one, shifted
     if best is None or found[best] <= SURE + ALONE / len(sheets):
         return None

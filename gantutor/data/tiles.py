@@ -8,7 +8,9 @@ LEAST = 8  # pixels a side of a tile; twice as many where no lines part them
 FEWEST = 4  # tiles of a sheet
 ENOUGH = 8  # where their borders are less clear
 MANY = 12  # where JPEG has blurred the borders, or there are none
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as JPEG weighs them: its blurred colours leave it as it was
+LUMA = np.array(
+    [0.299, 0.587, 0.114], np.float32
+)  # of red, green and blue, as JPEG weighs them: its blurred colours leave it as it was
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Grid:
 
 def grey(picture: np.ndarray) -> np.ndarray:
     """The brightness, float32 (H, W), of a picture (H, W) or (H, W, 3)."""
-    return picture.astype(np.float32) if picture.ndim == 2 else picture @ np.float32(LUMA)
+    return picture.astype(np.float32) if picture.ndim == 2 else picture @ LUMA
 
 
 def all_tiles(sheet: np.ndarray, grid: Grid) -> list[np.ndarray]:
