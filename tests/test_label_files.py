@@ -1,5 +1,7 @@
 """Classes that a file beside the pictures names: StyleGAN's dataset.json, Hugging Face's metadata.jsonl and .csv."""
 
+import contextlib
+import io
 import json
 import re
 import shutil
@@ -11,6 +13,7 @@ from PIL import Image
 
 from gantutor import data, doctor
 from gantutor.data import faces, label_files
+from gantutor.data.listing import File, Listing
 from gantutor.doctor.images import files
 
 FACES = faces.draw(40, seed=0, size=32).pixels.numpy().transpose(0, 2, 3, 1)
@@ -193,12 +196,20 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path, packed):
     assert "dataset.json is too large, so that it gives no classes." in said
 
 
-def test_a_large_file_is_read_no_further_than_it_may_be(tmp_path, monkeypatch):
-    pictures(tmp_path)
-    (tmp_path / "dataset.json").write_text(dataset_json((name, k % 2) for k, name in enumerate(NAMES)))
-    assert len(read(tmp_path)[0].classes) == 2
-    monkeypatch.setattr(label_files, "MOST_BYTES", 100)
-    assert len(read(tmp_path)[0].classes) == 1
+def test_a_large_file_is_read_no_further_than_it_may_be(monkeypatch):
+    opened = []
+
+    def endless():
+        opened.append(io.BytesIO(dataset_json((name, k % 2) for k, name in enumerate(NAMES)).encode()))
+        return contextlib.nullcontext(opened[-1])
+
+    shown = [File(tuple(name.split("/")), None) for name in NAMES]
+    for most, classes in ((10_000, 2), (100, 1)):
+        listing = Listing(shown, [0] * 20, ("all",), [File(("dataset.json",), endless)])
+        monkeypatch.setattr(label_files, "MOST_BYTES", most)
+        label_files.add_classes(listing)
+        assert len(listing.classes) == classes
+        assert opened[-1].tell() <= most + 1
 
 
 def test_the_next_file_is_read_where_one_is_broken(tmp_path):

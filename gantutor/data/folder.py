@@ -324,7 +324,10 @@ def _changed(batch: Batch, count: int, side: int, grey: bool | None) -> Iterator
             f"{sheet.height}×{sheet.width} pixels into {count:,} pictures."
         )
         if lossy := sum(item.header.lossy for item in batch.items):
-            yield f"{lossy:,} of {len(batch.items):,} sheets are JPEGs, which blur the edges of what they hold."
+            yield (
+                f"{lossy:,} of {len(batch.items):,} sheets are JPEGs, whose compression blurs the pictures and can "
+                "pass for low fidelity: .png keeps them as they are."
+            )
     elif len(batch.items) < FEW_PICTURES and min(item.header.side for item in batch.items) >= LARGE:
         yield (
             f"Each of the {len(batch.items):,} files was read as one picture: if they are contact sheets that hold "

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gantutor.data.seamless import are_different, find_seamless
-from gantutor.data.tiles import ENOUGH, FEWEST, LEAST, MANY, Grid, all_tiles, grey, is_filled
+from gantutor.data.tiles import ENOUGH, FEWEST, LEAST, MANY, Grid, grey, is_filled
 
-NARROW = 2  # pixels of a line that no wall between windows is
 WIDEST = 16  # pixels of a line between tiles
 BLUR = 9  # grey values that JPEG blurs a line by, on average
 CLOSE = 24  # grey values from the colour of the frame that JPEG may add to a pixel of a line
@@ -90,8 +89,7 @@ def _parted_by_lines(sheets: list[np.ndarray], lines: Lines) -> list[Grid]:
 
     Where the tiles themselves have margins of the colour of the lines, lines of several widths fit: of these, two
     pixels are the usual ones. A tile of such a grid must not hold lines of that colour itself, and what is drawn in it
-    must not be a solid rectangle, which would be the real tile. Wide lines may be a wall between windows: then the
-    tiles must show different things.
+    must not be a solid rectangle, which would be the real tile.
     """
     runs = [_runs(~lines.flat(sheets, axis)) for axis in (0, 1)]
     solid = np.mean([_differing(sheets, axis, _ends(one), lines) for axis, one in enumerate(runs)]) > 0.35
@@ -100,16 +98,12 @@ def _parted_by_lines(sheets: list[np.ndarray], lines: Lines) -> list[Grid]:
     def is_whole(grid: Grid) -> bool:
         parts = [_count_apart(one, grid.gap) for one in runs]
         parted = not solid and grid.tiles >= ENOUGH and parts == [grid.rows, grid.columns]
-        return found[grid] or (parted and (grid.gap <= NARROW or _show_different(sheets, grid)))
+        return found[grid] or parted
 
     def merits(grid: Grid) -> tuple:
         return grid.tiles, found[grid], grid.height == grid.width, grid.gap == 2, -grid.gap
 
     return sorted(filter(is_whole, found), key=merits, reverse=True)
-
-
-def _show_different(sheets: list[np.ndarray], grid: Grid) -> bool:
-    return are_different([tile for sheet in sheets for tile in all_tiles(sheet, grid)])
 
 
 def _grids(sheets: list[np.ndarray], lines: Lines) -> list[Grid]:
