@@ -107,6 +107,14 @@ def test_lines_that_jpeg_has_blurred(tmp_path, pictures, gap, value, quality, co
     assert sheets.find_grid(shown) == tiles.Grid(8, 8, side, side, gap, gap)
 
 
+def test_lines_of_the_colour_of_the_background_belong_to_no_tile():
+    strokes = (data.load("strokes", "test").pixels[:256, 0] + 1) * 127.5
+    drawn = strokes.round().byte().numpy()[..., None].repeat(3, 3)
+    for k in range(4):
+        made = sheet(drawn[k * 64 : k * 64 + 64], 8, 2, 0)
+        assert sheets.find_grid([made]) == tiles.Grid(8, 8, 28, 28, 2, 2)
+
+
 def test_sheets_that_cannot_be_cut_up_are_called_so(tmp_path):
     large = Image.fromarray(sheet(FACES[:16], 4, 8, 255)).resize((391, 391), Image.Resampling.NEAREST)
     save(tmp_path / "plotted", [np.asarray(large)])

@@ -17,7 +17,7 @@ SMOOTH = 0.15  # correlation of neighbours in these differences; that of noise i
 MOST = 64  # tiles that are compared with each other
 COMMON = 8  # patterns that a wall of bricks, each of its own shade, consists of, at most
 FRAME = 8.0  # grey values that the pixels of a frame differ by, at most: JPEG blurs it
-USUAL = 0.1  # likeness that is added for a side that is often chosen: 28, or a multiple of 16
+USUAL = 0.1  # likeness that is added for tiles of a usual side
 
 
 def find_seamless(sheets: Sequence[np.ndarray], margins: Sequence[int] = (0,)) -> Grid | None:
@@ -63,8 +63,7 @@ def likeness(inner: np.ndarray, grid: Grid) -> float:
     rough = [_beyond_parts(_roughness(inner, axis), n) for axis, n in ((1, grid.rows), (2, grid.columns))]
     if min(rough) < -FAINT:
         return 0.0
-    usual = grid.side == 28 or grid.side % 16 == 0
-    return float(np.mean(rough)) + 2 * _alike_beyond_parts(inner, grid.side) + USUAL * usual
+    return float(np.mean(rough)) + 2 * _alike_beyond_parts(inner, grid.side) + USUAL * grid.is_usual
 
 
 def _roughness(inner: np.ndarray, axis: int) -> np.ndarray:

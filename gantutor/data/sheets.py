@@ -35,7 +35,7 @@ def find_grid(pictures: Sequence[np.ndarray]) -> Grid | None:
         return max(touching, key=lambda grid: grid.tiles)
     seamless = find_seamless(sheets, sorted({0, 2, _frame(sheets)}))
     grids = [grid for grid in (*(clean or blurred), seamless) if grid]
-    return max(grids, key=lambda grid: (grid.tiles, grid.gap == 0), default=None)
+    return max(grids, key=lambda grid: (grid.tiles, grid.is_usual, grid.gap == 0), default=None)
 
 
 def is_spoiled_sheet(pictures: Sequence[np.ndarray]) -> bool:

@@ -29,6 +29,11 @@ class Grid:
         return self.rows * self.columns
 
     @property
+    def is_usual(self) -> bool:
+        """Are the tiles squares of a side that is often chosen: 28, or a multiple of 16?"""
+        return self.height == self.width and (self.side == 28 or self.side % 16 == 0)
+
+    @property
     def side(self) -> int:
         return min(self.height, self.width)
 
