@@ -7,7 +7,7 @@ from drawn import digits
 from PIL import Image
 
 from gantutor import data
-from gantutor.data import faces, sheets
+from gantutor.data import faces, sheets, tiles
 from gantutor.errors import BadInput
 
 DIGITS = ((digits(200, 0, "drawn").pixels + 1) * 127.5).round().byte().numpy().transpose(0, 2, 3, 1).repeat(3, 3)
@@ -34,7 +34,7 @@ def test_sheets_with_lines_are_cut_into_what_they_were_made_of(pictures, gap, va
     made = sheet(pictures[:count], columns, gap, value)
     grid = sheets.find_grid([made])
     assert (grid.columns, grid.gap, grid.margin) == (columns, gap, gap)
-    np.testing.assert_array_equal(sheets.cut(made, grid), pictures[:count])
+    np.testing.assert_array_equal(tiles.cut(made, grid), pictures[:count])
 
 
 @pytest.mark.parametrize("margin", [0, 2, 4])
@@ -43,7 +43,7 @@ def test_sheets_without_lines(margin, columns):
     made = [sheet(FACES[k * 40 : k * 40 + 40], columns, 0, 0, margin) for k in range(4)]
     grid = sheets.find_grid(made)
     assert (grid.rows, grid.columns, grid.height, grid.margin, grid.gap) == (40 // columns, columns, 32, margin, 0)
-    np.testing.assert_array_equal(sheets.cut(made[1], grid), FACES[40:80])
+    np.testing.assert_array_equal(tiles.cut(made[1], grid), FACES[40:80])
 
 
 @pytest.mark.parametrize("pictures", [DIGITS, FACES], ids=["digits", "faces"])
@@ -80,13 +80,99 @@ def test_a_folder_of_sheets_and_a_sheet_alone(tmp_path):
     assert len(read(tmp_path / "many" / "000.png")[0]) == 64
 
 
+@pytest.mark.parametrize("padding", [0, 2])
+@pytest.mark.parametrize("quality", [75, 90])
+def test_sheets_saved_as_jpeg(tmp_path, padding, quality):
+    save(tmp_path, [sheet(FACES[k * 64 : k * 64 + 64], 8, padding, 0) for k in range(3)], "{}.jpg", quality=quality)
+    images, said = read(tmp_path)
+    assert images.stored.shape == (192, 3, 32, 32)
+    error = (images.stored.numpy().transpose(0, 2, 3, 1).astype(int) - FACES[:192]).astype(float)
+    assert abs(error).mean() < 12  # one pixel beside the place it is above 20
+    assert said == [
+        "Cut 3 contact sheets of 8×8 pictures of 32×32 pixels into 192 pictures.",
+        "3 of 3 sheets are JPEGs, whose compression blurs the pictures and can pass for low fidelity: .png keeps them "
+        "as they are.",
+    ]
+
+
+@pytest.mark.parametrize("pictures", [DIGITS, FACES], ids=["digits", "faces"])
+@pytest.mark.parametrize(("gap", "value"), [(1, 255), (2, 255), (1, 0), (2, 0)])
+@pytest.mark.parametrize("quality", [60, 75])
+@pytest.mark.parametrize("count", [1, 3])
+def test_lines_that_jpeg_has_blurred(tmp_path, pictures, gap, value, quality, count):
+    made = [sheet(pictures[k * 64 : k * 64 + 64], 8, gap, value) for k in range(count)]
+    save(tmp_path, made, "{}.jpg", quality=quality)
+    shown = [np.asarray(Image.open(file)) for file in sorted(tmp_path.iterdir())]
+    side = pictures.shape[1]
+    assert sheets.find_grid(shown) == tiles.Grid(8, 8, side, side, gap, gap)
+
+
+def test_lines_of_the_colour_of_the_background_belong_to_no_tile():
+    strokes = (data.load("strokes", "test").pixels[:256, 0] + 1) * 127.5
+    drawn = strokes.round().byte().numpy()[..., None].repeat(3, 3)
+    for k in range(4):
+        made = sheet(drawn[k * 64 : k * 64 + 64], 8, 2, 0)
+        assert sheets.find_grid([made]) == tiles.Grid(8, 8, 28, 28, 2, 2)
+
+
 def test_sheets_that_cannot_be_cut_up_are_called_so(tmp_path):
-    save(tmp_path / "jpeg", [sheet(FACES[:64], 8, 2, 0)], "{}.jpg")
     large = Image.fromarray(sheet(FACES[:16], 4, 8, 255)).resize((391, 391), Image.Resampling.NEAREST)
     save(tmp_path / "plotted", [np.asarray(large)])
-    for name in ("jpeg", "plotted"):
-        with pytest.raises(BadInput, match="looks like a contact sheet"):
-            read(tmp_path / name)
+    with pytest.raises(BadInput, match="looks like a contact sheet"):
+        read(tmp_path / "plotted")
+
+
+def test_few_large_pictures_may_be_sheets_for_all_that(tmp_path):
+    save(tmp_path, [np.asarray(Image.fromarray(face).resize((96, 96))) for face in FACES[:5]])
+    assert "if they are contact sheets" in " ".join(read(tmp_path)[1])
+    save(tmp_path, [np.asarray(Image.fromarray(face).resize((96, 96))) for face in FACES[:64]])
+    assert "contact sheets" not in " ".join(read(tmp_path)[1])
+
+
+def walls(seed, brick, size):
+    """Bricks, each of its own shade, with mortar between them and noise on all."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(size // brick + 1):
+        shades = rng.normal(120, 25, size // brick + 2).repeat(brick)
+        shades[brick - 1 :: brick] = 200
+        row = shades[(i % 2) * brick // 2 :][:size][None].repeat(brick, 0)
+        row[-1] = 200
+        rows.append(row)
+    return (np.concatenate(rows)[:size] + rng.normal(0, 4, (size, size))).clip(0, 255).astype(np.uint8)
+
+
+def facades(seed, n, size, noise):
+    """Windows, lit or dark, in rows and columns on a plain wall."""
+    rng = np.random.default_rng(seed)
+    pitch = size // n
+    wall = np.full((size, size), 170.0)
+    for y, x in np.ndindex(n, n):
+        pane = wall[y * pitch + pitch // 4 : (y + 1) * pitch - pitch // 5, x * pitch + pitch // 4 :][:, : pitch // 2]
+        pane[:] = rng.choice([30, rng.integers(60, 250)])
+        pane[len(pane) // 2] = 90
+    return (wall + rng.normal(0, noise, wall.shape)).clip(0, 255).astype(np.uint8)
+
+
+def checkers(seed, cell, size):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (size // cell, size // cell)).astype(np.uint8).repeat(cell, 0).repeat(cell, 1)
+
+
+@pytest.mark.parametrize("size", [128, 256])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        *(lambda seed, size, brick=brick: walls(seed, brick, size) for brick in (16, 32)),
+        *(lambda seed, size, n=n, noise=noise: facades(seed, n, size, noise) for n in (4, 8) for noise in (0, 4)),
+        *(lambda seed, size, cell=cell: checkers(seed, cell, size) for cell in (8, 16, 32)),
+    ],
+)
+def test_patterns_are_no_sheets(draw, size):
+    for count in (1, 8):
+        shown = [draw(seed, size) for seed in range(count)]
+        assert sheets.find_grid(shown) is None
+        assert not sheets.is_spoiled_sheet(shown)
 
 
 # --- folders ---------------------------------------------------------------------------------------------------------
@@ -94,7 +180,7 @@ def test_sheets_that_cannot_be_cut_up_are_called_so(tmp_path):
 
 def test_other_files_are_counted(tmp_path):
     save(tmp_path, FACES[:20])
-    for name in ("000.txt", "metadata.csv", "dataset.json", "Thumbs.db", "index.html"):
+    for name in ("000.txt", "statistics.csv", "run.json", "Thumbs.db", "index.html"):
         (tmp_path / name).write_text("x")
     (tmp_path / "captions").mkdir()
     (tmp_path / "captions" / "1.txt").write_text("a face")

@@ -1,7 +1,7 @@
 """Your own pictures: a folder, or a .zip of one, as one tensor.
 
-`listing` finds the files and their classes, `pictures` reads one, `sheets` tells how a contact sheet is laid out, and
-`memory` says how much there is.
+`listing` finds the files and the classes that folders name, `label_files` those that a file names, `pictures` reads
+one, `sheets` tells how a contact sheet is laid out, and `memory` says how much there is.
 """
 
 import operator
@@ -20,11 +20,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from gantutor.data import memory, pictures, sheets
+from gantutor.data import label_files, memory, pictures, sheets, tiles
 from gantutor.data.images import Factor, Images
 from gantutor.data.listing import File, Listing, Unusable, files_in, list_pictures, name_of
 from gantutor.data.pictures import SMALLEST, Header
-from gantutor.data.sheets import Grid
+from gantutor.data.tiles import Grid
 from gantutor.errors import BadInput, OutOfMemory
 
 LARGEST = 1024  # pixels a side
@@ -32,6 +32,7 @@ USUAL = 64  # pixels a side, at most, if no size is asked for
 THREADS = 8  # at most: each may hold a large photograph
 BLOCK = 32  # files that a thread takes at a time
 LOOKED_AT = 8  # pictures that tell whether all are contact sheets
+FEW_PICTURES, LARGE = 64, 96  # so few pictures with so many pixels a side may be contact sheets for all that
 RESIZED = "resized"
 FEW = 200  # sheets; of more files no one is called a spoiled sheet
 
@@ -52,11 +53,12 @@ def from_folder(
 
     Subfolders, if there are any, are classes (in alphabetical order), with pictures at any depth; otherwise all
     pictures are one class, named after the folder. A folder around everything is no class, nor are `train` and `test`,
-    nor numbered parts of one set (`00000`, `00001`). Pictures are turned upright according to their EXIF data, placed
-    on white if they are transparent, and converted to 8 bits a channel, grey values of 16 bits from the least to the
-    greatest of them all; of an animation the first frame is taken. Contact sheets, as `torchvision.utils.save_image`
-    writes them, are cut up. The pictures are stored as bytes: 50,000 in colour of 64×64 pixels take 614 MB. Several
-    threads decode them at once.
+    nor numbered parts of one set (`00000`, `00001`). Where folders name no classes, StyleGAN's `dataset.json` or
+    Hugging Face's `metadata.jsonl` or `metadata.csv` may. Pictures are turned upright according to their EXIF data,
+    placed on white if they are transparent, and converted to 8 bits a channel, grey values of 16 bits from the least
+    to the greatest of them all; of an animation the first frame is taken. Contact sheets, as
+    `torchvision.utils.save_image` writes them, are cut up. The pictures are stored as bytes: 50,000 in colour of 64×64
+    pixels take 614 MB. Several threads decode them at once.
 
     Hidden files are skipped in silence. Files that are no pictures, or broken, smaller than 8 pixels a side or larger
     than 80 million, are left out, and so are pictures beside class folders. A .zip is read without being unpacked.
@@ -80,6 +82,7 @@ def from_folder(
     with files_in(path) as files, warnings.catch_warnings():  # here, for threads share the filters
         warnings.filterwarnings("ignore", "Image size .* exceeds limit")  # `MOST_PIXELS` is ours
         listing = list_pictures(path, files, split)
+        label_files.add_classes(listing)
         batch = _look_at(path, listing)
         batch.grey = all(item.header.grey for item in batch.items) if grey is None else grey
         grids = _find_sheets(path, batch)
@@ -261,14 +264,13 @@ def _layout(path: Path, items: list[Item], batch: Batch) -> Grid | None:
     shown = [pixels for pixels in shown if pixels.shape == shown[0].shape]
     if not shown:
         return None
-    grid, lossy = sheets.find_grid(shown), any(item.header.lossy for item in chosen)
-    if grid is not None and not lossy:
+    if grid := sheets.find_grid(shown):
         return grid
-    if len(batch.items) < FEW and (grid is not None or sheets.is_spoiled_sheet(shown)):
-        why = "its format blurs the lines between them" if lossy else "they do not fall on whole pixels"
+    if len(batch.items) < FEW and sheets.is_spoiled_sheet(shown):
         raise BadInput(
             f"{chosen[0].file.name} in {path} looks like a contact sheet of many pictures, but cannot be cut up, "
-            f"because {why}: save each picture on its own, or the sheet as .png with torchvision's save_image."
+            "because they do not fall on whole pixels: save each picture on its own, or the sheet as .png with "
+            "torchvision's save_image."
         )
     return None
 
@@ -285,7 +287,7 @@ def _read_sheets(batch: Batch, grids: dict[tuple[int, int], Grid], side: int) ->
             batch.reasons[item.number] = sheet
             continue
         batch.facts.update(sheet.facts)
-        for tile in sheets.cut(sheet.pixels, grids[item.shape]):
+        for tile in tiles.cut(sheet.pixels, grids[item.shape]):
             fitted = np.asarray(ImageOps.fit(Image.fromarray(tile), (side, side), Image.Resampling.BICUBIC))
             pixels[len(numbers)] = fitted.reshape(side, side, -1).transpose(2, 0, 1)
             batch.facts[RESIZED] += min(tile.shape[:2]) != side
@@ -320,6 +322,16 @@ def _changed(batch: Batch, count: int, side: int, grey: bool | None) -> Iterator
         yield (
             f"Cut {len(batch.items):,} contact sheets of {sheet.rows}×{sheet.columns} pictures of "
             f"{sheet.height}×{sheet.width} pixels into {count:,} pictures."
+        )
+        if lossy := sum(item.header.lossy for item in batch.items):
+            yield (
+                f"{lossy:,} of {len(batch.items):,} sheets are JPEGs, whose compression blurs the pictures and can "
+                "pass for low fidelity: .png keeps them as they are."
+            )
+    elif len(batch.items) < FEW_PICTURES and min(item.header.side for item in batch.items) >= LARGE:
+        yield (
+            f"Each of the {len(batch.items):,} files was read as one picture: if they are contact sheets that hold "
+            "many, save them as .png with lines between the pictures, or each picture on its own."
         )
     if cut := facts.pop(pictures.CUT, 0):
         yield f"Cut {cut:,} {of_all} to their middle square."
