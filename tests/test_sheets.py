@@ -124,9 +124,9 @@ def test_sheets_that_cannot_be_cut_up_are_called_so(tmp_path):
 
 def test_few_large_pictures_may_be_sheets_for_all_that(tmp_path):
     save(tmp_path, [np.asarray(Image.fromarray(face).resize((96, 96))) for face in FACES[:5]])
-    assert "if they are contact sheets" in " ".join(read(tmp_path)[1])
+    assert "Each of the 5 files was read as one picture: if it is a contact sheet" in " ".join(read(tmp_path)[1])
     save(tmp_path, [np.asarray(Image.fromarray(face).resize((96, 96))) for face in FACES[:64]])
-    assert "contact sheets" not in " ".join(read(tmp_path)[1])
+    assert "contact sheet" not in " ".join(read(tmp_path)[1])
 
 
 def walls(seed, brick, size):

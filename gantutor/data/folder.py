@@ -329,9 +329,10 @@ def _changed(batch: Batch, count: int, side: int, grey: bool | None) -> Iterator
                 "pass for low fidelity: .png keeps them as they are."
             )
     elif len(batch.items) < FEW_PICTURES and min(item.header.side for item in batch.items) >= LARGE:
+        read = "The file" if len(batch.items) == 1 else f"Each of the {len(batch.items):,} files"
         yield (
-            f"Each of the {len(batch.items):,} files was read as one picture: if they are contact sheets that hold "
-            "many, save them as .png with lines between the pictures, or each picture on its own."
+            f"{read} was read as one picture: if it is a contact sheet that holds many, save it as .png with lines "
+            "between the pictures, or each picture on its own."
         )
     if cut := facts.pop(pictures.CUT, 0):
         yield f"Cut {cut:,} {of_all} to their middle square."

@@ -8,9 +8,8 @@ LEAST = 8  # pixels a side of a tile; twice as many where no lines part them
 FEWEST = 4  # tiles of a sheet
 ENOUGH = 8  # where their borders are less clear
 MANY = 12  # where JPEG has blurred the borders, or there are none
-LUMA = np.array(
-    [0.299, 0.587, 0.114], np.float32
-)  # of red, green and blue, as JPEG weighs them: its blurred colours leave it as it was
+# Of red, green and blue, as JPEG weighs them: that it blurs the colours leaves this brightness as it was.
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
