@@ -17,7 +17,7 @@ def steps(n: int, draw: Callable[[], show.Picture], *, title: str, frames: int =
     """The numbers of the steps, 1 to n, with a picture that is redrawn before the first step and after some others.
 
     At the end a film of these pictures takes its place; also where the loop ends early, by `break` or because it was
-    interrupted (■ in the toolbar). Under the quick budget n is a quarter, 500 at most.
+    interrupted (■ in the toolbar). Under the quick budget n is a quarter, 500 at most, with 8 pictures at most.
 
     Args:
         n: how many steps.
@@ -29,6 +29,7 @@ def steps(n: int, draw: Callable[[], show.Picture], *, title: str, frames: int =
     n = budget.steps(whole_number("the number of steps", n, least=1))
     fps, _, scale = films.check_timing(fps, 0, scale)  # now, and not after the training
     count = whole_number("frames", frames, least=2) - 1
+    count = budget.pick(quick=min(count, 7), full=count)
     if not callable(draw):
         raise BadInput(f"draw is {draw!r}: give a function without arguments that returns a picture.")
     return watched(n, {round(n * (i / count) ** 2) for i in range(count + 1)}, draw, title, fps, scale)
