@@ -224,6 +224,26 @@ def cycles(r, n):
             "g_loss": 1.2 + 1.3 * size * np.sin(phase + 1.5) + wobble(r, n, noise, 0.3)}  # fmt: skip
 
 
+@kind("oscillation")
+def slow_cycles(r, n):
+    phase = 2 * np.pi * r.uniform(3.7, 4.6) * np.arange(n) / n + r.uniform(0, 2 * np.pi)
+    size = r.uniform(0.15, 0.5)
+    noise = size * r.uniform(0.15, 0.35), r.uniform(0, 0.5)
+    return {"d_loss": 1.1 + size * np.sin(phase) + wobble(r, n, *noise) + np.linspace(0, r.uniform(-0.3, 0.3), n),
+            "g_loss": 1.2 + 1.3 * size * np.sin(phase + 1.5) + wobble(r, n, *noise)}  # fmt: skip
+
+
+@kind("oscillation")
+def short_cycles_not_quite_regular(r, n):
+    n = max(n, 60)
+    pace = np.exp(wobble(r, n, r.uniform(0, 0.12), 0.8))
+    phase = 2 * np.pi / r.uniform(6, 9) * np.cumsum(pace) + r.uniform(0, 2 * np.pi)
+    size = r.uniform(0.15, 0.5)
+    noise = size * r.uniform(0.15, 0.35), r.uniform(0, 0.5)
+    return {"d_loss": 1.1 + size * np.sin(phase) + wobble(r, n, *noise),
+            "g_loss": 1.2 + 1.3 * size * np.sin(phase + 1.5) + wobble(r, n, *noise)}  # fmt: skip
+
+
 @kind("instability")
 def rates_too_high(r, n):
     d = np.exp(r.normal(np.log(r.uniform(2, 10)), r.uniform(1.3, 2), n))
@@ -240,6 +260,16 @@ def worse_after_a_resume(r, n):
     d[at:] *= ramp(n - at, r.uniform(1.7, 3), r.uniform(1.3, 1.6), recovery)
     g[at:] *= ramp(n - at, r.uniform(0.3, 0.5), r.uniform(0.5, 0.7), recovery)
     return {"d_loss": d, "g_loss": g}
+
+
+@kind("sudden_change")
+def lasting_shift_among_noise(r, n):
+    n = max(n, 1500)
+    at, size = int(r.uniform(0.3, 0.75) * n), r.uniform(0.2, 0.5)
+    d, g = (ramp(n, 1.3, 1.0, 0.2) + wobble(r, n, size * r.uniform(0.6, 1.1), r.uniform(0, 0.3)) for _ in range(2))
+    d[at:] += size
+    g[at:] += 1 / (1 + size) - 1
+    return {"d_loss": d.clip(0.02), "g_loss": g.clip(0.02)}
 
 
 @kind("vanishing_generator_signal")
@@ -352,6 +382,24 @@ def warm_up(r, n):
 @kind(None)
 def d_loss_alone(r, n):
     return {"discriminator_loss": jitter(r, n, ramp(n, 1.3, r.uniform(0.2, 1.3), 0.4), r.uniform(0.02, 0.3))}
+
+
+@kind(None)
+def wandering(r, n):
+    """Random walks, or nearly so, with noise on top: they have slow swings and changes of level by chance."""
+    losses = []
+    for _ in range(2):
+        walk = np.cumsum(r.normal(0, 1, n)) if r.random() < 0.3 else wobble(r, n, 1, 1 - 10 ** r.uniform(-3.5, -0.5))
+        x = walk / walk.std() + r.normal(0, r.choice([0, r.uniform(0.1, 1.5)]), n)
+        losses.append(1.1 + r.uniform(0.03, 0.15) * x / x.std())
+    return dict(zip(("d_loss", "g_loss"), losses, strict=True))
+
+
+@kind(None)
+def penalty_every_few_steps(r, n):
+    columns = with_r1(r, n)
+    columns["d_loss"][:: r.choice([4, 8, 16])] += r.uniform(0.05, 0.3)
+    return columns
 
 
 @kind(None)
