@@ -199,7 +199,7 @@ def samples_grow_alike(r, n):
 
 @kind("partial_collapse")
 def classes_die_out(r, n):
-    classes, kept = r.choice([10, 25, 100]), ramp(n, r.uniform(0.8, 1), r.uniform(0.12, 0.35), r.uniform(0.3, 1))
+    classes, kept = r.choice([10, 25, 100]), ramp(n, r.uniform(0.8, 1), r.uniform(0.12, 0.3), r.uniform(0.3, 1))
     if r.random() < 0.4:
         return {**with_r1(r, n), "label_entropy": np.log(classes) * kept ** r.uniform(1, 1.3)}
     number = np.round((classes * kept * np.exp(wobble(r, n, 0.04))).clip(1, classes))

@@ -148,7 +148,8 @@ def find_divergence(game: Game) -> Finding | None:
 
 def at_the_limit(d: np.ndarray) -> np.ndarray:
     """Where D's loss is as large as PyTorch's cross-entropy can be, which cuts off -log 0 at 100."""
-    near: np.ndarray = np.isclose(d, 100, atol=1) | np.isclose(d, 50, atol=0.5)  # the mean of two halves, one of which is sound
+    halved = np.isclose(d, 50, atol=0.5)  # the mean of two halves, one of which is sound
+    near: np.ndarray = np.isclose(d, 100, atol=1) | halved
     return near
 
 

@@ -230,7 +230,10 @@ def lasting_shift(losses: Mapping[str, Curve]) -> dict[str, Jump]:
     levels = np.stack([means[:, : split.block].mean(1), means[:, split.block + 1 :].mean(1)])  # (2, R)
     relative = np.abs(levels[1] - levels[0]) / np.abs(levels).max(0).clip(1e-9)
     far = relative.max() > 0.35 or (len(relative) == 2 and relative.min() > 0.12)
-    if not far or split.t < 8 * math.sqrt(1 + len(losses)) or not split.even:  # chance has a choice of sums
+    gradual = rest_around_gradual_change(np.delete(split.weights @ means, split.block), split.block)
+    if (
+        gradual < 1.5 * split.rest or not far or split.t < 8 * math.sqrt(1 + len(losses)) or not split.even
+    ):  # chance has a choice of sums
         return {}
     start, end = edges[split.block - 1], edges[split.block + 2]
     entry = sharpest_step(split.weights @ x, start, end)
@@ -247,6 +250,7 @@ class Split(NamedTuple):
     block: int
     t: float  # Student's, for the weighted sum of the curves
     even: bool  # are both sides level, and as long as they last?
+    rest: float  # the sum of squares around both levels
     weights: np.ndarray  # (R,)
 
     @classmethod
@@ -263,7 +267,21 @@ class Split(NamedTuple):
         near = 1 + (parts[1][:3].mean() - parts[0][-3:].mean()) / whole  # the change, by the blocks next to it
         memory = float(both[1:] @ both[:-1]) / scale
         even = max(trends) < 0.5 * whole and abs(near - 1) < 0.35 and (memory < 0.15 or t > 20)
-        return cls(block, t, even, weights)
+        return cls(block, t, even, scale, weights)
+
+
+def rest_around_gradual_change(levels: np.ndarray, gap: int) -> float:
+    """The sum of squares of blocks (BLOCKS - 1,) around the best change that takes its time, without the block `gap`.
+
+    It is an exponential approach, as trainings often show, or a ramp over a fifth of the curve or more.
+    """
+    t = np.delete(np.arange(BLOCKS), gap)
+    shapes = [np.exp(-t / pace) for pace in (2, 3, 5, 8, 13, 21)]
+    shapes += [
+        ((t - start) / width).clip(0, 1) for width in (6, 9, 14, 20) for start in range(1 - width // 2, BLOCKS - 4)
+    ]
+    explained = max(np.corrcoef(levels, shape)[0, 1] ** 2 for shape in shapes)
+    return float((1 - explained) * ((levels - levels.mean()) ** 2).sum())
 
 
 def sharpest_step(x: np.ndarray, start: int, end: int) -> int | None:
