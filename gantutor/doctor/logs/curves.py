@@ -174,13 +174,14 @@ SOUND = {  # where the numbers of a sound game with a cross-entropy lie; D's out
 
 
 def finding_since(name: str, game: Game, since: float | None, detail: str = "") -> Finding | None:
-    """A finding on who wins, with those of the game's numbers since then that are out of range."""
+    """A finding on who wins, with those of the game's numbers at the end that are out of range."""
     if since is None:
         return None
     losses = {role: game.medians[role] for role in ("d_loss", "g_loss") if role in game.medians}
     outputs = dict(zip(("d_real", "d_fake"), probabilities(game) or (), strict=False))
     numbers = {**losses, **outputs, **accuracies(game)} if game.loss != "wasserstein" else {}
-    evidence = (Evidence(told, float(np.median(numbers[role][game.steps >= since])), low=low, high=high)
+    end = game.steps >= max(since, game.steps[-max(2, len(game.steps) // 4)])
+    evidence = (Evidence(told, float(np.median(numbers[role][end])), low=low, high=high)
                 for role, (told, low, high) in SOUND.items() if role in numbers)  # fmt: skip
     return Finding(name, "severe", telling(*evidence), detail, since)
 

@@ -209,15 +209,15 @@ def largest_jump(curve: Curve) -> Jump | None:
 
 
 BLOCKS = 30  # for which the level of a noisy curve is told
-FEWEST_IN_NOISE = 600  # entries: in fewer, what wanders looks too much alike
+FEWEST_IN_NOISE = 600  # entries: in fewer, what wanders looks too much like it
 
 
 def lasting_shift(losses: Mapping[str, Curve]) -> dict[str, Jump]:
     """A sudden and lasting change of level, small beside the noise of single entries but beyond chance, by role.
 
-    Both losses are judged together, as the weighted sum that shows the change best. What wanders has such changes too,
-    so on both sides the blocks have to vary as independent ones do, without a trend, and the level has to change at one
-    entry, as far as the noise allows to see that.
+    Both losses are judged together, as the weighted sum that shows the change best. What wanders or falls gradually has
+    such changes too, so two even levels have to explain the curve far better than a gradual change does, and the level
+    has to change at one entry, as far as the noise allows to see that.
     """
     lengths = {len(curve.values) for curve in losses.values()}
     if len(lengths) != 1 or (n := lengths.pop()) < FEWEST_IN_NOISE:
@@ -230,10 +230,10 @@ def lasting_shift(losses: Mapping[str, Curve]) -> dict[str, Jump]:
     levels = np.stack([means[:, : split.block].mean(1), means[:, split.block + 1 :].mean(1)])  # (2, R)
     relative = np.abs(levels[1] - levels[0]) / np.abs(levels).max(0).clip(1e-9)
     far = relative.max() > 0.35 or (len(relative) == 2 and relative.min() > 0.12)
-    gradual = rest_around_gradual_change(np.delete(split.weights @ means, split.block), split.block)
-    if (
-        gradual < 1.5 * split.rest or not far or split.t < 8 * math.sqrt(1 + len(losses)) or not split.even
-    ):  # chance has a choice of sums
+    if not far or split.t < 8 * math.sqrt(1 + len(losses)):  # chance has a choice of sums
+        return {}
+    levels_of_sum = np.delete(split.weights @ means, split.block)
+    if rest_around_gradual_change(levels_of_sum, split.block) < 1.5 * split.rest:
         return {}
     start, end = edges[split.block - 1], edges[split.block + 2]
     entry = sharpest_step(split.weights @ x, start, end)
@@ -249,7 +249,6 @@ class Split(NamedTuple):
 
     block: int
     t: float  # Student's, for the weighted sum of the curves
-    even: bool  # are both sides level, and as long as they last?
     rest: float  # the sum of squares around both levels
     weights: np.ndarray  # (R,)
 
@@ -263,23 +262,17 @@ class Split(NamedTuple):
         both = np.concatenate(parts)
         scale = float(both @ both) + 1e-30
         t = whole / math.sqrt(scale / (len(both) - 2) * sum(1 / len(part) for part in parts))
-        trends = [abs(np.polyfit(np.linspace(0, 1, len(part)), part, 1)[0]) for part in parts]
-        near = 1 + (parts[1][:3].mean() - parts[0][-3:].mean()) / whole  # the change, by the blocks next to it
-        memory = float(both[1:] @ both[:-1]) / scale
-        even = max(trends) < 0.5 * whole and abs(near - 1) < 0.35 and (memory < 0.15 or t > 20)
-        return cls(block, t, even, scale, weights)
+        return cls(block, t, scale, weights)
 
 
 def rest_around_gradual_change(levels: np.ndarray, gap: int) -> float:
     """The sum of squares of blocks (BLOCKS - 1,) around the best change that takes its time, without the block `gap`.
 
-    It is an exponential approach, as trainings often show, or a ramp over a fifth of the curve or more.
+    It is an exponential approach, as trainings often show, or a ramp over a third of the curve or more.
     """
     t = np.delete(np.arange(BLOCKS), gap)
     shapes = [np.exp(-t / pace) for pace in (2, 3, 5, 8, 13, 21)]
-    shapes += [
-        ((t - start) / width).clip(0, 1) for width in (6, 9, 14, 20) for start in range(1 - width // 2, BLOCKS - 4)
-    ]
+    shapes += [((t - start) / width).clip(0, 1) for width in (9, 14, 20) for start in range(1 - width // 2, BLOCKS - 4)]
     explained = max(np.corrcoef(levels, shape)[0, 1] ** 2 for shape in shapes)
     return float((1 - explained) * ((levels - levels.mean()) ** 2).sum())
 
