@@ -100,6 +100,61 @@ def pinned_at_100(r, n):
     return {"errD": d, "errG": g} if r.random() < 0.7 else {"errD": d}
 
 
+@kind("discriminator_fooled")
+def pinned_at_100_in_the_end(r, n):
+    start = int(r.uniform(0.82, 0.87) * n)
+    d, g = jitter(r, n, 1.3, r.uniform(0.1, 0.3)), jitter(r, n, 1.2, r.uniform(0.1, 0.3))
+    d[start:], g[start:] = 100 + r.choice([0, 0.3]) * r.random(n - start), 10 ** r.uniform(-8, -3)
+    return {"errD": d, "errG": g} if r.random() < 0.7 else {"errD": d}
+
+
+@kind("discriminator_fooled")
+def noisy_outputs_of_a_fooled_d(r, n):
+    noise, until = r.uniform(0.02, 0.12), r.uniform(0.01, 0.5)
+    real = (ramp(n, 0.6, r.uniform(0.15, 0.22), until) + wobble(r, n, noise, r.uniform(0, 0.8))).clip(0, 1)
+    fake = (ramp(n, 0.4, r.uniform(0.68, 0.75), until) + wobble(r, n, noise, r.uniform(0, 0.8))).clip(0, 1)
+    losses = {"Loss_D": jitter(r, n, -np.log(real.clip(0.02)) - np.log1p(-fake.clip(0, 0.98)), 0.1),
+              "Loss_G": jitter(r, n, -np.log(fake.clip(0.02)), 0.1)}  # fmt: skip
+    return {**(losses if r.random() < 0.5 else {}), "D(x)": real, "D(G(z))": fake}
+
+
+def accuracy_columns(r, n, real, fake, whole=True):
+    """D's accuracies from a half to these levels, as shares of a batch or per cent, for both halves or as a whole."""
+    until, noise, batch = r.uniform(0.01, 0.4), r.uniform(0, 0.015), 2 ** r.integers(4, 9)
+    halves = [(ramp(n, 0.5, level, until) + wobble(r, n, noise)).clip(0, 1) for level in (real, fake)]
+    scale = r.choice([1, 100])
+    of_real, of_fake = (scale * np.round(half * batch) / batch for half in halves)
+    if whole and r.random() < 0.5:
+        return {r.choice(["d_acc", "D accuracy", "disc_accuracy"]): (of_real + of_fake) / 2}
+    names = r.choice([["d_acc_real", "d_acc_fake"], ["D accuracy real", "D accuracy fake"], ["real_acc", "fake_acc"]])
+    return {str(names[0]): of_real, str(names[1]): of_fake}
+
+
+@kind("discriminator_saturated")
+def always_right(r, n):
+    losses = {"d_loss": jitter(r, n, ramp(n, 0.7, r.uniform(0.06, 0.2), 0.3), 0.2),
+              "g_loss": jitter(r, n, ramp(n, 0.8, r.uniform(2.5, 6), 0.3), 0.2)}  # fmt: skip
+    columns = accuracy_columns(r, n, 1.0, 1.0)
+    if len(columns) == 1 and r.random() < 0.5:  # as Keras gives them
+        (values,) = columns.values()
+        return {"d_loss": list(zip(losses["d_loss"], values, strict=True)), "g_loss": losses["g_loss"]}
+    return columns | (losses if r.random() < 0.6 else {})
+
+
+@kind("discriminator_fooled")
+def always_wrong(r, n):
+    losses = {"d_loss": jitter(r, n, ramp(n, 0.7, r.uniform(1.5, 6), 0.3), 0.2),
+              "g_loss": jitter(r, n, ramp(n, 0.8, r.uniform(0.15, 0.4), 0.3), 0.2)}  # fmt: skip
+    columns = accuracy_columns(r, n, r.uniform(0, 0.03), r.uniform(0, 0.03))
+    return columns | (losses if r.random() < 0.6 else {})
+
+
+@kind("discriminator_blind")
+def all_called_the_same(r, n):
+    real = r.choice([0.0, 1.0])
+    return accuracy_columns(r, n, real, 1 - real, whole=False)
+
+
 @kind("discriminator_blind")
 def everything_generated(r, n):
     real, fake = r.uniform(0.005, 0.08), r.uniform(0.005, 0.08)
@@ -136,6 +191,21 @@ def diversity_falls(r, n):
     return {"d_loss": jitter(r, n, 1.2, 0.1), "g_loss": jitter(r, n, g, 0.1), "diversity": jitter(r, n, variety, 0.05)}
 
 
+@kind("partial_collapse")
+def samples_grow_alike(r, n):
+    alike = ramp(n, r.uniform(0.05, 0.35), r.uniform(0.7, 0.88), r.uniform(0.3, 1)) + wobble(r, n, r.uniform(0, 0.03))
+    return {**with_r1(r, n), r.choice(["ms_ssim", "MS-SSIM", "sample/msssim"]): alike.clip(0, 0.9)}
+
+
+@kind("partial_collapse")
+def classes_die_out(r, n):
+    classes, kept = r.choice([10, 25, 100]), ramp(n, r.uniform(0.8, 1), r.uniform(0.12, 0.3), r.uniform(0.3, 1))
+    if r.random() < 0.4:
+        return {**with_r1(r, n), "label_entropy": np.log(classes) * kept ** r.uniform(1, 1.3)}
+    number = np.round((classes * kept * np.exp(wobble(r, n, 0.04))).clip(1, classes))
+    return {**with_r1(r, n), r.choice(["n_modes", "classes_covered", "unique_classes"]): number}
+
+
 @kind("non_finite")
 def broken_down(r, n):
     at = int(r.uniform(0.3, 0.95) * n)
@@ -154,6 +224,26 @@ def cycles(r, n):
             "g_loss": 1.2 + 1.3 * size * np.sin(phase + 1.5) + wobble(r, n, noise, 0.3)}  # fmt: skip
 
 
+@kind("oscillation")
+def slow_cycles(r, n):
+    phase = 2 * np.pi * r.uniform(3.7, 4.6) * np.arange(n) / n + r.uniform(0, 2 * np.pi)
+    size = r.uniform(0.15, 0.5)
+    noise = size * r.uniform(0.15, 0.35), r.uniform(0, 0.5)
+    return {"d_loss": 1.1 + size * np.sin(phase) + wobble(r, n, *noise) + np.linspace(0, r.uniform(-0.3, 0.3), n),
+            "g_loss": 1.2 + 1.3 * size * np.sin(phase + 1.5) + wobble(r, n, *noise)}  # fmt: skip
+
+
+@kind("oscillation")
+def short_cycles_not_quite_regular(r, n):
+    n = max(n, 60)
+    pace = np.exp(wobble(r, n, r.uniform(0, 0.12), 0.8))
+    phase = 2 * np.pi / r.uniform(6, 9) * np.cumsum(pace) + r.uniform(0, 2 * np.pi)
+    size = r.uniform(0.15, 0.5)
+    noise = size * r.uniform(0.15, 0.35), r.uniform(0, 0.5)
+    return {"d_loss": 1.1 + size * np.sin(phase) + wobble(r, n, *noise),
+            "g_loss": 1.2 + 1.3 * size * np.sin(phase + 1.5) + wobble(r, n, *noise)}  # fmt: skip
+
+
 @kind("instability")
 def rates_too_high(r, n):
     d = np.exp(r.normal(np.log(r.uniform(2, 10)), r.uniform(1.3, 2), n))
@@ -170,6 +260,16 @@ def worse_after_a_resume(r, n):
     d[at:] *= ramp(n - at, r.uniform(1.7, 3), r.uniform(1.3, 1.6), recovery)
     g[at:] *= ramp(n - at, r.uniform(0.3, 0.5), r.uniform(0.5, 0.7), recovery)
     return {"d_loss": d, "g_loss": g}
+
+
+@kind("sudden_change")
+def lasting_shift_among_noise(r, n):
+    n = max(n, 1500)
+    at, size = int(r.uniform(0.3, 0.75) * n), r.uniform(0.2, 0.5)
+    d, g = (ramp(n, 1.3, 1.0, 0.2) + wobble(r, n, size * r.uniform(0.6, 1.1), r.uniform(0, 0.3)) for _ in range(2))
+    d[at:] += size
+    g[at:] += 1 / (1 + size) - 1
+    return {"d_loss": d.clip(0.02), "g_loss": g.clip(0.02)}
 
 
 @kind("vanishing_generator_signal")
@@ -285,12 +385,89 @@ def d_loss_alone(r, n):
 
 
 @kind(None)
+def wandering(r, n):
+    """Random walks, or nearly so, with noise on top: they have slow swings and changes of level by chance."""
+    losses = []
+    for _ in range(2):
+        walk = np.cumsum(r.normal(0, 1, n)) if r.random() < 0.3 else wobble(r, n, 1, 1 - 10 ** r.uniform(-3.5, -0.5))
+        x = walk / walk.std() + r.normal(0, r.choice([0, r.uniform(0.1, 1.5)]), n)
+        losses.append(1.1 + r.uniform(0.03, 0.15) * x / x.std())
+    return dict(zip(("d_loss", "g_loss"), losses, strict=True))
+
+
+@kind(None)
+def penalty_every_few_steps(r, n):
+    columns = with_r1(r, n)
+    columns["d_loss"][:: r.choice([4, 8, 16])] += r.uniform(0.05, 0.3)
+    return columns
+
+
+@kind(None)
 def diversity_rises(r, n):
     columns = with_r1(r, n)
     return columns | {
         "recall": jitter(r, n, ramp(n, 0.05, r.uniform(0.4, 0.7), 0.5), 0.1),
         "fid": ramp(n, 200, 20, 0.4),
     }
+
+
+@kind(None)
+def outputs_near_one_half(r, n):
+    noise, memory = r.uniform(0.03, 0.15), r.uniform(0, 0.9)
+    real = (r.uniform(0.48, 0.62) + wobble(r, n, noise, memory)).clip(0, 1)
+    fake = (r.uniform(0.38, 0.52) + wobble(r, n, noise, memory)).clip(0, 1)
+    return {"Loss_D": jitter(r, n, 1.3, 0.15), "Loss_G": jitter(r, n, 0.9, 0.2), "D(x)": real, "D(G(z))": fake}
+
+
+@kind(None)
+def usual_accuracies(r, n):
+    losses = {"d_loss": jitter(r, n, ramp(n, 0.7, r.uniform(0.35, 0.65), 0.3), 0.15),
+              "g_loss": jitter(r, n, ramp(n, 0.7, r.uniform(0.9, 2.5), 0.3), 0.2)}  # fmt: skip
+    columns = accuracy_columns(r, n, r.uniform(0.5, 0.92), r.uniform(0.5, 0.92))
+    return columns | (losses if r.random() < 0.6 else {})
+
+
+@kind(None)
+def accuracies_of_patches(r, n):
+    columns = accuracy_columns(r, n, r.uniform(0.9, 0.965), r.uniform(0.9, 0.965))
+    return {**columns, "d_loss": jitter(r, n, ramp(n, 0.4, r.uniform(0.04, 0.15), 0.3), 0.3),
+            "g_loss": jitter(r, n, ramp(n, 0.3, r.uniform(0.5, 0.9), 0.3), 0.3)}  # fmt: skip
+
+
+@kind(None)
+def smoothed_labels_in_keras(r, n):
+    """Answers to labels of 0.9 are never equal to them, so their accuracy is 0."""
+    columns = accuracy_columns(r, n, 0.7, r.uniform(0.6, 0.95), whole=False)
+    smoothed = list(columns)[: r.integers(1, 3)]
+    d = jitter(r, n, r.uniform(0.4, 1.2), 0.1)
+    return {"d_loss": d, "g_loss": jitter(r, n, r.uniform(0.8, 2), 0.2), **columns,
+            **{name: np.zeros(n) for name in smoothed}}  # fmt: skip
+
+
+@kind(None)
+def accuracies_of_others(r, n):
+    top = r.uniform(0.97, 1) - r.uniform(0, 0.01) * r.random(n)
+    return {**with_r1(r, n), "cls_acc_real": top, "cls_acc_fake": top, "g_acc": np.zeros(n), "accuracy": top}
+
+
+@kind(None)
+def pairs_of_halves(r, n):
+    halves = [jitter(r, n, ramp(n, 0.7, r.uniform(0.02, 0.5), 0.3), r.uniform(0.1, 0.3)) for _ in range(2)]
+    return {"d_loss": list(zip(*halves, strict=True)), "g_loss": jitter(r, n, r.uniform(1, 3), 0.2)}
+
+
+@kind(None)
+def likeness_to_the_target(r, n):
+    return {**pix2pix(r, n), "ms_ssim": ramp(n, 0.2, r.uniform(0.85, 0.97), 0.4) + wobble(r, n, 0.01),
+            "psnr": ramp(n, 15, 29, 0.4), "lpips": ramp(n, 0.6, r.uniform(0.1, 0.2), 0.4)}  # fmt: skip
+
+
+@kind(None)
+def diversity_of_classes_rises(r, n):
+    number = np.round(ramp(n, 1, r.uniform(7, 10), 0.5))
+    return {**with_r1(r, n), "n_modes": number, "missing_modes": 10 - number,
+            "ms_ssim": ramp(n, r.choice([0.0, 0.9]), r.uniform(0.1, 0.5), 0.3) + wobble(r, n, 0.02),
+            "label_entropy": np.log(number)}  # fmt: skip
 
 
 # --- the exam --------------------------------------------------------------------------------------------------------

@@ -21,6 +21,10 @@ def noise(n: int, std: float, seed: int = 0) -> torch.Tensor:
     return std * torch.randn(n, generator=torch.Generator().manual_seed(seed))
 
 
+def pairs(losses, accuracy: float) -> list[tuple[float, float]]:
+    return [(loss, accuracy) for loss in losses.tolist()]
+
+
 T = torch.arange(1000.0)
 CURVES = [
     ({"d_loss": 1.3 + noise(1000, 0.1), "g_loss": 0.9 + noise(1000, 0.2, 1)}, ()),
@@ -69,6 +73,43 @@ CURVES = [
     ({"d_real": 0.96 + noise(100, 0.005), "d_fake": 0.07 + noise(100, 0.005, 1)}, ()),
     ({"d_real": 0.5 + noise(100, 2e-3), "d_fake": 0.5 + noise(100, 2e-3, 1)}, ()),
     ({"d_real": 0.5 + noise(100, 1e-4), "d_fake": 0.5 + noise(100, 1e-4, 1)}, ("discriminator_blind",)),
+    # D's loss at the limit, only at the end
+    ({"d_loss": torch.where(T < 850, 1.3, 100.0), "g_loss": torch.where(T < 850, 1.1, 0.0)}, ("discriminator_fooled",)),
+    ({"d_loss": torch.where(T < 850, 1.3, 100.2), "g_loss": torch.where(T < 850, 1.1, 0.0)}, ("discriminator_fooled",)),
+    ({"d_loss": torch.where(T < 850, 1.3, 50.0)}, ("discriminator_fooled",)),
+    ({"d_loss": torch.where(T < 850, 1.3, 100.0), "g_loss": torch.where(T < 850, 1.1, 30.0)}, ("discriminator_blind",)),
+    ({"d_loss": torch.where(T < 850, 1.3, 100.0), "g_loss": [1.1] * 850 + [0.0] * 150,
+      "d_real": torch.where(T < 850, 0.6, 1.0), "d_fake": torch.where(T < 850, 0.4, 1.0)}, ("discriminator_blind",)),
+    ({"d_loss": torch.where((T >= 700) & (T < 850), 100.0, 1.3), "g_loss": 1.1 + noise(1000, 0.1)},
+     ("sudden_change",)),  # it recovered
+    # outputs the wrong way round
+    ({"d_real": (0.2 + noise(100, 0.1)).clamp(0), "d_fake": (0.7 + noise(100, 0.1, 1)).clamp(max=1)},
+     ("discriminator_fooled",)),
+    ({"d_real": 0.38 + noise(100, 0.05), "d_fake": 0.62 + noise(100, 0.05, 1)}, ()),
+    ({"d_real": 0.27 + noise(100, 0.05), "d_fake": 0.68 + noise(100, 0.05, 1), "g_loss": [0.4] * 100},
+     ("discriminator_fooled",)),
+    ({"d_real": 0.27 + noise(100, 0.03), "d_fake": 0.68 + noise(100, 0.03, 1), "g_loss": [1.3] * 100}, ()),  # exchanged
+    # accuracies
+    ({"d_acc": 0.997 + noise(100, 0.002)}, ("discriminator_saturated",)),
+    ({"d_acc": 0.97 + noise(100, 0.005)}, ()),
+    ({"d_acc": (99.7 + noise(100, 0.2)).clamp(max=100)}, ("discriminator_saturated",)),  # per cent
+    ({"d_acc_real": [1.0] * 100, "d_acc_fake": [1.0] * 100, "d_loss": 0.3 + noise(100, 0.02)},
+     ("discriminator_saturated",)),
+    ({"d_acc": [1.0] * 100, "d_loss": 1.1 + noise(100, 0.1)}, ()),  # the loss denies it
+    ({"d_acc": [1.0] * 100, "d_loss": 0.2 + noise(100, 0.01), "g_loss": torch.linspace(6, 2, 100)}, ()),  # G gains
+    ({"d_acc": [1.0] * 100, "d_loss": -1.1 + noise(100, 0.1)}, ()),  # a critic has none
+    ({"d_acc_real": [1.0] * 100}, ()),  # one half says little
+    ({"d_acc": 0.03 + noise(100, 0.01)}, ("discriminator_fooled",)),
+    ({"d_acc": 0.15 + noise(100, 0.01)}, ()),
+    ({"d_acc_real": 3 + noise(100, 1), "d_acc_fake": 2 + noise(100, 0.5)}, ("discriminator_fooled",)),
+    ({"d_acc_real": [0.0] * 100, "d_acc_fake": [1.0] * 100}, ("discriminator_blind",)),
+    ({"d_acc_real": [100.0] * 100, "d_acc_fake": [0.0] * 100}, ("discriminator_blind",)),
+    ({"d_acc_real": [0.0] * 100, "d_acc_fake": 0.95 + noise(100, 0.01),
+      "d_loss": 0.8 + noise(100, 0.05)}, ()),  # smoothed labels in Keras
+    ({"d_loss": pairs(2 + noise(100, 0.2), 0.02)}, ("discriminator_fooled",)),  # as Keras gives them
+    ({"d_loss": pairs(0.2 + noise(100, 0.02), 100)}, ("discriminator_saturated",)),
+    ({"d_loss": pairs(0.2 + noise(100, 0.02), 80)}, ()),
+    ({"d_loss": pairs(0.4 + noise(100, 0.05), 0.02)}, ()),  # the second may be another loss
     ({"g_grad_norm": torch.where(T < 500, 1.0, 0.015)}, ()),
     ({"g_grad_norm": torch.where(T < 500, 1.0, 0.008)}, ("vanishing_generator_signal",)),
     ({"g_grad_norm": [2e-6] * 40}, ()),
@@ -77,6 +118,14 @@ CURVES = [
     ({"d_loss": 1.3 + 0.035 * torch.sin(T / 10) + noise(1000, 0.005)}, ("oscillation",)),
     ({"d_loss": 1.3 + 0.10 * torch.sin(T / 10) + noise(1000, 0.1)}, ()),
     ({"d_loss": 1.3 + 0.14 * torch.sin(T / 10) + noise(1000, 0.1)}, ("oscillation",)),
+    ({"d_loss": 1.3 + 0.2 * torch.sin(T / 40) + noise(1000, 0.05)}, ("oscillation",)),  # four cycles
+    ({"d_loss": 1.3 + 0.2 * torch.sin(T[:25] / 1.0) + noise(25, 0.03)}, ("oscillation",)),  # in 25 entries
+    ({"d_loss": 1.3 + 0.2 * torch.sin(T / 60) + noise(1000, 0.05)}, ()),  # three would be a trend
+    ({"d_loss": 1.3 + 0.2 * torch.sin(0.9 * T + noise(1000, 0.15).cumsum(0)) + noise(1000, 0.05, 1)}, ("oscillation",)),
+    ({"d_loss": 1.3 + 0.2 * torch.sin(0.9 * T + noise(1000, 1.0).cumsum(0)) + noise(1000, 0.05, 1)}, ()),  # no cycle
+    ({"d_loss": 1.3 + 0.2 * torch.sin(T / 10) * (T < 650) + noise(1000, 0.02)}, ()),  # it has died down
+    ({"d_loss": 1.3 + 0.01 * noise(1000, 1).cumsum(0)}, ()),  # a random walk
+    ({"d_loss": 1.25 + 0.2 * (T % 4 == 0) + noise(1000, 0.02)}, ()),  # a penalty in every fourth step
     ({"d_loss": torch.linspace(-1, -250, 1000)}, ()),  # a critic whose loss drifts
     ({"d_loss": -0.9 * torch.exp(T / 190), "g_loss": noise(1000, 1)}, ("divergence",)),  # up to 170, and still rising
     ({"d_loss": -3 - 147 * (T / 40 - 15).sigmoid(), "g_loss": noise(1000, 1)}, ()),  # as far, but it has levelled off
@@ -85,6 +134,13 @@ CURVES = [
     ({"d_loss": 1.2 + noise(1000, 0.05), "recall": torch.where(T < 500, 0.5, 0.27)}, ()),
     ({"d_loss": 1.2 + noise(1000, 0.05), "recall": torch.where(T < 500, 0.5, 0.22)}, ("partial_collapse",)),
     ({"d_loss": 1.2 + noise(1000, 0.05), "recall": torch.where(T < 500, 0.5, 0.02)}, ("total_collapse",)),
+    ({"n_modes": torch.where(T < 500, 10, 6)}, ()),
+    ({"n_modes": torch.where(T < 500, 10, 4)}, ("partial_collapse",)),
+    ({"label_entropy": torch.where(T < 500, 2.2, 0.02)}, ("total_collapse",)),
+    ({"ms_ssim": torch.where(T < 500, 0.2, 0.7) + noise(1000, 0.03)}, ("partial_collapse",)),
+    ({"ms_ssim": torch.where(T < 500, 0.2, 0.97) + noise(1000, 0.005)}, ("total_collapse",)),
+    ({"ms_ssim": torch.where(T < 500, 0.0, 0.55) + noise(1000, 0.03)}, ()),  # of noise, then of similar images
+    ({"ms_ssim": torch.where(T < 500, 0.9, 0.2) + noise(1000, 0.03)}, ()),
     ({"d_loss": torch.where(T < 600, 1.0, 1.45) + noise(1000, 0.05)}, ()),  # by 31%
     ({"d_loss": torch.where(T < 600, 1.0, 1.65) + noise(1000, 0.05)}, ("sudden_change",)),  # by 39%
     ({"d_loss": (1 + 0.65 * (T / 100 - 5).sigmoid()) + noise(1000, 0.05)}, ()),  # as much, but gradually
@@ -93,6 +149,16 @@ CURVES = [
     ({"d_loss": torch.where(T < 600, 1.1, 1.35) + noise(1000, 0.03), "g_loss": 1 + noise(1000, 0.1)}, ()),
     ({"d_loss": torch.where(T < 600, 1.1, 1.35) + noise(1000, 0.03),
       "g_loss": torch.where(T < 600, 1.0, 0.7) + noise(1000, 0.04, 1)}, ("sudden_change",)),
+    # a change that is as small as the noise of single entries
+    ({"d_loss": torch.where(T < 600, 1.0, 1.3) + noise(1000, 0.2),
+      "g_loss": torch.where(T < 600, 1.0, 0.75) + noise(1000, 0.2, 1)}, ("sudden_change",)),
+    ({"d_loss": torch.where(T < 600, 1.0, 1.7) + noise(1000, 0.4)}, ("sudden_change",)),
+    ({"d_loss": torch.where(T < 600, 1.0, 1.3) + noise(1000, 0.2), "g_loss": 1 + noise(1000, 0.2, 1)}, ()),  # one alone
+    ({"d_loss": torch.where(T < 600, 1.0, 1.1) + noise(1000, 0.07),
+      "g_loss": torch.where(T < 600, 1.0, 0.9) + noise(1000, 0.07, 1)}, ()),  # by 10%
+    ({"d_loss": 1 + 0.3 * ((T - 500) / 60).sigmoid() + noise(1000, 0.1),
+      "g_loss": 1 - 0.3 * ((T - 500) / 60).sigmoid() + noise(1000, 0.1, 1)}, ()),  # gradually
+    ({"d_loss": 1 + 0.4 * T / 1000 + noise(1000, 0.1), "g_loss": 1 - 0.4 * T / 1000 + noise(1000, 0.1, 1)}, ()),
     ({"d_loss": torch.exp(1.2 * noise(1000, 1)), "g_loss": torch.exp(1.2 * noise(1000, 1, 1))}, ()),
     ({"d_loss": 4 * torch.exp(1.5 * noise(1000, 1)), "g_loss": torch.ones(1000)}, ("instability",)),
 ]  # fmt: skip
@@ -108,6 +174,29 @@ def test_simulated_trainings(name):
     answer = histories.KINDS[name][0]
     found = [histories.first_finding(columns) for columns in histories.examples(name, 6, seed=11)]
     assert found.count(answer) >= (6 if answer is None else 5), found
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "place"),
+    [
+        ("pix2pix", 100, 34),  # a loss that falls by half in noise, faster at first
+        *(("wandering", seed, 4) for seed in range(12)),  # random walks of 3000 entries
+    ],
+)
+def test_sound_trainings_that_look_as_if_something_had_happened(name, seed, place):
+    assert histories.first_finding(list(histories.examples(name, place + 1, seed))[place]) is None
+
+
+def test_a_walk_that_jumps_by_chance_is_no_sudden_change():
+    """Nor where G's loss mirrors D's; there is noise on top of both."""
+    found = []
+    for seed in range(300):
+        r = np.random.default_rng(seed)
+        walk, noise = np.cumsum(r.normal(0, 1, 700)), r.normal(0, r.uniform(0.1, 1), (2, 700))
+        d, g = 1.1 + 0.2 * walk / walk.std() + 0.2 * noise[0], 1.1 - 0.2 * walk / walk.std() + 0.2 * noise[1]
+        losses = {"d_loss": d, "g_loss": g}
+        found.append(swings.lasting_shift({k: training_log.Curve(k, np.arange(700.0), x) for k, x in losses.items()}))
+    assert not any(found)
 
 
 def test_the_step_at_which_it_began_is_told():
@@ -199,6 +288,43 @@ def test_json_of_a_log_alone():
     (finding,) = told["findings"]
     assert finding["name"] == "discriminator_fooled"
     assert finding["since"] == 0
+
+
+def test_oscillation_of_a_sine_on_a_trend():
+    t = np.arange(1000)
+    found = swings.strongest_oscillation(3 + 0.01 * t + 0.5 * np.sin(2 * np.pi * 12 * t / 1000))
+    assert math.isclose(found.cycles, 12, rel_tol=0.05)
+    assert found.share > 0.97
+    assert math.isclose(found.amplitude, 0.5 / math.sqrt(2), rel_tol=0.05)
+    assert found.regularity > found.chance
+    assert swings.strongest_oscillation(np.sin(t[:20])) is None
+
+
+@pytest.mark.parametrize("n", [30, 500, 3000])
+@pytest.mark.parametrize("correlation", [0, 0.8, 0.95, 0.99, 1])
+def test_what_wanders_does_not_oscillate(correlation, n):
+    r, beyond = np.random.default_rng(0), []
+    for _ in range(20):
+        walk = [0.0]
+        for shock in r.normal(0, 1, n - 1):
+            walk.append(correlation * walk[-1] + shock)
+        for noise_too in (0, np.std(walk) / 2):
+            found = swings.strongest_oscillation(np.array(walk) + r.normal(0, 1, n) * noise_too)
+            beyond.append(found.regularity - found.chance)
+    assert max(beyond) < 0
+
+
+def test_the_lasting_shift_is_where_it_was_put():
+    r = np.random.default_rng(0)
+    steps = np.arange(0.0, 20_000, 10)
+    d, g = (np.where(steps < 9000, 1.0, level) + r.normal(0, 0.3, 2000) for level in (1.3, 0.75))
+    found = swings.lasting_shift(
+        {"d_loss": training_log.Curve("d", steps, d), "g_loss": training_log.Curve("g", steps, g)}
+    )
+    for jump, level in ((found["d_loss"], 1.3), (found["g_loss"], 0.75)):
+        assert abs(jump.step - 9000) <= 300
+        assert math.isclose(jump.before, 1, abs_tol=0.05)
+        assert math.isclose(jump.after, level, abs_tol=0.05)
 
 
 def test_the_largest_jump_is_where_it_was_put():

@@ -39,6 +39,14 @@ NAMES = [
     ("real_validity fake_validity", "d_real d_fake"),
     ("fake_std pixel_std intra_batch_distance", "diversity diversity diversity"),
     ("G_grad_norm fid recall inception_score", "g_grad_norm distance diversity quality"),
+    ("d_acc D_accuracy_real disc_acc_fake", "d_acc d_acc_real d_acc_fake"),
+    ("acc_real fake_accuracy d_loss", "d_acc_real d_acc_fake d_loss"),
+    ("ms_ssim MS-SSIM/samples pairwise_similarity intra_ssim", "similarity similarity similarity similarity"),
+    (
+        "n_modes num_classes_seen classes_covered unique_labels modes",
+        "diversity diversity diversity diversity diversity",
+    ),
+    ("label_entropy class_entropy entropy_of_modes", "diversity diversity diversity"),
 ]
 
 
@@ -58,8 +66,22 @@ def test_names(names, meant):
         "r1_penalty",
         "G_L1",
         "cycle_A",
-        "d_acc",
+        "g_acc",
+        "accuracy",
+        "acc.",
+        "cls_acc_real",
+        "d_val_acc",
+        "d_loss_class, second value",
+        "g_loss, second value",
         "grad_norm",
+        "ssim",
+        "ms_ssim_loss",
+        "entropy",
+        "cross_entropy",
+        "conditional_class_entropy",
+        "D_entropy",
+        "missing_modes",
+        "labels",
         "d_loss__MIN",
         "loss",
         "x",
@@ -75,6 +97,22 @@ def test_names_that_are_not_judged(name):
 @pytest.mark.parametrize("name", ["", "step", "global_step", "Epoch", "Unnamed: 0", "Wall time", "iteration", "kimg"])
 def test_names_that_count(name):
     assert roles.is_index(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "others", "role"),
+    [
+        ("acc_real", "acc_fake d_loss", "d_acc_real"),
+        ("acc_real", "acc_fake d_loss cls_loss", "accuracy"),  # perhaps a classifier's
+        ("d_acc_real", "d_acc_fake d_loss cls_loss", "d_acc_real"),
+        ("ms_ssim", "fid d_loss", "similarity"),
+        ("ms_ssim", "psnr d_loss", "likeness to the target"),
+        ("lpips", "G_L1 d_loss", "likeness to the target"),
+        ("sample_ms_ssim", "G_L1 d_loss", "similarity"),
+    ],
+)
+def test_names_that_depend_on_others(name, others, role):
+    assert roles_of([name, *others.split()])[name][0] == role
 
 
 def test_games():
@@ -202,7 +240,7 @@ def test_pairs_of_loss_and_accuracy():
         log = training_log.read({"d_loss": pairs, "g_loss": G})
         assert log.games[""]["d_loss"].values.tolist() == D
         assert any("pairs" in note for note in log.notes)
-        assert any("second value (accuracy)" in note for note in log.notes)
+        assert any("second value as D's accuracy" in note for note in log.notes)
 
 
 def test_the_halves_of_ds_loss_are_added():

@@ -277,27 +277,6 @@ def test_mismatched_halves_put_two_images_together(sound):
     assert torch.equal(y[1, :, :, 14:], sound[0, :, :, 14:])
 
 
-def test_oscillation_of_a_sine_on_a_trend():
-    t = torch.arange(1000, dtype=torch.float64)
-    found = measures.strongest_oscillation(3 + 0.01 * t + 0.5 * torch.sin(2 * math.pi * 12 * t / 1000))
-    assert found.cycles == 12
-    assert found.share == pytest.approx(1, abs=0.02)
-    assert found.amplitude == pytest.approx(0.5 / math.sqrt(2), rel=0.02)
-    assert found.excess > 100
-
-
-@pytest.mark.parametrize("correlation", [0, 0.8, 0.95, 0.99])
-@pytest.mark.parametrize("n", [60, 500])
-def test_noise_of_any_correlation_does_not_oscillate(correlation, n):
-    g, excess = torch.Generator().manual_seed(0), []
-    for _ in range(20):
-        values = [0.0]
-        for shock in torch.randn(n - 1, generator=g).tolist():
-            values.append(correlation * values[-1] + shock)
-        excess.append(measures.strongest_oscillation(torch.tensor(values)).excess)
-    assert max(excess) < 14
-
-
 def test_outer_quarter_medians_are_medians_of_the_outer_quarters():
     assert measures.outer_quarter_medians(torch.tensor([1.0, 3, 2, 9, 9, 9, 9, 9, 9, 4, 50, 6])) == (2, 6)
 

@@ -65,8 +65,8 @@ def examine(
             probabilities, one for each image or a patch of it; of several outputs the first that is such.
         history: the log of a training, in whatever form and under whatever names: a dict of lists, a list of dicts, a
             pandas frame, a .csv, .jsonl or text file, TensorBoard's folder (see `doctor.logs.training_log.read`).
-            Losses, D's outputs, the norm of G's gradient and measures of diversity are judged, all others searched for
-            NaN. It may be given alone, without samples and real images.
+            Losses, D's outputs and accuracies, the norm of G's gradient and measures of diversity are judged, and all
+            others searched for NaN. It may be given alone, without samples and real images.
         seed: fixes the doctor's own random choices, so that the same seed gives the same diagnosis.
 
     Raises:

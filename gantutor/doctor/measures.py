@@ -412,36 +412,6 @@ def mismatched_halves(x: Tensor) -> Tensor:
     return y
 
 
-class Oscillation(NamedTuple):
-    """The strongest regular oscillation of a curve."""
-
-    share: float  # of the variance around the trend, 0 to 1
-    excess: float  # its power over that of AR(1) noise as correlated as the curve, at its frequency; chance reaches 12
-    cycles: float  # over the whole curve
-    amplitude: float  # standard deviation of the oscillation
-
-
-def strongest_oscillation(curve: Tensor) -> Oscillation:
-    """How much of a curve's variance around its quadratic trend lies at one frequency and its two neighbours?
-
-    Correlated noise oscillates too, the more strongly the slower, so the peak is also compared with its spectrum.
-    """
-    n = len(curve)
-    t = torch.linspace(-1, 1, n, dtype=torch.float64)
-    basis = torch.stack([t**0, t, t * t], 1)
-    rest = curve.double() - basis @ torch.linalg.lstsq(basis, curve.double()[:, None]).solution[:, 0]
-    power = torch.fft.rfft(rest).abs().square()  # (n // 2 + 1,)
-    total = power.sum().item() + 1e-30
-    correlation = ((rest[1:] * rest[:-1]).sum() / (rest.square().sum() + 1e-30)).clamp(0, 0.999)
-    angle = 2 * math.pi * torch.arange(len(power), dtype=torch.float64) / n
-    noise = (1 - correlation**2) / (1 - 2 * correlation * angle.cos() + correlation**2)  # (n // 2 + 1,), mean about 1
-    noise *= total / noise.sum()
-    power[:3] = 0  # anything slower than three cycles is a trend
-    top = int(power.argmax())
-    share = power[max(top - 1, 3) : top + 2].sum().item() / total
-    return Oscillation(share, (power[top] / noise[top]).item(), float(top), math.sqrt(share) * rest.std().item())
-
-
 def outer_quarter_medians(curve: Tensor) -> tuple[float, float]:
     """Medians of the first and of the last quarter of a curve."""
     quarter = max(1, len(curve) // 4)

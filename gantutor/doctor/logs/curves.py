@@ -29,11 +29,16 @@ class Game(NamedTuple):
     steps: np.ndarray  # (B,): the first step of each stretch
     loss: str  # the kind of loss
 
-    def lasting(self, condition: np.ndarray) -> float | None:
-        """The step from which a condition (B,) holds for good: in nine of ten stretches, and in the last ones."""
+    def lasting(self, condition: np.ndarray, extreme: np.ndarray | None = None) -> float | None:
+        """The step from which a condition (B,) holds for good: in nine of ten stretches, and in the last ones.
+
+        These are the last quarter, or only the last tenth for an extreme condition, which no sound training comes near.
+        """
         last = max(2, len(condition) // 4)
         if condition[-last:].mean() < 0.75:
-            return None
+            if extreme is None or extreme[-(last := max(2, len(condition) // 10)) :].mean() < 0.75:
+                return None
+            condition = extreme
         holds = [i for i in range(len(condition) - last + 1) if condition[i] and condition[i:].mean() >= 0.9]
         return float(self.steps[holds[0] if holds else len(condition) - last])
 
@@ -132,12 +137,20 @@ def find_divergence(game: Game) -> Finding | None:
         half, three_quarters = (np.median(size[i - 1 : i + 2]) for i in (n // 2, 3 * n // 4))
         early, end = np.median(size[: max(2, n // 5)]), float(np.median(size[-max(2, n // 10) :]))
         grown = float(end / max(early, 1e-3))
-        exponential = end > 4 * half and end > 1.7 * three_quarters and end > 100
+        stands = at_the_limit(size[-max(2, n // 20) :]).all()  # it cannot grow any more
+        exponential = end > 4 * half and end > 1.7 * three_quarters and end > 100 and not stands
         if (exponential and grown > 30) or (end > 200 and grown > 100):
             since = game.lasting(size > 10 * max(early, 1.0))
             evidence = Evidence(f"size of {whose} at the end, over that at the beginning", grown, high=30)
             return Finding("divergence", "severe", (evidence,), f"{whose} has reached {end:,.0f}.", since)
     return None
+
+
+def at_the_limit(d: np.ndarray) -> np.ndarray:
+    """Where D's loss is as large as PyTorch's cross-entropy can be, which cuts off -log 0 at 100."""
+    halved = np.isclose(d, 50, atol=0.5)  # the mean of two halves, one of which is sound
+    near: np.ndarray = np.isclose(d, 100, atol=1) | halved
+    return near
 
 
 # --- who wins --------------------------------------------------------------------------------------------------------
@@ -149,11 +162,28 @@ def find_lost_balance(game: Game) -> Finding | None:
     return next((finding for test in tests if (finding := test(game)) is not None), None)
 
 
-def loss_evidence(game: Game) -> list[Evidence]:
-    """Both losses at the end, with the range in which those of a sound cross-entropy game lie."""
-    ranges = {"d_loss": ("D's loss at the end", 0.3, 1.4), "g_loss": ("G's loss at the end", 0.5, 5)}
-    return [Evidence(name, late(game.medians[role]), low=low, high=high)
-            for role, (name, low, high) in ranges.items() if role in game.medians]  # fmt: skip
+SOUND = {  # where the numbers of a sound game with a cross-entropy lie; D's outputs are probabilities here
+    "d_loss": ("D's loss at the end", 0.3, 1.4),
+    "g_loss": ("G's loss at the end", 0.5, 5),
+    "d_real": ("D's probability for real images, at the end", 0.5, 0.95),
+    "d_fake": ("D's probability for samples, at the end", 0.05, 0.5),
+    "d_acc": ("D's accuracy at the end", 0.3, 0.95),
+    "d_acc_real": ("D's accuracy on real images, at the end", 0.3, 0.95),
+    "d_acc_fake": ("D's accuracy on samples, at the end", 0.3, 0.95),
+}
+
+
+def finding_since(name: str, game: Game, since: float | None, detail: str = "") -> Finding | None:
+    """A finding on who wins, with those of the game's numbers at the end that are out of range."""
+    if since is None:
+        return None
+    losses = {role: game.medians[role] for role in ("d_loss", "g_loss") if role in game.medians}
+    outputs = dict(zip(("d_real", "d_fake"), probabilities(game) or (), strict=False))
+    numbers = {**losses, **outputs, **accuracies(game)} if game.loss != "wasserstein" else {}
+    end = game.steps >= max(since, game.steps[-max(2, len(game.steps) // 4)])
+    evidence = (Evidence(told, float(np.median(numbers[role][end])), low=low, high=high)
+                for role, (told, low, high) in SOUND.items() if role in numbers)  # fmt: skip
+    return Finding(name, "severe", telling(*evidence), detail, since)
 
 
 def probabilities(game: Game) -> tuple[np.ndarray, np.ndarray] | None:
@@ -167,46 +197,72 @@ def probabilities(game: Game) -> tuple[np.ndarray, np.ndarray] | None:
     return 1 / (1 + np.exp(-real.clip(-50, 50))), 1 / (1 + np.exp(-fake.clip(-50, 50)))
 
 
-def output_evidence(outputs: tuple[np.ndarray, np.ndarray]) -> list[Evidence]:
-    real, fake = map(late, outputs)
-    return [Evidence("D's probability for real images, at the end", real, low=0.5, high=0.95),
-            Evidence("D's probability for samples, at the end", fake, low=0.05, high=0.5)]  # fmt: skip
+def accuracies(game: Game) -> dict[str, np.ndarray]:
+    """D's accuracies by role, (B,) each, from 0 to 1, if they were logged and can be believed.
+
+    Keras counts answers to smoothed labels as wrong, all of them: an accuracy that never leaves 0 needs D's loss to
+    confirm it. So does a low one that is the second number of a pair, which may be another loss.
+    """
+    found = {role: x for role, x in game.medians.items() if role.startswith("d_acc")}
+    highest = max((x.max() for x in found.values()), default=0)
+    if game.loss == "wasserstein" or highest > 100 or min((x.min() for x in found.values()), default=0) < 0:
+        return {}
+    found = {role: x / 100 if highest > 1.5 else x for role, x in found.items()}
+    d = late(game.medians["d_loss"]) if "d_loss" in game.medians else math.inf
+    return {role: x for role, x in found.items() if d > (LOG4 if x.max() == 0 else 0.6) or late(x) > 0.5}
+
+
+def called_real(game: Game) -> tuple[np.ndarray, np.ndarray] | None:
+    """The shares of real images and of samples that D calls real, (B,) each, if its accuracies were logged."""
+    found = accuracies(game)
+    real, fake = found.get("d_acc_real", found.get("d_acc")), found.get("d_acc_fake", found.get("d_acc"))
+    return None if real is None or fake is None else (real, 1 - fake)
 
 
 def d_is_fooled(game: Game) -> Finding | None:
     """D takes samples for real images, or its loss is stuck at the limit of the cross-entropy."""
-    condition, evidence = nowhere(game), []
+    condition = extreme = nowhere(game)
     d, g = game.medians.get("d_loss"), game.medians.get("g_loss")
     if d is not None and game.loss in ("cross-entropy", "hinge"):
-        evidence = loss_evidence(game)
         if g is None:
-            condition = np.isclose(d, 100, atol=1) | np.isclose(d, 50, atol=0.5)  # where PyTorch cuts off -log 0
+            condition = extreme = at_the_limit(d)
         elif game.loss == "hinge":
             condition = (d > 4) & (g < -1.5)
         else:  # where G's loss is 0, D gives the samples a probability of 1
             condition = ((d > 2) & (g < 0.1)) | ((d > 0.95) & (g < 0.03))
+            extreme = (at_the_limit(d) & (g < 2.2)) | ((d > 20) & (g < 0.1))
     if (outputs := probabilities(game)) is not None:
         real, fake = outputs
-        condition = (condition & (fake > real)) | ((real < 0.3) & (fake > 0.7))
-        evidence += output_evidence(outputs)
-    since = game.lasting(condition)
-    return None if since is None else Finding("discriminator_fooled", "severe", telling(*evidence), "", since)
+        wrong = (fake - real > 0.35) & (real < 0.5) & (fake > 0.5)
+        if g is not None:  # G's loss is low then, unless the labels are exchanged: 0 for real images, 1 for samples
+            wrong &= g < 1
+        condition, extreme = condition & (fake > real), extreme & (fake > real)
+        condition |= ((real < 0.3) & (fake > 0.7)) | wrong
+    if (shares := called_real(game)) is not None:
+        real, fake = shares
+        condition = condition | ((real < 0.1) & (fake > 0.9))
+    return finding_since("discriminator_fooled", game, game.lasting(condition, extreme))
 
 
 def d_calls_all_alike(game: Game) -> Finding | None:
     """D calls everything generated, or everything real."""
-    condition, evidence, detail = nowhere(game), loss_evidence(game), "It calls everything generated."
+    condition = extreme = everything_real = nowhere(game)
     d, g = game.medians.get("d_loss"), game.medians.get("g_loss")
     if d is not None and game.loss == "cross-entropy":
         condition = (d > 3.5 if g is None else (d > 3.5) & (g > 2.2)) & (d < 200)
-    if (outputs := probabilities(game)) is not None:
-        real, fake = outputs
-        alike = ((real < 0.2) & (fake < 0.2)) | ((real > 0.85) & (fake > 0.85))
-        condition = condition | alike
-        evidence += output_evidence(outputs)
-        detail = "It calls everything real." if late(real) > 0.5 else detail
-    since = game.lasting(condition)
-    return None if since is None else Finding("discriminator_blind", "severe", telling(*evidence), detail, since)
+        extreme = condition & at_the_limit(d)
+    for shares, low, high in ((probabilities(game), 0.2, 0.85), (called_real(game), 0.1, 0.9)):
+        if shares is not None:
+            real, fake = shares
+            all_real = (real > high) & (fake > high)
+            condition = condition | all_real | ((real < low) & (fake < low))
+            everything_real = everything_real | all_real
+    if d is not None:
+        extreme = extreme | (everything_real & at_the_limit(d))
+    since = game.lasting(condition, extreme)
+    real_since = since is not None and everything_real[game.steps >= since].mean() > 0.5
+    detail = "It calls everything real." if real_since else "It calls everything generated."
+    return finding_since("discriminator_blind", game, since, detail)
 
 
 def d_has_won(game: Game) -> Finding | None:
@@ -215,10 +271,10 @@ def d_has_won(game: Game) -> Finding | None:
     D's loss alone does not say so, because least-squares Ds, as CycleGAN's are, do well at 0.04. G's loss has to be
     high too, and not falling, or next to 0 where it saturates.
     """
-    condition, evidence = nowhere(game), []
+    condition = nowhere(game)
     d, g = game.medians.get("d_loss"), game.medians.get("g_loss")
+    stays_high = g is None or game.loss != "cross-entropy" or late(g) > 0.75 * np.median(g[: max(2, len(g) // 4)])
     if d is not None and game.loss != "wasserstein":
-        evidence = loss_evidence(game)
         if g is None:
             condition = d < 0.03
         elif game.loss == "saturating":
@@ -226,14 +282,15 @@ def d_has_won(game: Game) -> Finding | None:
         elif game.loss == "hinge":
             condition = (d < 0.02) & (g > 2)
         else:
-            stays_high = late(g) > 0.75 * np.median(g[: max(2, len(g) // 4)])
             condition = (d < 0.003) | (stays_high & (((d < 0.05) & (g > 4)) | ((d < 0.12) & (g > 10))))
     if (outputs := probabilities(game)) is not None:
         real, fake = outputs
         condition = condition | ((real > 0.95) & (fake < 0.05))
-        evidence += output_evidence(outputs)
-    since = game.lasting(condition)
-    return None if since is None else Finding("discriminator_saturated", "severe", telling(*evidence), "", since)
+    if (shares := called_real(game)) is not None and stays_high:
+        real, fake = shares
+        sure = (real > 0.985) & (fake < 0.015)
+        condition = condition | (sure if d is None else sure & (d < LOG2))
+    return finding_since("discriminator_saturated", game, game.lasting(condition))
 
 
 UNDECIDED = {  # D's and G's loss where D always says ½, or 0 as a score; D's may be a sum or a mean of its two halves
@@ -285,16 +342,22 @@ def late(x: np.ndarray) -> float:
 
 
 def find_falling_diversity(game: Game) -> Finding | None:
-    """Does a measure of diversity fall, and stay far below what it once was? G's loss may well look better then."""
-    if "diversity" not in game.medians:
-        return None
-    values = game.medians["diversity"]
-    highest = max(float(values.max()), 1e-9)
-    since = game.lasting(values < 0.5 * highest)
-    if since is None:
-        return None
-    kept = late(values) / highest
-    evidence = Evidence("diversity at the end, over its highest", kept, low=0.7)
-    name = "total_collapse" if kept < 0.1 else "partial_collapse"
-    detail = "The measure of diversity in the log says so."
-    return Finding(name, grade(1 - kept, 0.6, 0.8), (evidence,), detail, since)
+    """Does a measure of diversity fall, and stay far below what it once was? G's loss may well look better then.
+
+    Where the log says how alike samples are, such as by their MS-SSIM, diversity is what that lacks to 1. It has to be
+    small as such too, because an untrained G's noise is less alike than any images.
+    """
+    diversity, alike = game.medians.get("diversity"), game.medians.get("similarity")
+    unlike = None if alike is None or alike.max() > 1 else 1 - alike
+    for values, small in ((diversity, math.inf), (unlike, 0.4)):
+        if values is None:
+            continue
+        highest = max(float(values.max()), 1e-9)
+        since = game.lasting(values < min(0.5 * highest, small))
+        if since is not None:
+            kept = late(values) / highest
+            evidence = Evidence("diversity at the end, over its highest", kept, low=0.7)
+            name = "total_collapse" if kept < 0.1 else "partial_collapse"
+            detail = "The measure of diversity in the log says so."
+            return Finding(name, grade(1 - kept, 0.6, 0.8), (evidence,), detail, since)
+    return None

@@ -10,8 +10,12 @@ ROLES = {
     "d_loss_fake": "D's loss on samples",
     "d_real": "D's output for real images",
     "d_fake": "D's output for samples",
+    "d_acc": "D's accuracy",
+    "d_acc_real": "D's accuracy on real images",
+    "d_acc_fake": "D's accuracy on samples",
     "g_grad_norm": "the norm of G's gradient",
     "diversity": "a measure of diversity",
+    "similarity": "a measure of how alike samples are, smaller is better",
     "distance": "a distance to the data, smaller is better",
     "quality": "a score, larger is better",
 }
@@ -33,7 +37,18 @@ SETTING = {"weight", "factor", "lambda", "beta", "gamma", "coef", "coefficient"}
 GRADIENT = {"grad", "grads", "gradient", "gradients", "norm", "gradnorm"}
 SPREAD = {"std", "variance", "var", "spread", "unique", "distinct"}
 OF_SAMPLES = {"fake", "fakes", "sample", "samples", "generated", "output", "pixel", "pixels", "batch", "image"}
-DIVERSITY = {"diversity", "variety", "recall", "coverage", "vendi", "modes", "lpips", "pairwise"}
+DIVERSITY = {"diversity", "variety", "recall", "coverage", "vendi", "lpips", "pairwise"}
+COUNTED = {"classes", "labels", "categories", "modes"}  # of which fewer and fewer are seen when G collapses
+COUNTS = {"num", "number", "n", "count", "seen", "covered", "captured", "found", "unique", "distinct", "nb", "of"}
+MISSING = {"missing", "missed", "dropped", "lost", "uncovered", "collapsed"}
+OF_CLASSES = {"class", "cls", "label", "mode", "category", "marginal"} | COUNTED  # whose entropy is told
+NO_SPREAD = {"cross", "conditional", "cond", "reg", "bonus"}  # entropies that say nothing of diversity
+ACCURACY = {"acc", "accs", "accuracy"}
+BETWEEN = {"intra", "inter", "between", "sample", "samples", "pairwise", "diversity"}
+RECONSTRUCTION = {
+    "psnr", "l1", "l2", "mse", "mae", "pixel", "recon", "rec", "reconstruction", "content", "cycle", "cyc", "vgg",
+    "perceptual",
+}  # fmt: skip
 DISTANCE = {"fid", "kid", "frechet", "fréchet", "mmd", "swd", "fd"}
 QUALITY = {"is", "inception", "precision", "density"}
 INDEX = {
@@ -78,8 +93,18 @@ def meanings(names: Iterable[str]) -> dict[str, tuple[str | None, str]]:
     for name in names:
         run, rest = prefix.get(name, ("", name))
         role, left = meaning(rest, halves_are_losses)
+        role = in_company(role, set(words(rest)), together)
         found[name] = role, " ".join(filter(None, [run.lower(), *sorted(left)]))
     return found
+
+
+def in_company(role: str | None, have: set[str], together: set[str]) -> str | None:
+    """The role of a name among all names of its log, where these show that it means something else."""
+    if role in ("d_acc_real", "d_acc_fake") and not D & have and OF_CLASSES & together:
+        return "accuracy"  # perhaps that of a classifier
+    if {"ssim", "msssim", "lpips"} & have and not BETWEEN & have and RECONSTRUCTION & together:
+        return "likeness to the target"
+    return role
 
 
 def run_prefixes(names: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -122,8 +147,18 @@ def meaning(name: str, halves_are_losses: bool = False) -> tuple[str | None, set
         return "penalty", left
     if SETTING & have:
         return "a setting", left
-    if {"acc", "accuracy"} & have or "second value" in name:
-        return "accuracy", left
+    if ACCURACY & have or "second value" in name:
+        left -= ACCURACY | D | LOSS | REAL | FAKE | {"second", "on", "of"}
+        return ("accuracy" if any(len(word) > 2 for word in left) else accuracy(have)), left
+    if (role := spread_over_classes(have)) is not None:
+        return role, left - COUNTS - OF_CLASSES - {"entropy"}
+    if "msssim" in have or {"ms", "ssim"} <= have or ({"ssim", "similarity"} & have and BETWEEN & have):
+        return ("another loss" if LOSS & have else "similarity"), left - BETWEEN - {
+            "ms",
+            "ssim",
+            "msssim",
+            "similarity",
+        }
     for words_of, role in ((DISTANCE, "distance"), (DIVERSITY, "diversity"), (QUALITY, "quality")):
         if words_of & have and not LOSS & have:
             return role, left - words_of - {"score", "distance", "inception"}
@@ -155,3 +190,23 @@ def meaning(name: str, halves_are_losses: bool = False) -> tuple[str | None, set
     if loss and ADVERSARIAL & have:
         return "g_loss", left
     return None, left
+
+
+def accuracy(have: set[str]) -> str:
+    """The role of an accuracy: only D's own tells who wins, not G's, nor that of a classifier or on held-out images."""
+    others = AUXILIARY | {"op", "label", "labels", "val", "valid", "validation", "test", "top1", "top5"}
+    real, fake = bool(REAL & have), bool(FAKE & have)
+    if (G | others) & have or not (D & have or real != fake):
+        return "accuracy"
+    return "d_acc" if real == fake else "d_acc_real" if real else "d_acc_fake"
+
+
+def spread_over_classes(have: set[str]) -> str | None:
+    """The role of a number of classes or modes, or of the entropy of their shares; None if it is neither."""
+    if LOSS & have or not ("entropy" in have or COUNTED & have):
+        return None
+    if "entropy" in have:
+        return "diversity" if OF_CLASSES & have and not (NO_SPREAD | D) & have else "an entropy"
+    if MISSING & have:
+        return "what is missing"
+    return "diversity" if "modes" in have or COUNTS & have else None

@@ -11,7 +11,8 @@ from gantutor.doctor import measures
 from gantutor.doctor.findings import Evidence, Finding, grade
 from gantutor.doctor.logs.training_log import Curve
 
-FEWEST = 40  # entries: fewer show neither cycles nor sudden changes
+FEWEST = 40  # entries: fewer show no sudden changes
+FEWEST_IN_CYCLES = 24
 LOSSES = {"d_loss": "D's loss", "g_loss": "G's loss"}
 
 
@@ -58,23 +59,81 @@ def find_vanishing_gradient(curves: Mapping[str, Curve]) -> Finding | None:
     return Finding("vanishing_generator_signal", "severe", (evidence,))
 
 
+# --- cycles ----------------------------------------------------------------------------------------------------------
+
+
 def find_oscillation(curves: Mapping[str, Curve]) -> Finding | None:
-    """Is a large part of a curve's variation one regular cycle?"""
-    found = {
-        curve.name: measures.strongest_oscillation(torch.from_numpy(curve.values))
-        for role, curve in curves.items()
-        if role in LOSSES and len(curve.values) >= FEWEST
-    }
+    """Is a large part of a loss's variation one regular cycle?"""
+    found = {curve.name: cycle for role, curve in curves.items()
+             if role in LOSSES and (cycle := strongest_oscillation(curve.values)) is not None}  # fmt: skip
+    found = {name: cycle for name, cycle in found.items()
+             if cycle.share > 0.4 and cycle.amplitude > 0.02 and cycle.regularity > cycle.chance}  # fmt: skip
     if not found:
         return None
     name, worst = max(found.items(), key=lambda item: item[1].share)
-    if worst.share <= 0.4 or worst.excess <= 14 or worst.amplitude <= 0.02:
-        return None
     evidence = (
         Evidence(f"share of the variance of {name} that is one regular oscillation", worst.share, high=0.3),
-        Evidence("cycles in the whole curve", worst.cycles, context=True),
+        Evidence("cycles in the whole curve", round(worst.cycles, 1), context=True),
     )
     return Finding("oscillation", grade(worst.share, 0.6, 0.8), evidence)
+
+
+class Oscillation(NamedTuple):
+    """The most regular oscillation of a curve."""
+
+    share: float  # of the variance around the trend, 0 to 1
+    regularity: float  # the same without the noise of single entries
+    cycles: float  # over the whole curve
+    amplitude: float  # standard deviation of the oscillation
+
+    @property
+    def chance(self) -> float:
+        """The regularity that a curve without cycles does not reach.
+
+        Whatever wanders slowly looks like a few cycles now and then, but not like many.
+        """
+        return 0.5 + 1.3 / self.cycles
+
+
+def strongest_oscillation(curve: np.ndarray) -> Oscillation | None:
+    """How well do sines of one period fit a curve, four cycles at a time, each with a phase of its own?
+
+    A cycle that is not quite regular drifts out of step with any sine that runs through the whole curve. The windows of
+    four cycles overlap by half and have quadratic trends of their own. Half of them have to fit, also of the last ones.
+    Periods from five entries to a third of the curve are tried; so that noise counts less the longer the period is,
+    entries are averaged first, to between 12 and 24 for each cycle.
+
+    Returns:
+        None for curves with fewer than `FEWEST_IN_CYCLES` entries.
+    """
+    found, entries = [], len(curve)
+    means, within, size = curve, np.zeros(entries), 1  # of blocks of so many entries: their means and variances
+    period = 5.0
+    while period <= entries / 3.4 and entries >= FEWEST_IN_CYCLES:
+        if period >= 24 * size:
+            pairs, variances = (x[: len(x) // 2 * 2].reshape(-1, 2) for x in (means, within))
+            means, within, size = pairs.mean(1), variances.mean(1) + pairs.var(1), 2 * size
+        length = min(round(4 * period / size), len(means))
+        count = min(64, math.ceil(2 * (len(means) - length) / length) + 1)
+        starts = np.linspace(0, len(means) - length, count).round().astype(int)
+        places = starts[:, None] + np.arange(length)  # (windows, length)
+        cycle, around = fit_of_sines(means[places], period / size)
+        fits, shares = cycle / around, cycle / (around + within[places].sum(1))
+        last = -max(1, count // 4)
+        regularity = min(np.median(fits), np.median(fits[last:]))
+        amplitude = math.sqrt(np.median(cycle) / length)
+        found.append(Oscillation(float(np.median(shares)), float(regularity), entries / period, amplitude))
+        period *= 1.05
+    return max(found, key=lambda each: each.regularity - each.chance, default=None)
+
+
+def fit_of_sines(windows: np.ndarray, period: float) -> tuple[np.ndarray, np.ndarray]:
+    """The sums of squares (K,) of a sine fitted to each window (K, L), and of all that is around its trend."""
+    t = np.linspace(-1, 1, windows.shape[1])
+    angle = 2 * math.pi / period * np.arange(len(t))
+    basis, _ = np.linalg.qr(np.stack([t**0, t, t**2, np.cos(angle), np.sin(angle)], axis=1))  # (L, 5)
+    parts = (windows @ basis) ** 2
+    return parts[:, 3:].sum(1), (windows**2).sum(1) - parts[:, :3].sum(1) + 1e-30
 
 
 # --- sudden changes --------------------------------------------------------------------------------------------------
@@ -83,7 +142,8 @@ def find_oscillation(curves: Mapping[str, Curve]) -> Finding | None:
 def find_sudden_change(curves: Mapping[str, Curve]) -> Finding | None:
     """Does a curve change its level from one entry to the next, as after a resume that lost a part of the state?
 
-    A large change of one curve counts, or a smaller one that both losses show in the same place.
+    A large change of one curve counts, or a smaller one that both losses show in the same place. It may be hidden among
+    noisy entries, if the levels before and after it are as even as that noise allows.
     """
     found = {role: jump for role in (*LOSSES, "distance") if role in curves
              and (jump := largest_jump(curves[role])) is not None}  # fmt: skip
@@ -92,13 +152,14 @@ def find_sudden_change(curves: Mapping[str, Curve]) -> Finding | None:
     )
     jumps = {role: jump for role, jump in found.items()
              if (jump.relative > 0.35 and jump.noise > 8) or (together and role in LOSSES)}  # fmt: skip
+    jumps = jumps or lasting_shift({role: curves[role] for role in LOSSES if role in curves})
     if not jumps:
         return None
     role, jump = max(jumps.items(), key=lambda item: item[1].relative)
     name = curves[role].name
     evidence = (
         Evidence(f"change of {name} from one entry to the next, over its level", jump.relative, high=0.1),
-        Evidence("the same change, over the standard deviation of the entries around it", jump.noise, high=4),
+        Evidence("the same change, over the standard deviation of what is around it", jump.noise, high=4),
     )
     detail = f"There {name} goes from {jump.before:.3g} to {jump.after:.3g}."
     return Finding("sudden_change", grade(jump.relative, 0.4, 0.7), evidence, detail, jump.step)
@@ -112,7 +173,7 @@ class Jump(NamedTuple):
     before: float
     after: float
     relative: float  # the change, over the larger of the two levels
-    noise: float  # the change, over the standard deviation of the entries around each level
+    noise: float  # the change, over the standard deviation of the entries around each level, or of what chance adds
 
 
 def largest_jump(curve: Curve) -> Jump | None:
@@ -145,3 +206,88 @@ def largest_jump(curve: Curve) -> Jump | None:
     k = int(at[best])
     return Jump(float(curve.steps[k * size]), k * size / n, float(levels[k - width]), float(levels[k]),
                 float(relative[best]), float(np.abs(change[best]) / noise[best]))  # fmt: skip
+
+
+BLOCKS = 30  # for which the level of a noisy curve is told
+FEWEST_IN_NOISE = 600  # entries: in fewer, what wanders looks too much like it
+
+
+def lasting_shift(losses: Mapping[str, Curve]) -> dict[str, Jump]:
+    """A sudden and lasting change of level, small beside the noise of single entries but beyond chance, by role.
+
+    Both losses are judged together, as the weighted sum that shows the change best. What wanders or falls gradually has
+    such changes too, so two even levels have to explain the curve far better than a gradual change does, and the level
+    has to change at one entry, as far as the noise allows to see that.
+    """
+    lengths = {len(curve.values) for curve in losses.values()}
+    if len(lengths) != 1 or (n := lengths.pop()) < FEWEST_IN_NOISE:
+        return {}
+    x = np.stack([curve.values for curve in losses.values()])[:, n // 10 :]  # (R, T)
+    x = x.clip(*np.quantile(x, [0.02, 0.98], axis=1)[:, :, None])
+    edges = np.linspace(0, x.shape[1], BLOCKS + 1).round().astype(int)
+    means = np.add.reduceat(x, edges[:-1], axis=1) / np.diff(edges)  # (R, BLOCKS)
+    split = max((Split.at(means, block) for block in range(5, BLOCKS - 5)), key=lambda split: split.t)
+    levels = np.stack([means[:, : split.block].mean(1), means[:, split.block + 1 :].mean(1)])  # (2, R)
+    relative = np.abs(levels[1] - levels[0]) / np.abs(levels).max(0).clip(1e-9)
+    far = relative.max() > 0.35 or (len(relative) == 2 and relative.min() > 0.12)
+    if not far or split.t < 8 * math.sqrt(1 + len(losses)):  # chance has a choice of sums
+        return {}
+    levels_of_sum = np.delete(split.weights @ means, split.block)
+    if rest_around_gradual_change(levels_of_sum, split.block) < 1.5 * split.rest:
+        return {}
+    start, end = edges[split.block - 1], edges[split.block + 2]
+    entry = sharpest_step(split.weights @ x, start, end)
+    if entry is None:
+        return {}
+    at = entry + n // 10
+    return {role: Jump(float(curve.steps[at]), at / n, *map(float, (*levels[:, i], relative[i], split.t)))
+            for i, (role, curve) in enumerate(losses.items())}  # fmt: skip
+
+
+class Split(NamedTuple):
+    """A change of level of several curves between the blocks on both sides of one."""
+
+    block: int
+    t: float  # Student's, for the weighted sum of the curves
+    rest: float  # the sum of squares around both levels
+    weights: np.ndarray  # (R,)
+
+    @classmethod
+    def at(cls, means: np.ndarray, block: int) -> "Split":
+        sides = means[:, :block], means[:, block + 1 :]
+        change = sides[1].mean(1) - sides[0].mean(1)
+        rest = [side - side.mean(1, keepdims=True) for side in sides]
+        weights = change / np.concatenate(rest, axis=1).var(1).clip(1e-30)
+        whole, parts = float(weights @ change) + 1e-30, [weights @ part for part in rest]
+        both = np.concatenate(parts)
+        scale = float(both @ both) + 1e-30
+        t = whole / math.sqrt(scale / (len(both) - 2) * sum(1 / len(part) for part in parts))
+        return cls(block, t, scale, weights)
+
+
+def rest_around_gradual_change(levels: np.ndarray, gap: int) -> float:
+    """The sum of squares of blocks (BLOCKS - 1,) around the best change that takes its time, without the block `gap`.
+
+    It is an exponential approach, as trainings often show, or a ramp over a third of the curve or more.
+    """
+    t = np.delete(np.arange(BLOCKS), gap)
+    shapes = [np.exp(-t / pace) for pace in (2, 3, 5, 8, 13, 21)]
+    shapes += [((t - start) / width).clip(0, 1) for width in (9, 14, 20) for start in range(1 - width // 2, BLOCKS - 4)]
+    explained = max(np.corrcoef(levels, shape)[0, 1] ** 2 for shape in shapes)
+    return float((1 - explained) * ((levels - levels.mean()) ** 2).sum())
+
+
+def sharpest_step(x: np.ndarray, start: int, end: int) -> int | None:
+    """The entry between two at which a curve goes up from its level before to that after; None if it does not jump."""
+    width = (end - start) // 3
+    before, after = x[max(0, start - 3 * width) : start].mean(), x[end : end + 3 * width].mean()
+    part = x[start:end]
+    gain = np.cumsum((part - after) ** 2 - (part - before) ** 2)
+    entry = start + int(np.argmax(gain)) + 1  # where the squares around both levels are smallest
+    noise = math.sqrt(np.minimum((part - before) ** 2, (part - after) ** 2).mean())
+    sizes = [2**k for k in range(1, max(2, int(width).bit_length()))]
+    for size in sizes:
+        change = x[entry : entry + size].mean() - x[entry - size : entry].mean()
+        if change < 0.7 * (after - before) - 1.5 * noise * math.sqrt(2 / size):
+            return None
+    return entry

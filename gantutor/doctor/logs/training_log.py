@@ -242,7 +242,7 @@ def sort(curves: Mapping[str, Curve]) -> Log:
     if read_as:
         log.notes.append(f"Read {some(read_as, MOST_NAMES)}.")
     present = {role for game in log.games.values() for role in game}
-    if "g_loss" in present and not present & {"d_loss", "d_real", "d_fake"}:
+    if "g_loss" in present and not any(role.startswith("d_") for role in present):
         log.notes.append("D is not in this log, so who wins can hardly be seen: log its loss as well.")
     if others:
         log.notes.append(f"Searched for values that are not finite, but not judged: {some(others, MOST_NAMES)}.")
