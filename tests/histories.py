@@ -1,7 +1,7 @@
 """Training histories with known answers: simulated after what people report, at many scales, lengths and noise levels.
 
     python tests/histories.py                            # how many of each kind the doctor names first; 40 of each
-    python tests/histories.py --seed 100 --write         # the same as tests/histories.md
+    python tests/histories.py --seed 1234 --write         # the same as tests/histories.md
 
 Each kind is a function of a random generator and of a length that returns columns by name. The answer is the ailment
 that should be named first, or None for a training that is sound.

@@ -13,7 +13,7 @@ RECIPE = Recipe(lr_g=1e-3, lr_d=1e-3, betas=(0.0, 0.99), penalty=None, ema_decay
 TIMES_AS_FAST = {
     "D 5 times as fast as G": 5,
     "D as fast as G": 1,
-    "a half as fast": 1 / 2,
+    "half as fast": 1 / 2,
     "a fifth as fast": 1 / 5,
     "a tenth as fast": 1 / 10,
     "a twentieth as fast": 1 / 20,
