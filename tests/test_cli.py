@@ -408,6 +408,11 @@ def test_train_on_drawn_faces(monkeypatch, tmp_path, capsys):
     sample = ["sample", str(Path("runs", "cmlp-faces-glasses")), "--label", "dark", "--out", "x.png"]
     assert cli.main(sample) == 0
     assert "of class dark" in capsys.readouterr().out
+    assert cli.main([*sample[:3], "yes", "--count", "7", "--out", "y.npz"]) == 0
+    assert "7 images, of round, square, dark in turn" in capsys.readouterr().out
+    assert np.load("y.npz")["labels"].tolist() == [1, 2, 3, 1, 2, 3, 1]
+    assert cli.main([*sample[:3], "no", "--out", "n.npz"]) == 2  # the class is called none
+    assert "unknown class 'no'" in capsys.readouterr().err
 
 
 def test_the_augmentations_of_the_command_are_those_of_the_package():

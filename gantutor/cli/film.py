@@ -21,7 +21,7 @@ def add_arguments(add: Callable[..., Parser]) -> None:
     command.add_argument("--frames", type=int, metavar="N", default=60, help="how many frames (default 60)")
     command.add_argument("--fps", type=float, metavar="N", default=15, help="frames per second (default 15)")
     command.add_argument("--scale", type=int, metavar="N", default=2, help="enlarge each pixel (default 2)")
-    command.add_argument("--label", metavar="CLASS", help="draw this class only, by number or name")
+    command.add_argument("--label", metavar="CLASS", help="draw this class only, by number or name; yes: all but none")
     command.add_argument("--seed", type=seed, metavar="K", default=0, help="another seed, another walk (default 0)")
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 MOST_IMAGES = 1_000_000  # per file
+YES, NO = "yes", "none"  # a label for all classes but the one that is called so
 
 
 def add_arguments(add: Callable[..., Parser]) -> None:
@@ -25,7 +26,11 @@ def add_arguments(add: Callable[..., Parser]) -> None:
         help="the folder given to train --out; or digits, clothes, strokes or faces, which are already trained",
     )
     command.add_argument("--count", type=int, metavar="N", help="how many images (default 64)")
-    command.add_argument("--label", metavar="CLASS", help="draw this class only, by number or name (7, sneaker)")
+    command.add_argument(
+        "--label",
+        metavar="CLASS",
+        help="draw this class only, by number or name (7, sneaker); yes: all but the class none, as in faces:glasses",
+    )
     command.add_argument("--per-class", type=int, metavar="N", help="N images of each class, class by class")
     command.add_argument("--seed", type=seed, metavar="K", default=0, help="the same seed, the same images (default 0)")
     command.add_argument("--out", metavar="FILE", type=Path, required=True,
@@ -92,6 +97,10 @@ def choose_classes(
     n = 64 if args.count is None else args.count
     if args.label is None:
         return n, None, ", the classes in turn" if classes else ""
+    kinds = [label for label, name in enumerate(names) if name.casefold() != NO]
+    if args.label.casefold() == YES and len(kinds) == classes - 1 and YES not in names:
+        labels = [kinds[i % len(kinds)] for i in range(n)] if n <= MOST_IMAGES else None
+        return n, labels, f", of {', '.join(names[label] for label in kinds)} in turn"
     label, name = find_class(args.label, names, classes)
     return n, label, f" of class {name}"
 
