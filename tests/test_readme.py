@@ -1,5 +1,6 @@
 """The commands of README and CONTRIBUTING are commands, their links lead somewhere, and the ten lines of Python run."""
 
+import contextlib
 import importlib
 import inspect
 import os
@@ -108,6 +109,9 @@ def is_there(name: str) -> bool:
     for part in name.removeprefix("gantutor.").split("."):
         if inspect.isclass(place) and not hasattr(place, part):
             return bool(re.search(rf"self\.{part}(: .+)? = ", inspect.getsource(place)))
+        if inspect.ismodule(place) and hasattr(place, "__path__"):  # a package has a module only once it is imported
+            with contextlib.suppress(ModuleNotFoundError):
+                importlib.import_module(f"{place.__name__}.{part}")
         if not hasattr(place, part):
             return False
         place = getattr(place, part)
