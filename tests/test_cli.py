@@ -1,5 +1,6 @@
 """The command line, called as a function where that shows the same, and as a process for signals."""
 
+import argparse
 import errno
 import html
 import importlib
@@ -413,6 +414,16 @@ def test_train_on_drawn_faces(monkeypatch, tmp_path, capsys):
     assert np.load("y.npz")["labels"].tolist() == [1, 2, 3, 1, 2, 3, 1]
     assert cli.main([*sample[:3], "no", "--out", "n.npz"]) == 2  # the class is called none
     assert "unknown class 'no'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("names", [(), ("none",), ("none", "yes"), ("round", "dark")])
+def test_a_label_that_says_yes_needs_a_class_that_says_no(names):
+    args = argparse.Namespace(run="r", label="yes", count=3)
+    if "yes" in names:
+        assert cli.sample.choose_classes(args, len(names), names) == (3, 1, " of class yes")
+    else:
+        with pytest.raises(BadInput, match="unknown class 'yes'"):
+            cli.sample.choose_classes(args, max(1, len(names)), names)
 
 
 def test_the_augmentations_of_the_command_are_those_of_the_package():

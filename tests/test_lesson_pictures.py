@@ -268,6 +268,8 @@ def test_the_picture_is_drawn_after_the_step(places, monkeypatch):
 def test_the_quick_budget_takes_a_quarter_of_the_steps(places, monkeypatch):
     monkeypatch.setenv("GANTUTOR_BUDGET", "quick")
     assert list(live.steps(10, lambda: RED, title="t")) == [1, 2, 3]
+    assert sum(1 for _ in live.steps(400, lambda: RED, title="t")) == 100
+    assert opened(places[-1][-1])[0].n_frames == 1 + 8  # the still, and eight pictures
 
 
 def test_a_loop_that_ends_early_leaves_the_film_so_far(places, monkeypatch):

@@ -97,8 +97,9 @@ def choose_classes(
     n = 64 if args.count is None else args.count
     if args.label is None:
         return n, None, ", the classes in turn" if classes else ""
-    kinds = [label for label, name in enumerate(names) if name.casefold() != NO]
-    if args.label.casefold() == YES and len(kinds) == classes - 1 and YES not in names:
+    known = [name.casefold() for name in names]
+    if args.label.casefold() == YES and YES not in known and NO in known and len(known) == classes > 1:
+        kinds = [label for label in range(classes) if known[label] != NO]
         labels = [kinds[i % len(kinds)] for i in range(n)] if n <= MOST_IMAGES else None
         return n, labels, f", of {', '.join(names[label] for label in kinds)} in turn"
     label, name = find_class(args.label, names, classes)

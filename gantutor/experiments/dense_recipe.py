@@ -7,11 +7,10 @@ from torch import nn
 from gantutor import models
 from gantutor.experiments.experiment import Experiment, Row
 from gantutor.experiments.recipe_ablation import PARTS
-from gantutor.experiments.training import Training, with_equal_compute
+from gantutor.experiments.training import PLAIN, Training, with_equal_compute
 from gantutor.train import Recipe
 
 LEFT_OUT = ("no averaging", "rates never fall", "no R1", "G as fast as D", "β₁ 0.5")
-PLAIN = Recipe(lr_g=1e-3, lr_d=1e-3, betas=(0.0, 0.99), penalty=None, ema_decay=0.0, decay_from=1.0)
 
 
 def pair(seed: int) -> tuple[nn.Module, nn.Module]:

@@ -6,10 +6,8 @@ from torch import nn
 
 from gantutor import models
 from gantutor.experiments.experiment import Experiment, Row
-from gantutor.experiments.training import Training
-from gantutor.train import Recipe
+from gantutor.experiments.training import PLAIN, Training
 
-RECIPE = Recipe(lr_g=1e-3, lr_d=1e-3, betas=(0.0, 0.99), penalty=None, ema_decay=0.0, decay_from=1.0)
 TIMES_AS_FAST = {
     "D 5 times as fast as G": 5,
     "D as fast as G": 1,
@@ -25,11 +23,11 @@ def pair(seed: int) -> tuple[nn.Module, nn.Module]:
 
 
 def rows() -> dict[str, Row]:
-    base = Training(pair, "clusters of the wide ring", RECIPE, steps=2500, looks=50, together=True, shown=200)
+    base = Training(pair, "clusters of the wide ring", PLAIN, steps=2500, looks=50, together=True, shown=200)
     made: dict[str, Row] = {}
     for name, times in TIMES_AS_FAST.items():
-        made[name] = replace(base, recipe=replace(RECIPE, lr_d=times * RECIPE.lr_d))
-    slowest = replace(RECIPE, lr_d=RECIPE.lr_d / 20)  # with as many steps more, it can learn as much as the base
+        made[name] = replace(base, recipe=replace(PLAIN, lr_d=times * PLAIN.lr_d))
+    slowest = replace(PLAIN, lr_d=PLAIN.lr_d / 20)  # with as many steps more, it can learn as much as the base
     made["a twentieth, 20 times as long"] = replace(base, recipe=slowest, steps=20 * base.steps)
     return made
 

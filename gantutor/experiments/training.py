@@ -16,6 +16,7 @@ from gantutor.train import Recipe, Run
 
 Pair = tuple[nn.Module, nn.Module]
 DEFAULT = Recipe()
+PLAIN = Recipe(lr_g=1e-3, lr_d=1e-3, betas=(0.0, 0.99), penalty=None, ema_decay=0.0, decay_from=1.0)  # lesson 00's
 
 
 @dataclass(frozen=True)
