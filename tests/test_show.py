@@ -248,6 +248,15 @@ def test_game_counts_the_points_that_lie_outside():
     assert drawn([[0.0, 0.0], [5.0, 0.0]]) > 20
 
 
+def test_game_draws_circles_where_they_are_asked_for():
+    picture = np.asarray(show.game(None, None, circles=(torch.tensor([[1.0, 0.0]]), 0.5), limit=2, size=200))
+    dark = np.argwhere(picture.max(2) < 150)  # rows and columns; the frame is lighter
+    assert np.abs(dark.min(0) - (75, 125)).max() <= 1  # 25 pixels around (100, 150)
+    assert np.abs(dark.max(0) - (125, 175)).max() <= 1
+    with pytest.raises(BadInput, match="radius of the circles"):
+        show.game(None, None, circles=(torch.tensor([[1.0, 0.0]]), 0.0))
+
+
 def test_game_takes_what_is_not_finite():
     lost = torch.full((3, 2), math.nan)
     blank = show.game(lost, None, np.full((4, 4), math.nan), (lost, lost), size=50)

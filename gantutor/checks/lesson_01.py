@@ -274,8 +274,8 @@ SETTLE = Exercise(
     id="01.6",
     title="make the Dirac-GAN converge quickly",
     hints=(
-        "Begin with R1 alone. Which γ brought the players home in section 8? Try values above it.",
-        "Section 8 tried a momentum of 0.5 without R1 and with it. Try some of it with a stronger R1, negative and "
+        "Begin with R1 alone. Which γ brought the players home in section 7? Try values above it.",
+        "Section 7 tried a momentum of 0.5 without R1 and with it. Try some of it with a stronger R1, negative and "
         "positive.",
         "Try a gamma near 0.9 and a momentum near 0.5.",
     ),
@@ -316,7 +316,7 @@ SETTLE = Exercise(
         ),
         Mistake(
             {"gamma": 0.9, "momentum": 0.0},
-            "Close, and about as close as R1 alone can come. What section 8 says about momentum alone holds only "
+            "Close, and about as close as R1 alone can come. What section 7 says about momentum alone holds only "
             "without R1.",
             sign=lambda seen: seen["momentum"] == 0 and seen["distance"] < 0.05,
         ),

@@ -100,7 +100,7 @@ LOOP = Exercise(
         "first.",
         "D's loss: softplus(-D(real)).mean() + softplus(D(fake.detach())).mean(). G's: softplus(-D(fake)).mean(). Each "
         "move is zero_grad, backward, step.",
-        "If your points circle round the data, look at lesson 01, section 8: betas=(0.0, 0.99), and a rate near 2e-3.",
+        "If your points circle round the data, look at lesson 01, section 7: betas=(0.0, 0.99), and a rate near 2e-3.",
     ),
     observe=trained,
     right=with_options(),

@@ -109,8 +109,8 @@ def dots(real: Tensor | None, fake: Tensor, limit: float | None = None, size: in
 
 
 def game(real: Tensor | None, fake: Tensor | None, belief: np.ndarray | None = None,
-         moves: tuple[Tensor, Tensor] | None = None, *, limit: float = 2.5,
-         size: int = 400) -> "Image.Image":  # fmt: skip
+         moves: tuple[Tensor, Tensor] | None = None, *, circles: tuple[Tensor, float] | None = None,
+         limit: float = 2.5, size: int = 400) -> "Image.Image":  # fmt: skip
     """The state of a GAN in the plane, drawn fast: D's output, real (blue) and generated points (orange), G's moves.
 
     How many generated points lie outside is written in a corner.
@@ -119,6 +119,7 @@ def game(real: Tensor | None, fake: Tensor | None, belief: np.ndarray | None = N
         real, fake: (N, 2) and (M, 2), or None.
         belief: D's probabilities (side, side) as `surface` returns them: 1 is blue, ½ white, 0 orange.
         moves: where arrows begin and where they end, (A, 2) each. Arrows that are not finite are left out.
+        circles: their centres (K, 2) and one radius, > 0, such as three standard deviations around each cluster.
         limit: the picture shows [-limit, limit] on both axes.
         size: width and height in pixels. Raises `BadInput` for a limit of 0 or less, and for arrows whose starts and
     ends differ in number.
@@ -148,6 +149,10 @@ def game(real: Tensor | None, fake: Tensor | None, belief: np.ndarray | None = N
         arrows = zip(pixels(begin[sound]), pixels(end[sound]), strict=True) if sound.any() else ()
         for start, stop in arrows:
             _arrow(draw, start, stop)
+    if circles is not None:
+        around = errors.real_number("the radius of the circles", circles[1], above=0) * size / limit
+        for x, y in pixels(circles[0]):
+            draw.ellipse((x - around, y - around, x + around, y + around), outline="black", width=max(2, size // 200))
     outside = 0 if fake is None else int((np.abs(check_points(fake)) > limit).any(1).sum())
     if outside:
         letters = font(max(24, size // 14))
