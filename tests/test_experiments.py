@@ -482,6 +482,8 @@ def test_pictures_of_a_record_show_its_numbers(planted, tmp_path):
     (axes,) = show.seeds(found, "d_loss", marked=["fast"]).axes
     colours = [line.get_color() for line in axes.lines if line.get_marker() == "o"]
     assert len(set(colours)) == 3  # of the base, of what is marked, of the others
+    (axes,) = show.seeds(found, "d_loss", ["fast", "base"]).axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["fast", "base"]  # as they were asked for
     with pytest.raises(BadInput, match="unknown row 'slow'"):
         show.seeds(found, "d_loss", marked=["slow"])
     (axes,) = show.record(found, "d_loss", ["fast"], ylim=(0.1, 5), title="fast").axes

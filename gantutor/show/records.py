@@ -97,6 +97,7 @@ def seeds(
     A line shows the mean of the base.
 
     Args:
+        rows: those to draw, from the top; by default all, the base first.
         marked: rows to be seen first. The others are grey then.
         bars: draw the mean and its interval, which say little of counts that are mostly 0 or all.
 
@@ -105,7 +106,8 @@ def seeds(
     for name in marked:
         if name not in found.rows:
             raise unknown("row", name, found.rows)
-    names, values = chosen(found, score, rows), found.at(score, compute)
+    base_first, values = chosen(found, score, rows), found.at(score, compute)
+    names = base_first if rows is None else list(rows)
     label = LABELS.get(score, score) + " (lower is better)" * (score == "frechet")
     picture, axes = new_axes((width, 1.2 + 0.32 * len(names)), title=title, xlabel=label)
     colours = {**dict.fromkeys(marked, NEUTRAL[3]), found.base: NEUTRAL[0]}
