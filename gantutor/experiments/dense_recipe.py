@@ -34,6 +34,9 @@ def rows() -> dict[str, Row]:
                 **changed,
                 "no batch norm in G": replace(whole, nets=unnormalised),
                 "plain loop": replace(whole, nets=unnormalised, recipe=PLAIN),
+                "plain loop, averaged": replace(
+                    whole, nets=unnormalised, recipe=replace(PLAIN, ema_decay=whole.recipe.ema_decay)
+                ),
             },
         )
     )
