@@ -280,10 +280,62 @@ def finite(history) -> bool:
         ({"d_loss": ["1.2"] * 15 + [""] * 5}, True),
         ({"d_loss": [NAN] * 6 + [1.2] * 14, "g_loss": [0.9] * 20}, True),  # the game begins later
         ({"d_loss": ["1.2"] * 15 + ["-1.#IND"] * 5}, False),  # as Windows writes it
+        # beside losses that are finite to the end
+        ({"d_loss": [1.2] * 20, "fid": [NAN] * 9 + [40.0] + [NAN] * 9 + [30.0]}, True),
+        ({"d_loss": [1.2] * 20, "fid": [40.0] + [NAN] * 19}, True),
+        ({"d_loss": [1.2] * 20, "warm_loss": [4.0] * 5 + [NAN] * 15}, True),
+        ({"d_loss": [1.2] * 20, "warm_loss": [4.0] * 5 + [math.inf] * 15}, False),
     ],
 )
 def test_gaps_are_not_nan(history, sound):
     assert finite(history) == sound
+
+
+def test_a_score_that_was_logged_once_does_not_hide_when_the_losses_broke():
+    diagnosis = doctor.examine(history={"d_loss": [1.2] * 15 + [NAN] * 5, "fid": [40.0] + [NAN] * 19})
+    (finding,) = diagnosis.findings
+    assert (finding.name, finding.since) == ("non_finite", 15)
+
+
+BROKEN, EMPTY = [1.2, 1.1, 1.3] * 10, [None] * 10
+RARE = [1.2, *EMPTY] * 12 + EMPTY[:8]
+
+
+@pytest.mark.parametrize(
+    ("history", "sound"),
+    [
+        ({"step": range(40), "d_loss": BROKEN + EMPTY, "g_loss": BROKEN + EMPTY}, False),
+        ({"d_loss": BROKEN + EMPTY, "g_loss": BROKEN + EMPTY}, False),
+        ({"lr": [1e-4] * 40, "gpu": [70] * 40, "d_loss": BROKEN + EMPTY, "g_loss": BROKEN + EMPTY}, False),
+        ({"step": range(15), "d_loss": [1.2] * 8 + [""] * 7, "g_loss": [1.1] * 8 + [""] * 7}, False),
+        ({"fid": [None] * 30 + [20.0] * 10, "d_loss": BROKEN + EMPTY, "g_loss": BROKEN + EMPTY}, True),  # scored later
+        ({"odd": [None] * 30 + [20.0] * 10, "d_loss": BROKEN + EMPTY, "g_loss": BROKEN + EMPTY}, True),
+        ({"step": range(32), "d_loss": BROKEN + EMPTY[:2], "g_loss": BROKEN + EMPTY[:2]}, True),
+        ({"step": range(140), "d_loss": RARE, "g_loss": RARE}, True),
+    ],
+)  # fmt: skip
+def test_empty_cells_at_the_end_are_nan(history, sound):
+    diagnosis = doctor.examine(history={**history, "d_acc": history["d_loss"]})
+    assert ("non_finite" not in diagnosis.names) == sound
+    assert any("are empty" in note for note in diagnosis.notes) != sound
+
+
+def test_a_broken_training_in_files_with_empty_cells(tmp_path):
+    rows = [{"step": k, "d_loss": 1.2 if k < 640 else None, "g_loss": 0.9 if k < 640 else None} for k in range(1000)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    cells = (",".join("" if value is None else str(value) for value in row.values()) for row in rows)
+    (tmp_path / "a.csv").write_text("\n".join(["step,d_loss,g_loss", *cells]))
+    for name in ("a.jsonl", "a.csv"):
+        first = doctor.examine(history=tmp_path / name).findings[0]
+        assert (first.name, first.since) == ("non_finite", 640)
+
+
+def test_rows_for_each_number_are_put_in_the_order_of_steps():
+    rows = [{"step": 100 * k, "tag": "d_loss", "value": k} for k in range(20)]
+    rows += [{"step": 100 * k + 50, "tag": "memory", "value": 9} for k in range(20)]
+    log = training_log.read(rows)
+    assert log.games[""]["d_loss"].steps.tolist() == [100 * k for k in range(20)]
+    assert not any("empty" in note for note in log.notes)
 
 
 # --- what is no log --------------------------------------------------------------------------------------------------

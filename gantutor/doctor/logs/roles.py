@@ -107,6 +107,11 @@ def in_company(role: str | None, have: set[str], together: set[str]) -> str | No
     return role
 
 
+def is_result(role: str | None) -> bool:
+    """Does a column tell how the training goes, as far as its name is known?"""
+    return role not in (None, "learning rate", "a setting")
+
+
 def run_prefixes(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Weights & Biases exports "RUN - NAME" for each run: the run, and the name without it."""
     parts = {name: name.split(" - ", 1) for name in names if " - " in name}

@@ -81,7 +81,9 @@ def unfolded(table: Table) -> Table | None:
     step = next((by_small[name] for name in ("step", "epoch", "iteration", "iter") if name in by_small), None)
     values = table[by_small["value"]]
     order = table[step] if step else list(range(len(values)))
-    places: dict[object, int] = {}
+    places: dict[object, int] = {}  # the row of each step
+    if step and all(map(is_number, order)):  # names often come one after the other
+        places = {at: row for row, at in enumerate(sorted(dict.fromkeys(order), key=lambda at: float(str(at))))}
     wide: Table = {}
     for at, name, value in zip(order, table[tag], values, strict=True):
         row = places.setdefault(at, len(places))
@@ -161,10 +163,10 @@ def unique(names: Sequence[str]) -> list[str]:
     return result
 
 
-def is_number(text: str) -> bool:
+def is_number(cell: object) -> bool:
     try:
-        float(text)
-    except ValueError:
+        float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
         return False
     return True
 
