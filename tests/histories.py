@@ -109,6 +109,28 @@ def pinned_at_100_in_the_end(r, n):
 
 
 @kind("discriminator_fooled")
+def fooled_under_a_loss_that_is_never_positive(r, n):
+    size = ramp(n, r.uniform(3.5, 5), r.uniform(5, 60), r.uniform(0.02, 0.4))
+    halved = r.choice([1.0, 0.5]) if size[-1] > 12 else 1.0
+    d = halved * (size + jitter(r, n, r.uniform(0.5, 2), 0.2))
+    return {"d_loss": d, "g_loss": -jitter(r, n, size, r.uniform(0.02, 0.08))}
+
+
+@kind("discriminator_fooled")
+def samples_called_real_by_the_mean_of_both_halves(r, n):
+    g = jitter(r, n, ramp(n, 0.7, r.uniform(0.003, 0.035), r.uniform(0.02, 0.4)), r.uniform(0.05, 0.3))
+    d = (-np.log(-np.expm1(-g)) + jitter(r, n, r.uniform(0.1, 1.5), 0.2)) / 2
+    return {"d_loss": d + wobble(r, n, r.uniform(0, 0.1)), "g_loss": g}
+
+
+@kind("discriminator_fooled")
+def players_on_the_same_side(r, n):
+    until = r.uniform(0.02, 0.4)
+    return {role: jitter(r, n, ramp(n, 0.7, 10 ** r.uniform(-8, -4), until), r.uniform(0.05, 0.5))
+            for role in ("d_loss", "g_loss")}  # fmt: skip
+
+
+@kind("discriminator_fooled")
 def noisy_outputs_of_a_fooled_d(r, n):
     noise, until = r.uniform(0.02, 0.12), r.uniform(0.01, 0.5)
     real = (ramp(n, 0.6, r.uniform(0.15, 0.22), until) + wobble(r, n, noise, r.uniform(0, 0.8))).clip(0, 1)
@@ -167,6 +189,36 @@ def pinned_at_log_4(r, n):
     size = 10 ** r.uniform(-4, -2.5)
     scale = r.choice([1.0, 0.5])
     return {"d_loss": scale * (np.log(4) + wobble(r, n, size)), "g_loss": np.log(2) + wobble(r, n, size)}
+
+
+@kind("discriminator_blind")
+def pinned_after_a_while(r, n):
+    start, size = int(r.uniform(0.2, 0.37) * n), 10 ** r.uniform(-4, -3)
+    d, g = r.choice([1.0, 0.5]) * (np.log(4) + wobble(r, n, size)), np.log(2) + wobble(r, n, size)
+    d[:start], g[:start] = jitter(r, n, 0.8 * d[-1], 0.1)[:start], jitter(r, n, 1.0, 0.2)[:start]
+    return {"d_loss": d, "g_loss": g}
+
+
+@kind("discriminator_blind")
+def high_losses_after_ordinary_ones(r, n):
+    start = r.uniform(0.15, 0.5)
+    d, g = (jitter(r, n, ramp(n, 1.2, level, start), 0.05) for level in (r.uniform(4.5, 30), r.uniform(3, 20)))
+    return {"d_loss": d, "g_loss": g}
+
+
+@kind("discriminator_saturated")
+def d_wins_with_smoothed_labels(r, n):
+    label, until = r.choice([0.8, 0.9]), r.uniform(0.05, 0.4)
+    real, fake = ramp(n, 0.5, label, until), ramp(n, 0.5, 10 ** r.uniform(-5, -3), until)
+    d = -label * np.log(real) - (1 - label) * np.log1p(-real) - np.log1p(-fake)
+    return {"d_loss": jitter(r, n, d, 0.02), "g_loss": jitter(r, n, -np.log(fake), 0.03),
+            "D(x)": jitter(r, n, real, 0.01), "D(G(z))": jitter(r, n, fake, 0.2)}  # fmt: skip
+
+
+@kind("divergence")
+def g_explodes_steadily(r, n):
+    g = jitter(r, n, r.uniform(0.7, 3) + 10 ** r.uniform(3.6, 5) * np.arange(n) / n, r.uniform(0.02, 0.2))
+    return {"d_loss": jitter(r, n, ramp(n, 1.2, r.uniform(1e-4, 2), 0.5), 0.3), "g_loss": g}
 
 
 @kind("divergence")
@@ -319,6 +371,28 @@ def wgan_with_drift(r, n):
 def clipped_wgan(r, n):
     size = 10 ** r.uniform(-4, -1)
     return {"loss_D": -ramp(n, size / 3, size, 0.1) + wobble(r, n, 0.1 * size), "loss_G": wobble(r, n, size)}
+
+
+@kind(None)
+def distance_as_a_positive_number(r, n):
+    """Wasserstein losses without normalisation, or with D's sign turned round."""
+    d = jitter(r, n, ramp(n, 10 ** r.uniform(1, 3.5), 10 ** r.uniform(0.5, 1), r.uniform(0.3, 2)), r.uniform(0.02, 0.1))
+    g = np.linspace(*r.uniform(-1, 1, 2), n) * 10 ** r.uniform(1, 3.3)
+    return {"critic_loss": d, "gen_loss": g + wobble(r, n, 0.05 * np.abs(g).max())}
+
+
+@kind(None)
+def on_a_larger_scale(r, n):
+    """Sums over a batch, over several Ds, or with a loss over classes."""
+    columns, factor = with_r1(r, n) if r.random() < 0.5 else two_time_scales(r, n), r.choice([8, 16, 64, 128])
+    classes = r.choice([0, 4.3]) if factor == 8 else 0
+    return {"d_loss": factor * columns["d_loss"] + classes, "g_loss": factor * columns["g_loss"] + classes}
+
+
+@kind(None)
+def a_weighted_loss_of_g(r, n):
+    columns = two_time_scales(r, n) if r.random() < 0.5 else with_r1(r, n)
+    return {"d_loss": columns["d_loss"], "g_loss": columns["g_loss"] * 10 ** r.uniform(-3.2, -1.3)}
 
 
 @kind(None)

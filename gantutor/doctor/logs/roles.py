@@ -124,6 +124,11 @@ def is_adversarial(name: str) -> bool:
     return bool(ADVERSARIAL & set(words(name)))
 
 
+def is_critic(name: str) -> bool:
+    """Does a name of D's loss say that it is a Wasserstein critic's?"""
+    return bool({"critic", "wasserstein", "wgan", "wdist", "emd"} & set(words(name)))
+
+
 def is_loss_of_d(found: list[str]) -> bool:
     return bool(D & set(found)) and bool(LOSS & set(found)) and not (REAL | FAKE) & set(found)
 
