@@ -396,6 +396,13 @@ def a_weighted_loss_of_g(r, n):
 
 
 @kind(None)
+def switched_on_late(r, n):
+    start, columns = int(r.uniform(0.1, 0.5) * n), hinge(r, n) if r.random() < 0.5 else with_r1(r, n)
+    late = {role: np.r_[np.zeros(start), values[: n - start]] for role, values in columns.items()}
+    return {**late, "rec_loss": jitter(r, n, ramp(n, 0.8, 0.1, 0.5), 0.05)}
+
+
+@kind(None)
 def hinge(r, n):
     d = ramp(n, 2, r.uniform(0.6, 1.6), r.uniform(0.1, 0.8)) + wobble(r, n, r.uniform(0.05, 0.2))
     return {"d_loss": d.clip(0), "g_loss": r.uniform(-0.5, 0.8) + wobble(r, n, r.uniform(0.1, 0.5))}

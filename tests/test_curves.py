@@ -85,8 +85,8 @@ CURVES = [
     ({"d_loss": 0.5 + noise(1000, 5e-4), "g_loss": 0.25 + noise(1000, 5e-4)}, ("discriminator_blind",)),  # LSGAN
     ({"d_loss": 20 * noise(1000, 2), "g_loss": 20 * noise(1000, 2, 1)}, ("instability",)),  # a critic without any bound
     ({"d_loss": 1.41 + noise(1000, 1e-3)}, ()),
-    ({"d_loss": torch.where(T < 350, 1.1, math.log(4)) + noise(1000, 3e-4),
-      "g_loss": torch.where(T < 350, 1.0, math.log(2)) + noise(1000, 3e-4, 1)}, ("discriminator_blind",)),
+    ({"d_loss": torch.where(T < 350, 1.1, math.log(4)) + noise(1000, 2e-3),
+      "g_loss": torch.where(T < 350, 1.0, math.log(2)) + noise(1000, 2e-3, 1)}, ("discriminator_blind",)),
     ({"d_loss": torch.where(T < 150, 1.1, 1.36) + noise(1000, 3e-3), "g_loss": 0.71 + noise(1000, 3e-3, 1)}, ()),
     ({"d_loss": 1.395 + noise(1000, 1e-3)}, ()),  # near log 4, but never at it
     ({"d_loss": 1.388 + noise(1000, 1e-3)}, ("discriminator_blind",)),
@@ -288,6 +288,26 @@ def test_what_was_not_judged_is_always_named():
     assert d.healthy
     for told in ("fewer than 12 entries", "d_loss", "lr (learning rate)", "wobble factor", "comment"):
         assert told in said
+
+
+@pytest.mark.parametrize("n", [24, 200, 3000])
+def test_a_game_that_is_switched_on_late_is_judged_from_there(n):
+    half = n // 2
+    off, d, g = torch.zeros(half), 0.95 + noise(half, 0.05), -0.1 + noise(half, 0.1, 1)
+    sound = examined({"disc_loss": torch.cat([off, d]), "g_loss": torch.cat([off, g]), "rec_loss": [0.3] * n})
+    assert sound.healthy
+    assert any(f"is 0 until step {half:,}:" in note for note in sound.notes)
+    only_d = examined({"disc_loss": torch.cat([off, d]), "g_loss": torch.cat([off - 0.3, g])})
+    assert only_d.healthy
+    lost = examined({"disc_loss": torch.cat([off, 80 + d]), "g_loss": off.tolist() + [0.01] * half})
+    assert lost.names == ("discriminator_fooled",)
+    assert lost.findings[0].since >= half
+    assert examined({"d_loss": [0.0] * n, "g_loss": [9.0] * n}).names == ("discriminator_saturated",)
+
+
+def test_a_game_that_is_switched_on_too_late_is_not_judged():
+    with pytest.raises(BadInput, match="0 until step 30"):
+        examined({"disc_loss": [0.0] * 30 + [1.1] * 5})
 
 
 def test_nothing_to_judge_is_said():

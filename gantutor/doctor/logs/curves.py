@@ -18,6 +18,7 @@ from gantutor.doctor.logs.training_log import MOST_NAMES, Curve, Log
 
 FEWEST = 12  # entries of a curve: fewer do not allow a verdict
 STRETCHES = 50  # at most
+FEWEST_ZEROS = 3  # with which a loss begins that is switched on later
 
 LOG4, LOG2 = math.log(4), math.log(2)
 
@@ -49,6 +50,10 @@ def examine_log(log: Log) -> Iterator[Finding]:
     if short:
         log.notes.append(f"With fewer than {FEWEST} entries, and too short to be judged: {some(short, MOST_NAMES)}.")
     for name, curves in log.games.items():
+        if (start := start_of_game(curves)) is not None:
+            log.notes.append(
+                f"A loss is 0 until step {start:,.0f}: what comes before is taken for a warm-up, not judged."
+            )
         if not (sound := judged(curves)):
             continue
         if "d_loss" in sound or "g_loss" in sound:
@@ -58,9 +63,22 @@ def examine_log(log: Log) -> Iterator[Finding]:
 
 
 def judged(curves: Mapping[str, Curve]) -> dict[str, Curve]:
-    """Those curves of a game that can be judged: long enough, and all finite."""
+    """Those curves of a game that can be judged, from its start: long enough, and all finite."""
+    start = start_of_game(curves)
+    if start is not None:
+        curves = {role: curve.since(start) for role, curve in curves.items()}
     return {role: curve for role, curve in curves.items()
             if len(curve.values) >= FEWEST and np.isfinite(curve.values).all()}  # fmt: skip
+
+
+def start_of_game(curves: Mapping[str, Curve]) -> float | None:
+    """The step at which a loss that is exactly 0 at first is switched on, as VQGAN's is; None if all losses are."""
+    starts = []
+    for curve in (curves[role] for role in ("d_loss", "g_loss") if role in curves):
+        played = np.flatnonzero(curve.values)
+        if len(played) and played[0] >= FEWEST_ZEROS:
+            starts.append(float(curve.steps[played[0]]))
+    return max(starts, default=None)
 
 
 def examine_game(curves: Mapping[str, Curve]) -> Iterator[Finding]:

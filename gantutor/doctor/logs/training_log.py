@@ -29,6 +29,9 @@ class Curve(NamedTuple):
     steps: np.ndarray  # (T,) float64: the step at which each value was logged, or its row
     values: np.ndarray  # (T,) float64
 
+    def since(self, step: float) -> "Curve":
+        return Curve(self.name, self.steps[self.steps >= step], self.values[self.steps >= step])
+
 
 @dataclass
 class Log:
