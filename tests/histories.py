@@ -382,6 +382,15 @@ def distance_as_a_positive_number(r, n):
 
 
 @kind(None)
+def several_steps_of_the_critic_for_one_of_g(r, n):
+    """G's loss is carried forward between its steps, and D gains on it within them."""
+    steps, scale = r.choice([2, 3, 5, 10]), r.uniform(1, 8)
+    d = -ramp(n, scale, scale / 3, 0.5) - r.uniform(0, 0.1) * scale * (np.arange(n) % steps)
+    g = wobble(r, n, 0.1 * scale, 0.9) + scale * np.linspace(0, r.uniform(-1, 1), n)
+    return {"d_loss": d + wobble(r, n, 0.05 * scale, 0.2), "g_loss": np.repeat(g[::steps], steps)[:n]}
+
+
+@kind(None)
 def on_a_larger_scale(r, n):
     """Sums over a batch, over several Ds, or with a loss over classes."""
     columns, factor = with_r1(r, n) if r.random() < 0.5 else two_time_scales(r, n), r.choice([8, 16, 64, 128])

@@ -153,6 +153,14 @@ CURVES = [
     ({"d_loss": 1.3 + 0.2 * torch.sin(T / 10) * (T < 650) + noise(1000, 0.02)}, ()),  # it has died down
     ({"d_loss": 1.3 + 0.01 * noise(1000, 1).cumsum(0)}, ()),  # a random walk
     ({"d_loss": 1.25 + 0.2 * (T % 4 == 0) + noise(1000, 0.02)}, ()),  # a penalty in every fourth step
+    # D's steps between two of G's, in which it gains, and cycles that only nearly keep such a step
+    *(({"d_loss": -4 - 0.5 * (T[:n] % 5) + noise(n, 0.35)}, ()) for n in (60, 105, 1000)),
+    ({"d_loss": -4 - 0.3 * (T % 10) + noise(1000, 0.35)}, ()),
+    ({"d_loss": -4 - 0.5 * (T % 5) + noise(1000, 0.9)}, ()),
+    ({"d_loss": -4 - 0.5 * (T % 5.1) + noise(1000, 0.35)}, ("oscillation",)),
+    ({"d_loss": -4 - 0.5 * (T[:50] % 5) + noise(50, 0.1)}, ("oscillation",)),  # too few to say
+    ({"d_loss": 1.3 + 0.3 * torch.sin(2 * math.pi * T / 50) + noise(1000, 0.1)}, ("oscillation",)),  # nor are twenty
+    ({"d_loss": -4 + noise(60, 0.2), "g_loss": np.repeat([1.2, 1.3, 1.4, 3.7, 3.6, 3.8], 10)}, ()),  # carried forward
     ({"d_loss": torch.linspace(-1, -250, 1000)}, ()),  # a critic whose loss drifts
     ({"d_loss": -0.9 * torch.exp(T / 190), "g_loss": noise(1000, 1)}, ("divergence",)),  # up to 170, and still rising
     ({"d_loss": -3 - 147 * (T / 40 - 15).sigmoid(), "g_loss": noise(1000, 1)}, ()),  # as far, but it has levelled off
