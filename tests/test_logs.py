@@ -160,6 +160,11 @@ OBJECTS = {
     "tensors": {"d_loss": [torch.tensor(d) for d in D], "g_loss": [np.float64(g) for g in G]},
     "strings": {"d_loss": [str(d) for d in D], "g_loss": [f"tensor({g}, device='cuda:0')" for g in G]},
     "nested": {"losses": {"D": D, "G": G}},
+    "pairs of a step and a value": {
+        "d_loss": [(50 * i, d) for i, d in enumerate(D)],
+        "g_loss": np.array([*enumerate(G)]),
+    },
+    "values by step": {"d_loss": dict(enumerate(D)), "g_loss": {10 * i: g for i, g in enumerate(G)}},
     "nested rows": [
         {"Loss/D": {"num": 8, "mean": d, "std": 0.1}, "Loss/G": {"mean": g}} for d, g in zip(D, G, strict=True)
     ],
@@ -233,6 +238,18 @@ def test_tensorboard(tmp_path):
     assert same(tmp_path / "run")
     with pytest.raises(BadInput, match="Below it"):
         training_log.read(tmp_path)
+
+
+def test_pairs_of_a_step_and_a_value():
+    log = training_log.read(
+        {"d_loss": [(50 * i, d) for i, d in enumerate(D)], "g_loss": [[i, g] for i, g in enumerate(G)]}
+    )
+    assert log.games[""]["d_loss"].steps.tolist() == [0, 50, 100, 150]
+    assert log.games[""]["g_loss"].steps.tolist() == [0, 1, 2, 3]
+    assert any("'d_loss' are pairs of a step and a value" in note for note in log.notes)
+    for firsts in ([1, 2], [1, 2, 2, 3], [3, 2, 1, 0], [0.5, 1.5, 2.5, 3.5]):  # no steps, or too few to tell
+        log = training_log.read({"d_loss": [(first, 0.5) for first in firsts]})
+        assert log.games[""]["d_loss"].values.tolist() == firsts
 
 
 def test_pairs_of_loss_and_accuracy():

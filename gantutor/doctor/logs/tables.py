@@ -30,7 +30,7 @@ def tables_of(history: object, notes: list[str]) -> Iterator[Mapping[str, object
     if isinstance(history, str | PathLike):
         yield from from_path(Path(history), notes)
     elif isinstance(history, Mapping):
-        yield flattened(history)
+        yield flattened({name: with_steps(column) for name, column in history.items()})
     elif hasattr(history, "columns") and hasattr(history, "__getitem__"):  # a frame of pandas or polars
         yield {str(name): history[name] for name in history.columns}
     elif isinstance(history, list | tuple) and history and all(isinstance(part, str | PathLike) for part in history):
@@ -67,6 +67,12 @@ def flattened(row: Mapping[object, object]) -> dict[str, object]:
         else:
             flat[str(name)] = value
     return flat
+
+
+def with_steps(column: object) -> object:
+    """{0: 1.2, 50: 1.1}, as a frame's to_dict gives it, as pairs of a step and a value; anything else as it is."""
+    by_step = isinstance(column, Mapping) and len(column) > 1 and all(isinstance(key, int) for key in column)
+    return [*column.items()] if isinstance(column, Mapping) and by_step else column
 
 
 TAGS = {"tag", "key", "metric", "name", "variable", "metric_name", "scalar"}

@@ -19,6 +19,7 @@ from gantutor.errors import BadInput
 
 MOST_NAMES = 12  # that a note lists
 LOSSES = "d_loss", "g_loss", "d_loss_real", "d_loss_fake"
+FEWEST_STEPS = 3  # that rise and are whole, in pairs of a step and a value
 FEWEST_EMPTY = 3  # rows at the end without losses that may hide NaN
 
 
@@ -90,8 +91,13 @@ class Column(NamedTuple):
 def to_curves(table: Mapping[str, object], notes: list[str]) -> dict[str, Curve]:
     """A curve for each column of numbers, and a note on those that hold none."""
     columns: dict[str, Column] = {}
+    own_steps: dict[str, np.ndarray] = {}
     for name, cells in table.items():
         first, second = to_numbers(name, cells)
+        if are_steps(first, second):
+            columns[name], own_steps[name] = second, first.values
+            notes.append(f"The entries of {name!r} are pairs of a step and a value.")
+            continue
         columns[name] = first
         if second.given.sum() > len(second.given) / 2:
             columns[f"{name}, second value"] = second
@@ -102,6 +108,7 @@ def to_curves(table: Mapping[str, object], notes: list[str]) -> dict[str, Curve]
     counted = next((name for name, c in columns.items() if roles.is_step(name) and is_falling(c)), None)
     if counted is not None:  # the last step first
         columns = {name: Column(values[::-1], given[::-1]) for name, (values, given) in columns.items()}
+        own_steps = {name: own[::-1] for name, own in own_steps.items()}
         notes.append(f"The rows were turned round, because {counted} falls.")
     steps = next((c.values for name, c in columns.items() if roles.is_step(name) and is_rising(c)), None)
     columns = with_nan_at_the_end(columns, notes)
@@ -111,7 +118,8 @@ def to_curves(table: Mapping[str, object], notes: list[str]) -> dict[str, Curve]
         values, given = columns[name]
         kept = given & ~gaps[name]
         if name not in empty:
-            at = steps if steps is not None and len(steps) == len(values) else np.arange(len(values), dtype=np.float64)
+            at = own_steps.get(name, steps)
+            at = at if at is not None and len(at) == len(values) else np.arange(len(values), dtype=np.float64)
             curves[name] = Curve(name, at[kept], values[kept])
     return curves
 
@@ -173,6 +181,14 @@ def is_rising(column: Column) -> bool:
     values = column.values
     counts = len(values) > 0 and np.isfinite(values).all() and (np.diff(values) >= 0).all()
     return bool(counts and 2 * len(np.unique(values)) >= len(values))
+
+
+def are_steps(first: Column, second: Column) -> bool:
+    """Are the first numbers of pairs the steps of the second ones? They are whole, and each is larger than the last."""
+    values = first.values
+    if len(values) < FEWEST_STEPS or not (first.given & second.given).all() or not np.isfinite(values).all():
+        return False
+    return bool((values == np.round(values)).all() and (np.diff(values) > 0).all())
 
 
 def is_falling(column: Column) -> bool:
