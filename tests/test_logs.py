@@ -240,6 +240,17 @@ def test_tensorboard(tmp_path):
         training_log.read(tmp_path)
 
 
+def test_scalars_that_tensorboard_keeps_in_folders_of_their_own(tmp_path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path)) as writer:
+        for step, (d, g) in enumerate(zip(D, G, strict=True)):
+            writer.add_scalars("train/Loss", {"D": d, "G": g}, step)
+    with SummaryWriter(str(tmp_path / "other_run")) as writer:
+        writer.add_scalar("Loss_D", 9.0, 0)
+    assert same(tmp_path)
+
+
 def test_pairs_of_a_step_and_a_value():
     log = training_log.read(
         {"d_loss": [(50 * i, d) for i, d in enumerate(D)], "g_loss": [[i, g] for i, g in enumerate(G)]}

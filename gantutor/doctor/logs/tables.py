@@ -241,7 +241,7 @@ def from_tensorboard(path: Path) -> Table:
         BadInput: TensorBoard is not installed, or there are no scalars.
     """
     try:
-        from tensorboard.backend.event_processing import event_accumulator
+        import tensorboard  # noqa: F401
     except ImportError:
         raise BadInput(
             f"{path} is TensorBoard's: install tensorboard to read it (pip install tensorboard), or export a .csv."
@@ -250,20 +250,37 @@ def from_tensorboard(path: Path) -> Table:
         below = sorted({file.parent for file in path.rglob("*tfevents*")})
         hint = f" Below it, {below[0]} has some." if below else ""
         raise BadInput(f"there are no TensorBoard event files in {path}: give the folder that holds them.{hint}")
-    events = event_accumulator.EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0})
-    events.Reload()
-    rows: list[dict[object, object]] = []
-    tags = events.Tags()
-    for tag in tags["scalars"]:
-        rows += [{"step": event.step, "tag": tag, "value": event.value} for event in events.Scalars(tag)]
-    if tags["tensors"]:  # TensorFlow 2 writes scalars as tensors
-        from tensorboard.util.tensor_util import make_ndarray
-
-        for tag in tags["tensors"]:
-            for event in events.Tensors(tag):
-                value = make_ndarray(event.tensor_proto)
-                if value.size == 1 and value.dtype.kind in "fiu":
-                    rows.append({"step": event.step, "tag": tag, "value": float(value.item())})
+    rows: list[dict[object, object]] = [
+        {"step": step, "tag": tag, "value": value} for tag, step, value in scalars(path)
+    ]
+    folders = {file.parent for file in path.glob("*/*tfevents*")} if path.is_dir() else set()
+    for folder in sorted(folders):
+        for tag, step, value in scalars(folder):
+            if (name := name_of_one(tag, folder.name)) is not None:
+                rows.append({"step": step, "tag": name, "value": value})
     if not rows:
         raise BadInput(f"there are no scalars in the TensorBoard events of {path}: log d_loss and g_loss there.")
     return from_rows(rows)
+
+
+def scalars(part: Path) -> Iterator[tuple[str, int, float]]:
+    """The scalars of an event file, or of all that lie in a folder: tag, step and value."""
+    from tensorboard.backend.event_processing import event_accumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    events = event_accumulator.EventAccumulator(str(part), size_guidance={"scalars": 0, "tensors": 0})
+    events.Reload()
+    tags = events.Tags()
+    for tag in tags["scalars"]:
+        yield from ((tag, event.step, event.value) for event in events.Scalars(tag))
+    for tag in tags["tensors"]:  # TensorFlow 2 writes scalars as tensors
+        for event in events.Tensors(tag):
+            value = make_ndarray(event.tensor_proto)
+            if value.size == 1 and value.dtype.kind in "fiu":
+                yield tag, event.step, float(value.item())
+
+
+def name_of_one(tag: str, folder: str) -> str | None:
+    """PyTorch's add_scalars("Loss", {"D": …}) writes "Loss" to a folder Loss_D: "Loss/D"; None for any other folder."""
+    start = tag.replace("/", "_") + "_"
+    return f"{tag}/{folder.removeprefix(start)}" if folder.startswith(start) else None
