@@ -207,6 +207,19 @@ FILES = {
                            zip(D, G, strict=True)),
     "tensors.log": "".join(f"D loss: tensor({d}, device='cuda:0') G loss: tensor({g})\n" for d, g in
                            zip(D, G, strict=True)),
+    "dicts.log": "".join(f"{ {'epoch': i, 'd_loss': d, 'g_loss': g} }\n" for i, (d, g) in
+                         enumerate(zip(D, G, strict=True))),
+    "numpy.log": "".join(f"{{'d_loss': np.float32({d}), 'g_loss': np.float64({g})}}\n" for d, g in
+                         zip(D, G, strict=True)),
+    "info.log": "Starting\n" + "".join(f'2026-01-01 INFO {json.dumps({"d_loss": d, "g_loss": g})}\n' for d, g in
+                                       zip(D, G, strict=True)),
+    "level.log": "".join(f"INFO d_loss: {d} g_loss: {g}\n" for d, g in zip(D, G, strict=True)),
+    "no signs.log": "".join(f"step {i} d_loss {d} g_loss {g}\n" for i, (d, g) in enumerate(zip(D, G, strict=True))),
+    "bars.log": "".join(f"| epoch {i} | loss_d {d} | loss_g {g} |\n" for i, (d, g) in
+                        enumerate(zip(D, G, strict=True))),
+    "blocks.log": "".join(f"-----\n| loss_d | {d} |\n| loss_g | {g} |\n" for d, g in zip(D, G, strict=True)),
+    "tf.log": "".join(f"gen_loss: tf.Tensor({g}, shape=(), dtype=float32) disc_loss: "
+                      f"<tf.Tensor: shape=(), dtype=float32, numpy={d}>\n" for d, g in zip(D, G, strict=True)),
     "keras.log": "".join(f"{i} [D loss: {d}, acc.: 50.00%] [G loss: {g}]\n" for i, (d, g) in
                          enumerate(zip(D, G, strict=True))),
 }  # fmt: skip
@@ -216,6 +229,14 @@ FILES = {
 def test_files(tmp_path, name):
     (tmp_path / name).write_text(FILES[name], encoding="utf-8-sig" if name == "a.csv" else "utf-8")
     assert same(tmp_path / name)
+
+
+def test_both_halves_of_an_accuracy_that_are_named_once(tmp_path):
+    lines = "".join(f">Accuracy real: {90 + i}%, fake: {80 + i}%\n" for i in range(5))
+    (tmp_path / "a.log").write_text(lines)
+    game = training_log.read(tmp_path / "a.log").games[""]
+    assert game["d_acc_real"].values.tolist() == [90, 91, 92, 93, 94]
+    assert game["d_acc_fake"].values.tolist() == [80, 81, 82, 83, 84]
 
 
 def test_one_curve_a_file_as_tensorboard_exports_them(tmp_path):

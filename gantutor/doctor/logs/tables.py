@@ -215,10 +215,15 @@ def from_json_lines(text: str, path: Path, notes: list[str]) -> Table:
     return from_rows(rows)
 
 
-PRINTED = re.compile(
-    r"(?P<name>[A-Za-z][A-Za-z0-9_./]*(?:\((?:[^()]|\([^()]*\))*\))?(?: [A-Za-z][A-Za-z0-9_.]*)?)"
-    r"\s*[:=]\s*(?:tensor\(|array\(|\[)?(?P<value>[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)\b)"
+NAME = r"(?P<name>[A-Za-z][A-Za-z0-9_./]*(?:\((?:[^()]|\([^()]*\))*\))?(?: [A-Za-z][A-Za-z0-9_.]*)?)"
+VALUE = (
+    r"(?:(?:tf\.|np\.)?(?:[Tt]ensor|array|float\d*)\(|\[)*"
+    r"(?P<value>[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)\b)"
 )
+PRINTED = re.compile(NAME + r"['\"]?\s*[:=]\s*" + VALUE)
+PRINTED_WITHOUT_SIGNS = re.compile(NAME + r"\s*[|\s]\s*" + VALUE)  # "step 50 d_loss 0.93", "| d_loss | 0.93 |"
+NO_NAMES = re.compile(r"\x1b\[[0-9;]*m|\b(?:DEBUG|INFO|WARNING|ERROR)\b")  # colours, and levels of messages
+TENSORFLOW = re.compile(r"<tf\.Tensor:[^<>]*numpy=([^<>]*)>")
 
 
 def from_text(text: str, path: Path, notes: list[str]) -> Table:
@@ -226,12 +231,30 @@ def from_text(text: str, path: Path, notes: list[str]) -> Table:
 
     A line counts as a row if it has at least half as many names as the line with the most.
     """
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # colours
-    rows = [{found["name"].strip(): found["value"] for found in PRINTED.finditer(line)} for line in text.splitlines()]
+    text = TENSORFLOW.sub(r"\1", NO_NAMES.sub("", text))
+    rows = [printed(line, PRINTED) for line in text.splitlines()]
+    if max(map(len, rows)) < 2:
+        rows = max(
+            rows, [printed(line, PRINTED_WITHOUT_SIGNS) for line in text.splitlines()], key=lambda x: sum(map(len, x))
+        )
     if not any(rows):  # a table without commas
         return from_csv(re.sub(r"[ \t]+", " ", text), path, notes)
     most = max(map(len, rows))
     return from_rows([row for row in rows if row and 2 * len(row) >= most])
+
+
+HALF = re.compile(r"real|fake", re.IGNORECASE)
+
+
+def printed(line: str, form: re.Pattern[str]) -> dict[object, object]:
+    """The numbers in a line by name; in "accuracy real: 80%, fake: 70%" the second name is that of an accuracy too."""
+    row: dict[object, object] = {}
+    whole = ""
+    for found in form.finditer(line):
+        name = found["name"].strip()
+        name = HALF.sub(name, whole) if HALF.fullmatch(name) and HALF.search(whole) else name
+        row[name], whole = found["value"], name
+    return row
 
 
 def from_tensorboard(path: Path) -> Table:

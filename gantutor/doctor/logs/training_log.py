@@ -147,7 +147,9 @@ def to_numbers(name: str, cells: object) -> tuple[Column, Column]:
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\b(?:nan|inf(?:inity)?)\b", re.IGNORECASE)
 THOUSANDS = re.compile(r"\b\d{1,3}(?:,\d{3})+(?:\.\d+)?\b")
 WINDOWS_NAN = re.compile(r"\d\.#(?:IND|QNAN|SNAN|INF)", re.IGNORECASE)
-BEFORE_NUMBER = re.compile(r"(?:tensor|array)?[(\[\s]*", re.IGNORECASE)  # as str() writes tensors, lists and pairs
+BEFORE_NUMBER = re.compile(
+    r"(?:tf\.|np\.)?(?:tensor|array|float\d*)?[(\[\s]*", re.IGNORECASE
+)  # as str() writes tensors, lists and pairs
 
 
 def to_pair(cell: object) -> tuple[float | None, float | None]:
