@@ -258,6 +258,21 @@ def classes_die_out(r, n):
     return {**with_r1(r, n), r.choice(["n_modes", "classes_covered", "unique_classes"]): number}
 
 
+@kind("low_fidelity")
+def scores_get_worse_again(r, n):
+    best, (low, high) = int(r.uniform(0.25, 0.55) * n), (r.uniform(10, 40), r.uniform(120, 300))
+    fid = np.r_[np.geomspace(high, low, best), np.linspace(low, r.uniform(1.1, 2) * high, n - best)]
+    name, fid = ("fid", fid) if r.random() < 0.6 else ("inception_score", 200 / fid)
+    return {**with_r1(r, n), name: jitter(r, n, fid, r.uniform(0, 0.05))}
+
+
+@kind("non_finite")
+def broken_down_in_empty_cells(r, n):
+    losses, at = with_r1(r, n), int(r.uniform(0.3, 0.85) * n)
+    cells = {role: [*values[:at].tolist(), *[None] * (n - at)] for role, values in losses.items()}
+    return {"step": np.arange(n), "lr": np.full(n, 2e-4), **cells}
+
+
 @kind("non_finite")
 def broken_down(r, n):
     at = int(r.uniform(0.3, 0.95) * n)
@@ -499,6 +514,18 @@ def diversity_rises(r, n):
         "recall": jitter(r, n, ramp(n, 0.05, r.uniform(0.4, 0.7), 0.5), 0.1),
         "fid": ramp(n, 200, 20, 0.4),
     }
+
+
+@kind(None)
+def scores_waver(r, n):
+    fid = ramp(n, r.uniform(100, 300), r.uniform(10, 40), r.uniform(0.1, 1)) + np.linspace(0, r.uniform(0, 12), n)
+    scores = {
+        "fid": jitter(r, n, fid, r.uniform(0.02, 0.2)),
+        "kid": ramp(n, 0.2, 0, 0.3) + wobble(r, n, 0.003),
+        "precision": (ramp(n, r.choice([0, 1]), r.uniform(0.4, 0.8), 0.2) + wobble(r, n, 0.04)).clip(0, 1),
+    }
+    every = r.choice([1, 5])
+    return {**with_r1(r, n), **{name: np.where(np.arange(n) % every, np.nan, x) for name, x in scores.items()}}
 
 
 @kind(None)

@@ -180,6 +180,19 @@ CURVES = [
     ({"ms_ssim": torch.where(T < 500, 0.2, 0.97) + noise(1000, 0.005)}, ("total_collapse",)),
     ({"ms_ssim": torch.where(T < 500, 0.0, 0.55) + noise(1000, 0.03)}, ()),  # of noise, then of similar images
     ({"ms_ssim": torch.where(T < 500, 0.9, 0.2) + noise(1000, 0.03)}, ()),
+    # scores
+    ({"fid": torch.cat([torch.linspace(200, 30, 500), torch.linspace(30, 250, 500)])}, ("low_fidelity",)),
+    ({"fid": torch.cat([torch.linspace(200, 30, 500), torch.linspace(30, 50, 500)])}, ()),
+    ({"fid": torch.cat([torch.linspace(200, 10, 12), torch.linspace(10, 150, 12)])}, ("low_fidelity",)),
+    ({"fid": torch.cat([torch.linspace(200, 10, 500), torch.linspace(10, 40, 500)])}, ()),  # near 10
+    ({"fid": torch.linspace(20, 90, 1000)}, ()),  # never better than at the beginning
+    ({"kid": 0.15 * torch.exp(-T / 100) + noise(1000, 1e-3).abs()}, ()),
+    ({"inception_score": torch.cat([torch.linspace(1, 6, 500), torch.linspace(6, 1.2, 500)])}, ("low_fidelity",)),
+    ({"inception_score": torch.cat([torch.linspace(1, 6, 500), torch.linspace(6, 3.5, 500)])}, ()),
+    ({"mmd": noise(14, 1e-3, 8).abs()}, ()),  # all noise
+    ({"precision": 0.4 + 0.6 * torch.exp(-T / 100)}, ()),  # it praised noise
+    ({"d_loss": [90.0] * 1000, "g_loss": [0.0] * 1000,
+      "fid": torch.cat([torch.linspace(200, 30, 500), torch.linspace(30, 250, 500)])}, ("discriminator_fooled",)),
     ({"d_loss": torch.where(T < 600, 1.0, 1.45) + noise(1000, 0.05)}, ()),  # by 31%
     ({"d_loss": torch.where(T < 600, 1.0, 1.65) + noise(1000, 0.05)}, ("sudden_change",)),  # by 39%
     ({"d_loss": (1 + 0.65 * (T / 100 - 5).sigmoid()) + noise(1000, 0.05)}, ()),  # as much, but gradually

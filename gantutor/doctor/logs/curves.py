@@ -82,16 +82,15 @@ def start_of_game(curves: Mapping[str, Curve]) -> float | None:
 
 
 def examine_game(curves: Mapping[str, Curve]) -> Iterator[Finding]:
-    """What the curves of one game show."""
+    """What the curves of one game show; worse scores only where nothing explains them."""
     game = to_game(curves)
-    if (diverged := find_divergence(game)) is not None:
-        yield diverged
-    else:  # what is off every scale tells no more about who wins
+    first = find_divergence(game)
+    if first is None:  # what is off every scale tells no more about who wins
         unstable = swings.find_instability(curves, game.loss)
         first = unstable or find_lost_balance(game) or swings.find_sudden_change(curves)
-        yield from filter(None, (first,))
     others = swings.find_vanishing_gradient(curves), find_falling_diversity(game), swings.find_oscillation(curves)
-    yield from filter(None, others)
+    found = [finding for finding in (first, *others) if finding is not None]
+    yield from found or filter(None, (find_lost_quality(game),))
 
 
 # --- one form for all logs -------------------------------------------------------------------------------------------
@@ -431,4 +430,33 @@ def find_falling_diversity(game: Game) -> Finding | None:
             name = "total_collapse" if kept < 0.1 else "partial_collapse"
             detail = "The measure of diversity in the log says so."
             return Finding(name, grade(1 - kept, 0.6, 0.8), (evidence,), detail, since)
+    return None
+
+
+# --- quality ---------------------------------------------------------------------------------------------------------
+
+
+def find_lost_quality(game: Game) -> Finding | None:
+    """Do the scores end far worse than they once were, by a factor of two and for good?
+
+    They must have become better before, and lost a good part of that again, beyond their noise: a distance near 0
+    doubles by chance, and a score that was best at the beginning may have praised noise.
+    """
+    for role, what in (("distance", "distance to the data"), ("quality", "score")):
+        values = game.medians.get(role)
+        if values is None or values.min() <= 0:
+            continue
+        badness = values if role == "distance" else 1 / values
+        best = int(badness.argmin())
+        gained, lost = badness[: best + 1].max() - badness[best], badness - badness[best]
+        beyond_noise = lost > max(0.2 * gained, 3 * np.median(np.abs(np.diff(badness, 2))))
+        worse = beyond_noise & (np.arange(len(values)) > best) & (gained > 0.25 * badness[best])
+        since = game.lasting(worse & (badness > 2 * badness[best]), worse & (badness > 3 * badness[best]))
+        if since is not None:
+            ratio = late(badness) / float(badness[best])
+            told = f"how many times worse the {what} in the log is at the end than at its best"
+            evidence = Evidence(told, ratio, high=1.5)
+            then = f"{values[best]:.3g} near step {game.steps[best]:,.0f}"
+            detail = f"The {what} in the log has gone from {then} to {late(values):.3g}: take a checkpoint from there."
+            return Finding("low_fidelity", grade(ratio, 3, 5), (evidence,), detail, since)
     return None
