@@ -107,6 +107,12 @@ def test_names_that_count(name):
         ("d_acc_real", "d_acc_fake d_loss cls_loss", "d_acc_real"),
         ("ms_ssim", "fid d_loss", "similarity"),
         ("ms_ssim", "psnr d_loss", "likeness to the target"),
+        ("disc_loss_gen", "disc_loss_real gen_loss", "d_loss_fake"),
+        ("disc_loss_gen", "disc_loss gen_loss", "d_loss"),
+        ("C_loss", "G_loss", "d_loss"),
+        ("loss_c", "loss_g lr", "d_loss"),
+        ("C_loss", "G_loss D_loss", None),  # a classifier's
+        ("C_loss", "loss", None),
         ("lpips", "G_L1 d_loss", "likeness to the target"),
         ("sample_ms_ssim", "G_L1 d_loss", "similarity"),
     ],
@@ -247,6 +253,14 @@ def test_one_curve_a_file_as_tensorboard_exports_them(tmp_path):
         files[-1].write_text("Wall time,Step,Value\n" + rows)
     assert same(files)
     assert training_log.read(files).games[""]["d_loss"].steps.tolist() == [0, 10, 20, 30]
+
+
+def test_a_curve_without_a_name_has_that_of_its_file(tmp_path):
+    for name, values in (("d_loss", D), ("train_g_loss", G)):
+        rows = "".join(f"{10 * i},{value}\n" for i, value in enumerate(values))
+        (tmp_path / f"{name}.csv").write_text("step,value\n" + rows)
+    assert same(tmp_path)
+    assert training_log.read(tmp_path).games[""]["g_loss"].name == "train_g_loss"
 
 
 def test_tensorboard(tmp_path):

@@ -449,7 +449,7 @@ def find_lost_quality(game: Game) -> Finding | None:
         badness = values if role == "distance" else 1 / values
         best = int(badness.argmin())
         gained, lost = badness[: best + 1].max() - badness[best], badness - badness[best]
-        beyond_noise = lost > max(0.2 * gained, 3 * np.median(np.abs(np.diff(badness, 2))))
+        beyond_noise = lost > max(0.2 * gained, 4 * np.median(np.abs(np.diff(badness, 2))))
         worse = beyond_noise & (np.arange(len(values)) > best) & (gained > 0.25 * badness[best])
         since = game.lasting(worse & (badness > 2 * badness[best]), worse & (badness > 3 * badness[best]))
         if since is not None:

@@ -104,6 +104,10 @@ def in_company(role: str | None, have: set[str], together: set[str]) -> str | No
         return "accuracy"  # perhaps that of a classifier
     if {"ssim", "msssim", "lpips"} & have and not BETWEEN & have and RECONSTRUCTION & together:
         return "likeness to the target"
+    if role == "d_loss" and G & have and REAL & together:  # "disc_loss_gen" beside "disc_loss_real"
+        return "d_loss_fake"
+    if role is None and "c" in have <= {"c"} | LOSS | SILENT | INDEX and G & together and not D & together:
+        return "d_loss"  # a critic's, beside that of G
     return role
 
 

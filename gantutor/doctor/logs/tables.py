@@ -75,6 +75,7 @@ def with_steps(column: object) -> object:
     return [*column.items()] if isinstance(column, Mapping) and by_step else column
 
 
+STEPS = "step", "epoch", "iteration", "iter"
 TAGS = {"tag", "key", "metric", "name", "variable", "metric_name", "scalar"}
 
 
@@ -84,7 +85,7 @@ def unfolded(table: Table) -> Table | None:
     tag = next((by_small[name] for name in by_small if name in TAGS), None)
     if tag is None or "value" not in by_small:
         return None
-    step = next((by_small[name] for name in ("step", "epoch", "iteration", "iter") if name in by_small), None)
+    step = next((by_small[name] for name in STEPS if name in by_small), None)
     values = table[by_small["value"]]
     order = table[step] if step else list(range(len(values)))
     places: dict[object, int] = {}  # the row of each step
@@ -136,7 +137,7 @@ def from_path(path: Path, notes: list[str]) -> Iterator[Mapping[str, object]]:
 
 
 def from_csv(text: str, path: Path, notes: list[str]) -> Table:
-    """A table with names in its first row; TensorBoard's own export of one curve is named after the file."""
+    """A table with names in its first row; a curve that is only called "value" is named after the file."""
     lines = (line for line in text.splitlines() if line.strip())
     text = "\n".join(line for line in lines if not line.startswith("#") and not line.lower().startswith("sep="))
     head = text.split("\n", 1)[0]
@@ -154,8 +155,11 @@ def from_csv(text: str, path: Path, notes: list[str]) -> Table:
     if delimiter == ";":  # where commas are for decimals
         table = {name: [cell.replace(",", ".") if isinstance(cell, str) else cell for cell in cells]
                  for name, cells in table.items()}  # fmt: skip
-    if [name.lower() for name in names] == ["wall time", "step", "value"]:
-        table = {"step": table[names[1]], path.stem.rsplit("tag-", 1)[-1]: table[names[2]]}
+    unnamed = [name for name in names if name.lower() == "value"]
+    if len(unnamed) == 1 and all(
+        name.lower() in ("wall time", "value", *STEPS) for name in names
+    ):  # as TensorBoard exports a curve
+        table = {path.stem.rsplit("tag-", 1)[-1] if name in unnamed else name: table[name] for name in names}
     return unfolded(table) or table
 
 
