@@ -155,11 +155,9 @@ def from_csv(text: str, path: Path, notes: list[str]) -> Table:
     if delimiter == ";":  # where commas are for decimals
         table = {name: [cell.replace(",", ".") if isinstance(cell, str) else cell for cell in cells]
                  for name, cells in table.items()}  # fmt: skip
-    unnamed = [name for name in names if name.lower() == "value"]
-    if len(unnamed) == 1 and all(
-        name.lower() in ("wall time", "value", *STEPS) for name in names
-    ):  # as TensorBoard exports a curve
-        table = {path.stem.rsplit("tag-", 1)[-1] if name in unnamed else name: table[name] for name in names}
+    small = [name.lower() for name in names]
+    if "value" in small and set(small) <= {"value", "wall time", *STEPS}:  # as TensorBoard exports a curve
+        table[path.stem.rsplit("tag-", 1)[-1]] = table.pop(names[small.index("value")])
     return unfolded(table) or table
 
 
