@@ -414,6 +414,15 @@ def on_a_larger_scale(r, n):
 
 
 @kind(None)
+def minimax_loss(r, n):
+    """The saturating one, for one D or for several."""
+    sure = r.uniform(0.5, 0.8)
+    real, fake = (ramp(n, 0.5, level, 0.3) + wobble(r, n, 0.03) for level in (sure, 1 - sure))
+    factor = r.choice([1, 3, 8, 64])
+    return {"d_loss": -factor * (np.log(real) + np.log1p(-fake)), "g_loss": factor * np.log1p(-fake)}
+
+
+@kind(None)
 def a_weighted_loss_of_g(r, n):
     columns = two_time_scales(r, n) if r.random() < 0.5 else with_r1(r, n)
     return {"d_loss": columns["d_loss"], "g_loss": columns["g_loss"] * 10 ** r.uniform(-3.2, -1.3)}

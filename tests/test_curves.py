@@ -64,8 +64,9 @@ CURVES = [
     ({"d_loss": 9 + noise(1000, 0.4), "g_loss": -8 + noise(1000, 0.3, 1)}, ("discriminator_fooled",)),  # never positive
     ({"d_loss": 6 + noise(1000, 0.2), "g_loss": -5 + noise(1000, 0.2, 1)}, ("discriminator_fooled",)),
     ({"d_loss": 80 + noise(1000, 2), "g_loss": -79 + noise(1000, 2, 1)}, ("discriminator_fooled",)),
-    ({"d_loss": 11 + noise(1000, 0.4), "g_loss": -5 + noise(1000, 0.2, 1)}, ("discriminator_fooled",)),
-    ({"d_loss": 5.5 + noise(1000, 0.2), "g_loss": -2.4 + noise(1000, 0.2, 1)}, ()),  # four Ds, the minimax loss
+    ({"d_loss": 11 + noise(1000, 0.4), "g_loss": -5 + noise(1000, 0.2, 1)}, ()),  # eight Ds, the minimax loss
+    ({"d_loss": 88 + noise(1000, 2), "g_loss": -45 + noise(1000, 2, 1)}, ()),  # a sum over a batch of 64
+    ({"d_loss": 11 + noise(1000, 0.4), "g_loss": -5 + noise(1000, 2, 1)}, ("discriminator_fooled",)),  # hinge
     ({"d_loss": noise(1000, 1e-7), "g_loss": noise(1000, 1e-7, 1)}, ("discriminator_fooled",)),  # nobody opposes D
     ({"d_loss": [-1e-6] * 1000, "g_loss": [1e-4] * 1000}, ("discriminator_fooled",)),
     ({"d_loss": 0.001 + noise(1000, 1e-4), "g_loss": 0.002 + noise(1000, 1e-4)}, ("discriminator_fooled",)),

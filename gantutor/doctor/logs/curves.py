@@ -127,8 +127,7 @@ def kind_of_loss(curves: Mapping[str, Curve]) -> str:
     """Guess the kind of loss from the signs of its values, and from their size where these leave it open.
 
     Some log the distance that a Wasserstein critic sees as a positive number. It has a scale of its own, whereas the
-    hinge loss of a D that is fooled is about 1 - G's loss: half of that as a mean, or twice as much if the labels are
-    exchanged.
+    loss of a D that is fooled follows from that of G.
     """
     d, g = (curves[role].values if role in curves else np.zeros(1) for role in ("d_loss", "g_loss"))
     named_critic = "d_loss" in curves and roles.is_critic(curves["d_loss"].name)
@@ -143,9 +142,13 @@ def kind_of_loss(curves: Mapping[str, Curve]) -> str:
     return "wasserstein" if named_critic and min(np.median(d), np.median(g)) > 2.5 else "cross-entropy"
 
 
-def fits_when_fooled(d: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """Where D's loss can be that of a D that takes samples for real images, whose output is minus G's loss."""
-    fits: np.ndarray = (g < 0) & (d > 0.4 * (1 - g)) & (d < 2.3 * (1 - g))
+def fits_when_fooled(d: np.ndarray, g: np.ndarray, most: float = 4.0) -> np.ndarray:
+    """Where D's loss can be that of a D that takes samples for real images, whose output is minus G's loss.
+
+    The samples alone cost it 1 - g, or half of that if its loss is a mean, and with the real images at most so many
+    times that. In a sound game with the minimax loss D's is about twice as large as G's, on any scale.
+    """
+    fits: np.ndarray = (g < 0) & (d > 0.4 * (1 - g)) & (d < most * (1 - g))
     return fits
 
 
@@ -269,7 +272,7 @@ def d_is_fooled(game: Game) -> Finding | None:
         if g is None:
             condition = extreme = at_the_limit(d)
         elif game.loss != "cross-entropy":
-            condition = (d > 4) & (g < (-1.5 if game.loss == "hinge" else -3)) & fits_when_fooled(d, g)
+            condition = (d > 4) & (g < -1.5) & fits_when_fooled(d, g, 4.0 if game.loss == "hinge" else 1.2)
         else:  # D's loss may be the mean of its two halves
             condition = (g < 0.1) & (d > 1.5) & (d > 0.9 * opposite(g) / 2)
             extreme = (at_the_limit(d) & (g < 2.2)) | ((d > 20) & (g < 0.1))
