@@ -219,8 +219,8 @@ def with_nan_at_the_end(columns: dict[str, Column], notes: list[str]) -> dict[st
     if goes_on or len(logged) - end < max(FEWEST_EMPTY, 2 * between):
         return columns
     notes.append(
-        f"From row {end + 1} on, the cells of {some(losses, MOST_NAMES)} are empty, though the log goes on. This is read as "
-        "NaN, which is often saved as an empty cell; if the training only ended there, leave these rows out."
+        f"From row {end + 1} on, the cells of {some(losses, MOST_NAMES)} are empty, though the log goes on. They are "
+        "read as NaN, which is often saved as an empty cell; if the training only ended there, leave these rows out."
     )
     at_the_end = np.arange(len(logged)) >= end
     return columns | {name: columns[name]._replace(given=columns[name].given | at_the_end) for name in losses}
