@@ -109,6 +109,28 @@ def pinned_at_100_in_the_end(r, n):
 
 
 @kind("discriminator_fooled")
+def fooled_under_a_loss_that_is_never_positive(r, n):
+    size = ramp(n, r.uniform(3.5, 5), r.uniform(5, 60), r.uniform(0.02, 0.4))
+    halved = r.choice([1.0, 0.5]) if size[-1] > 12 else 1.0
+    d = halved * (size + jitter(r, n, r.uniform(0.5, 2), 0.2))
+    return {"d_loss": d, "g_loss": -jitter(r, n, size, r.uniform(0.02, 0.08))}
+
+
+@kind("discriminator_fooled")
+def samples_called_real_by_the_mean_of_both_halves(r, n):
+    g = jitter(r, n, ramp(n, 0.7, r.uniform(0.003, 0.035), r.uniform(0.02, 0.4)), r.uniform(0.05, 0.3))
+    d = (-np.log(-np.expm1(-g)) + jitter(r, n, r.uniform(0.1, 1.5), 0.2)) / 2
+    return {"d_loss": d + wobble(r, n, r.uniform(0, 0.1)), "g_loss": g}
+
+
+@kind("discriminator_fooled")
+def players_on_the_same_side(r, n):
+    until = r.uniform(0.02, 0.4)
+    return {role: jitter(r, n, ramp(n, 0.7, 10 ** r.uniform(-8, -4), until), r.uniform(0.05, 0.5))
+            for role in ("d_loss", "g_loss")}  # fmt: skip
+
+
+@kind("discriminator_fooled")
 def noisy_outputs_of_a_fooled_d(r, n):
     noise, until = r.uniform(0.02, 0.12), r.uniform(0.01, 0.5)
     real = (ramp(n, 0.6, r.uniform(0.15, 0.22), until) + wobble(r, n, noise, r.uniform(0, 0.8))).clip(0, 1)
@@ -169,6 +191,36 @@ def pinned_at_log_4(r, n):
     return {"d_loss": scale * (np.log(4) + wobble(r, n, size)), "g_loss": np.log(2) + wobble(r, n, size)}
 
 
+@kind("discriminator_blind")
+def pinned_after_a_while(r, n):
+    start, size = int(r.uniform(0.2, 0.37) * n), 10 ** r.uniform(-4, -3)
+    d, g = r.choice([1.0, 0.5]) * (np.log(4) + wobble(r, n, size)), np.log(2) + wobble(r, n, size)
+    d[:start], g[:start] = jitter(r, n, 0.8 * d[-1], 0.1)[:start], jitter(r, n, 1.0, 0.2)[:start]
+    return {"d_loss": d, "g_loss": g}
+
+
+@kind("discriminator_blind")
+def high_losses_after_ordinary_ones(r, n):
+    start = r.uniform(0.15, 0.5)
+    d, g = (jitter(r, n, ramp(n, 1.2, level, start), 0.05) for level in (r.uniform(4.5, 30), r.uniform(3, 20)))
+    return {"d_loss": d, "g_loss": g}
+
+
+@kind("discriminator_saturated")
+def d_wins_with_smoothed_labels(r, n):
+    label, until = r.choice([0.8, 0.9]), r.uniform(0.05, 0.4)
+    real, fake = ramp(n, 0.5, label, until), ramp(n, 0.5, 10 ** r.uniform(-5, -3), until)
+    d = -label * np.log(real) - (1 - label) * np.log1p(-real) - np.log1p(-fake)
+    return {"d_loss": jitter(r, n, d, 0.02), "g_loss": jitter(r, n, -np.log(fake), 0.03),
+            "D(x)": jitter(r, n, real, 0.01), "D(G(z))": jitter(r, n, fake, 0.2)}  # fmt: skip
+
+
+@kind("divergence")
+def g_explodes_steadily(r, n):
+    g = jitter(r, n, r.uniform(0.7, 3) + 10 ** r.uniform(3.6, 5) * np.arange(n) / n, r.uniform(0.02, 0.2))
+    return {"d_loss": jitter(r, n, ramp(n, 1.2, r.uniform(1e-4, 2), 0.5), 0.3), "g_loss": g}
+
+
 @kind("divergence")
 def critic_runs_away(r, n):
     size = np.geomspace(r.uniform(0.1, 3), 10 ** r.uniform(3, 9), n)
@@ -204,6 +256,21 @@ def classes_die_out(r, n):
         return {**with_r1(r, n), "label_entropy": np.log(classes) * kept ** r.uniform(1, 1.3)}
     number = np.round((classes * kept * np.exp(wobble(r, n, 0.04))).clip(1, classes))
     return {**with_r1(r, n), r.choice(["n_modes", "classes_covered", "unique_classes"]): number}
+
+
+@kind("low_fidelity")
+def scores_get_worse_again(r, n):
+    best, (low, high) = int(r.uniform(0.25, 0.55) * n), (r.uniform(10, 40), r.uniform(120, 300))
+    fid = np.r_[np.geomspace(high, low, best), np.linspace(low, r.uniform(1.1, 2) * high, n - best)]
+    name, fid = ("fid", fid) if r.random() < 0.6 else ("inception_score", 200 / fid)
+    return {**with_r1(r, n), name: jitter(r, n, fid, r.uniform(0, 0.05))}
+
+
+@kind("non_finite")
+def broken_down_in_empty_cells(r, n):
+    losses, at = with_r1(r, n), int(r.uniform(0.3, 0.85) * n)
+    cells = {role: [*values[:at].tolist(), *[None] * (n - at)] for role, values in losses.items()}
+    return {"step": np.arange(n), "lr": np.full(n, 2e-4), **cells}
 
 
 @kind("non_finite")
@@ -322,6 +389,53 @@ def clipped_wgan(r, n):
 
 
 @kind(None)
+def distance_as_a_positive_number(r, n):
+    """Wasserstein losses without normalisation, or with D's sign turned round."""
+    d = jitter(r, n, ramp(n, 10 ** r.uniform(1, 3.5), 10 ** r.uniform(0.5, 1), r.uniform(0.3, 2)), r.uniform(0.02, 0.1))
+    g = np.linspace(*r.uniform(-1, 1, 2), n) * 10 ** r.uniform(1, 3.3)
+    return {"critic_loss": d, "gen_loss": g + wobble(r, n, 0.05 * np.abs(g).max())}
+
+
+@kind(None)
+def several_steps_of_the_critic_for_one_of_g(r, n):
+    """G's loss is carried forward between its steps, and D gains on it within them."""
+    steps, scale = r.choice([2, 3, 5, 10]), r.uniform(1, 8)
+    d = -ramp(n, scale, scale / 3, 0.5) - r.uniform(0, 0.1) * scale * (np.arange(n) % steps)
+    g = wobble(r, n, 0.1 * scale, 0.9) + scale * np.linspace(0, r.uniform(-1, 1), n)
+    return {"d_loss": d + wobble(r, n, 0.05 * scale, 0.2), "g_loss": np.repeat(g[::steps], steps)[:n]}
+
+
+@kind(None)
+def on_a_larger_scale(r, n):
+    """Sums over a batch, over several Ds, or with a loss over classes."""
+    columns, factor = with_r1(r, n) if r.random() < 0.5 else two_time_scales(r, n), r.choice([8, 16, 64, 128])
+    classes = r.choice([0, 4.3]) if factor == 8 else 0
+    return {"d_loss": factor * columns["d_loss"] + classes, "g_loss": factor * columns["g_loss"] + classes}
+
+
+@kind(None)
+def minimax_loss(r, n):
+    """The saturating one, for one D or for several."""
+    sure = r.uniform(0.5, 0.8)
+    real, fake = (ramp(n, 0.5, level, 0.3) + wobble(r, n, 0.03) for level in (sure, 1 - sure))
+    factor = r.choice([1, 3, 8, 64])
+    return {"d_loss": -factor * (np.log(real) + np.log1p(-fake)), "g_loss": factor * np.log1p(-fake)}
+
+
+@kind(None)
+def a_weighted_loss_of_g(r, n):
+    columns = two_time_scales(r, n) if r.random() < 0.5 else with_r1(r, n)
+    return {"d_loss": columns["d_loss"], "g_loss": columns["g_loss"] * 10 ** r.uniform(-3.2, -1.3)}
+
+
+@kind(None)
+def switched_on_late(r, n):
+    start, columns = int(r.uniform(0.1, 0.5) * n), hinge(r, n) if r.random() < 0.5 else with_r1(r, n)
+    late = {role: np.r_[np.zeros(start), values[: n - start]] for role, values in columns.items()}
+    return {**late, "rec_loss": jitter(r, n, ramp(n, 0.8, 0.1, 0.5), 0.05)}
+
+
+@kind(None)
 def hinge(r, n):
     d = ramp(n, 2, r.uniform(0.6, 1.6), r.uniform(0.1, 0.8)) + wobble(r, n, r.uniform(0.05, 0.2))
     return {"d_loss": d.clip(0), "g_loss": r.uniform(-0.5, 0.8) + wobble(r, n, r.uniform(0.1, 0.5))}
@@ -409,6 +523,18 @@ def diversity_rises(r, n):
         "recall": jitter(r, n, ramp(n, 0.05, r.uniform(0.4, 0.7), 0.5), 0.1),
         "fid": ramp(n, 200, 20, 0.4),
     }
+
+
+@kind(None)
+def scores_waver(r, n):
+    fid = ramp(n, r.uniform(100, 300), r.uniform(10, 40), r.uniform(0.1, 1)) + np.linspace(0, r.uniform(0, 12), n)
+    scores = {
+        "fid": jitter(r, n, fid, r.uniform(0.02, 0.2)),
+        "kid": ramp(n, 0.2, 0, 0.3) + wobble(r, n, 0.003),
+        "precision": (ramp(n, r.choice([0, 1]), r.uniform(0.4, 0.8), 0.2) + wobble(r, n, 0.04)).clip(0, 1),
+    }
+    every = r.choice([1, 5])
+    return {**with_r1(r, n), **{name: np.where(np.arange(n) % every, np.nan, x) for name, x in scores.items()}}
 
 
 @kind(None)

@@ -56,16 +56,39 @@ CURVES = [
     ({"d_loss": 0.04 + noise(1000, 0.004), "g_loss": 4.3 + noise(1000, 0.1)}, ("discriminator_saturated",)),
     ({"d_loss": 0.06 + noise(1000, 0.004), "g_loss": 4.3 + noise(1000, 0.1)}, ()),
     ({"d_loss": 0.04 + noise(1000, 0.004), "g_loss": 10 - T / 200}, ()),  # G's loss falls: D does not win
-    ({"d_loss": 1.9 + noise(1000, 0.01), "g_loss": 0.05 + noise(1000, 0.001)}, ()),
-    ({"d_loss": 2.1 + noise(1000, 0.01), "g_loss": 0.05 + noise(1000, 0.001)}, ("discriminator_fooled",)),
+    ({"d_loss": 1.4 + noise(1000, 0.01), "g_loss": 0.05 + noise(1000, 0.001)}, ()),  # a G loss that is weighted
+    ({"d_loss": 1.6 + noise(1000, 0.01), "g_loss": 0.05 + noise(1000, 0.001)}, ("discriminator_fooled",)),
+    ({"d_loss": 2.1 + noise(1000, 0.01), "g_loss": 0.006 + noise(1000, 0.001)}, ()),  # D would have 2.6 from samples
+    ({"d_loss": 2.7 + noise(1000, 0.01), "g_loss": 0.006 + noise(1000, 0.001)}, ("discriminator_fooled",)),
+    ({"d_loss": 0.97 + noise(1000, 0.1), "g_loss": 0.0075 + noise(1000, 0.001)}, ()),
+    ({"d_loss": 9 + noise(1000, 0.4), "g_loss": -8 + noise(1000, 0.3, 1)}, ("discriminator_fooled",)),  # never positive
+    ({"d_loss": 6 + noise(1000, 0.2), "g_loss": -5 + noise(1000, 0.2, 1)}, ("discriminator_fooled",)),
+    ({"d_loss": 80 + noise(1000, 2), "g_loss": -79 + noise(1000, 2, 1)}, ("discriminator_fooled",)),
+    ({"d_loss": 11 + noise(1000, 0.4), "g_loss": -5 + noise(1000, 0.2, 1)}, ()),  # eight Ds, the minimax loss
+    ({"d_loss": 88 + noise(1000, 2), "g_loss": -45 + noise(1000, 2, 1)}, ()),  # a sum over a batch of 64
+    ({"d_loss": 11 + noise(1000, 0.4), "g_loss": -5 + noise(1000, 2, 1)}, ("discriminator_fooled",)),  # hinge
+    ({"d_loss": noise(1000, 1e-7), "g_loss": noise(1000, 1e-7, 1)}, ("discriminator_fooled",)),  # nobody opposes D
+    ({"d_loss": [-1e-6] * 1000, "g_loss": [1e-4] * 1000}, ("discriminator_fooled",)),
+    ({"d_loss": 0.001 + noise(1000, 1e-4), "g_loss": 0.002 + noise(1000, 1e-4)}, ("discriminator_fooled",)),
+    ({"d_loss": 0.001 + noise(1000, 1e-4), "g_loss": 0.007 + noise(1000, 1e-4)}, ("discriminator_saturated",)),
     ({"d_loss": 2.5 + noise(100, 0.1), "g_loss": [0.05] * 100,
       "d_real": 0.65 + noise(100, 0.05), "d_fake": 0.35 + noise(100, 0.05)}, ()),  # its outputs deny it
-    ({"d_loss": 3.7 + noise(1000, 0.01), "g_loss": 2.0 + noise(1000, 0.01)}, ()),
-    ({"d_loss": 3.7 + noise(1000, 0.01), "g_loss": 2.4 + noise(1000, 0.01)}, ("discriminator_blind",)),
+    ({"d_loss": 3.7 - 2.4 * (T < 90) + noise(1000, 0.01), "g_loss": 2.0 + noise(1000, 0.01)}, ()),
+    ({"d_loss": 3.7 - 2.4 * (T < 90) + noise(1000, 0.01), "g_loss": 2.4 + noise(1000, 0.01)}, ("discriminator_blind",)),
+    # larger scales, on which such losses are ordinary
+    ({"d_loss": 3.9 + noise(1000, 0.2), "g_loss": 4 + noise(1000, 0.3, 1)}, ()),  # of eight Ds
+    ({"d_loss": 5.2 + 3 * torch.exp(-T / 50) + noise(1000, 0.2), "g_loss": 4.4 + noise(1000, 0.2, 1)}, ()),  # AC-GAN
+    ({"d_loss": 83 + noise(1000, 6), "g_loss": 70 + noise(1000, 6, 1)}, ()),  # sums over a batch of 64
+    ({"critic_loss": 2.6 + 12 * torch.exp(-T / 500) + noise(1000, 0.2), "g_loss": 8 + T / 50 + noise(1000, 1)}, ()),
+    ({"critic_loss": 12 * (1 - torch.exp(-T / 50)) + noise(1000, 0.2), "g_loss": 8 + noise(1000, 0.8, 1)}, ()),
+    ({"d_loss": 400 + 2600 * torch.exp(-T / 250) + noise(1000, 40), "g_loss": 3 * T - 2000 + noise(1000, 99, 1)}, ()),
     ({"d_loss": 2.0 + noise(1000, 0.002), "g_loss": noise(1000, 0.005)}, ("discriminator_blind",)),  # hinge
     ({"d_loss": 0.5 + noise(1000, 5e-4), "g_loss": 0.25 + noise(1000, 5e-4)}, ("discriminator_blind",)),  # LSGAN
     ({"d_loss": 20 * noise(1000, 2), "g_loss": 20 * noise(1000, 2, 1)}, ("instability",)),  # a critic without any bound
     ({"d_loss": 1.41 + noise(1000, 1e-3)}, ()),
+    ({"d_loss": torch.where(T < 350, 1.1, math.log(4)) + noise(1000, 2e-3),
+      "g_loss": torch.where(T < 350, 1.0, math.log(2)) + noise(1000, 2e-3, 1)}, ("discriminator_blind",)),
+    ({"d_loss": torch.where(T < 150, 1.1, 1.36) + noise(1000, 3e-3), "g_loss": 0.71 + noise(1000, 3e-3, 1)}, ()),
     ({"d_loss": 1.395 + noise(1000, 1e-3)}, ()),  # near log 4, but never at it
     ({"d_loss": 1.388 + noise(1000, 1e-3)}, ("discriminator_blind",)),
     ({"d_real": 0.93 + noise(100, 0.005), "d_fake": 0.07 + noise(100, 0.005, 1)}, ()),
@@ -89,6 +112,11 @@ CURVES = [
     ({"d_real": 0.27 + noise(100, 0.05), "d_fake": 0.68 + noise(100, 0.05, 1), "g_loss": [0.4] * 100},
      ("discriminator_fooled",)),
     ({"d_real": 0.27 + noise(100, 0.03), "d_fake": 0.68 + noise(100, 0.03, 1), "g_loss": [1.3] * 100}, ()),  # exchanged
+    # D wins with labels of 0.9 for real images
+    ({"d_loss": 0.33 + noise(100, 0.01), "g_loss": 8 + noise(100, 0.3), "d_real": 0.9 + noise(100, 0.01),
+      "d_fake": 1e-3 + noise(100, 1e-4)}, ("discriminator_saturated",)),
+    ({"d_loss": 0.5 + noise(100, 0.05), "g_loss": 4.5 + noise(100, 0.3), "d_real": 0.9 + noise(100, 0.01),
+      "d_fake": 0.03 + noise(100, 1e-3)}, ()),
     # accuracies
     ({"d_acc": 0.997 + noise(100, 0.002)}, ("discriminator_saturated",)),
     ({"d_acc": 0.97 + noise(100, 0.005)}, ()),
@@ -126,11 +154,23 @@ CURVES = [
     ({"d_loss": 1.3 + 0.2 * torch.sin(T / 10) * (T < 650) + noise(1000, 0.02)}, ()),  # it has died down
     ({"d_loss": 1.3 + 0.01 * noise(1000, 1).cumsum(0)}, ()),  # a random walk
     ({"d_loss": 1.25 + 0.2 * (T % 4 == 0) + noise(1000, 0.02)}, ()),  # a penalty in every fourth step
+    # D's steps between two of G's, in which it gains, and cycles that only nearly keep such a step
+    *(({"d_loss": -4 - 0.5 * (T[:n] % 5) + noise(n, 0.35)}, ()) for n in (60, 105, 1000)),
+    ({"d_loss": -4 - 0.3 * (T % 10) + noise(1000, 0.35)}, ()),
+    ({"d_loss": -4 - 0.5 * (T % 5) + noise(1000, 0.9)}, ()),
+    ({"d_loss": -4 - 0.5 * (T % 5.1) + noise(1000, 0.35)}, ("oscillation",)),
+    ({"d_loss": -4 - 0.5 * (T[:50] % 5) + noise(50, 0.1)}, ("oscillation",)),  # too few to say
+    ({"d_loss": 1.3 + 0.3 * torch.sin(2 * math.pi * T / 50) + noise(1000, 0.1)}, ("oscillation",)),  # nor are twenty
+    ({"d_loss": -4 + noise(60, 0.2), "g_loss": np.repeat([1.2, 1.3, 1.4, 3.7, 3.6, 3.8], 10)}, ()),  # carried forward
     ({"d_loss": torch.linspace(-1, -250, 1000)}, ()),  # a critic whose loss drifts
     ({"d_loss": -0.9 * torch.exp(T / 190), "g_loss": noise(1000, 1)}, ("divergence",)),  # up to 170, and still rising
     ({"d_loss": -3 - 147 * (T / 40 - 15).sigmoid(), "g_loss": noise(1000, 1)}, ()),  # as far, but it has levelled off
     ({"d_loss": 1.2 + noise(1000, 0.1), "g_loss": torch.where(T < 800, 1, 90.0)}, ("sudden_change",)),
     ({"d_loss": 1.2 + noise(1000, 0.1), "g_loss": torch.where(T < 800, 1, 210.0)}, ("divergence",)),
+    ({"d_loss": 0.6 + noise(1000, 0.1), "g_loss": 1 + 20 * T}, ("divergence",)),  # steadily
+    ({"d_loss": 0.6 + noise(25, 0.1), "g_loss": 1 + 800 * T[:25]}, ("divergence",)),
+    ({"d_loss": 0.6 + noise(1000, 0.1), "g_loss": 60 + T}, ()),  # from 60 to 1,060
+    ({"d_loss": -3 + noise(1000, 0.1), "g_loss": 1 + 0.29 * T}, ()),  # a critic drifts
     ({"d_loss": 1.2 + noise(1000, 0.05), "recall": torch.where(T < 500, 0.5, 0.27)}, ()),
     ({"d_loss": 1.2 + noise(1000, 0.05), "recall": torch.where(T < 500, 0.5, 0.22)}, ("partial_collapse",)),
     ({"d_loss": 1.2 + noise(1000, 0.05), "recall": torch.where(T < 500, 0.5, 0.02)}, ("total_collapse",)),
@@ -141,6 +181,19 @@ CURVES = [
     ({"ms_ssim": torch.where(T < 500, 0.2, 0.97) + noise(1000, 0.005)}, ("total_collapse",)),
     ({"ms_ssim": torch.where(T < 500, 0.0, 0.55) + noise(1000, 0.03)}, ()),  # of noise, then of similar images
     ({"ms_ssim": torch.where(T < 500, 0.9, 0.2) + noise(1000, 0.03)}, ()),
+    # scores
+    ({"fid": torch.cat([torch.linspace(200, 30, 500), torch.linspace(30, 250, 500)])}, ("low_fidelity",)),
+    ({"fid": torch.cat([torch.linspace(200, 30, 500), torch.linspace(30, 50, 500)])}, ()),
+    ({"fid": torch.cat([torch.linspace(200, 10, 12), torch.linspace(10, 150, 12)])}, ("low_fidelity",)),
+    ({"fid": torch.cat([torch.linspace(200, 10, 500), torch.linspace(10, 40, 500)])}, ()),  # near 10
+    ({"fid": torch.linspace(20, 90, 1000)}, ()),  # never better than at the beginning
+    ({"kid": 0.15 * torch.exp(-T / 100) + noise(1000, 1e-3).abs()}, ()),
+    ({"inception_score": torch.cat([torch.linspace(1, 6, 500), torch.linspace(6, 1.2, 500)])}, ("low_fidelity",)),
+    ({"inception_score": torch.cat([torch.linspace(1, 6, 500), torch.linspace(6, 3.5, 500)])}, ()),
+    ({"mmd": noise(14, 1e-3, 8).abs()}, ()),  # all noise
+    ({"precision": 0.4 + 0.6 * torch.exp(-T / 100)}, ()),  # it praised noise
+    ({"d_loss": [90.0] * 1000, "g_loss": [0.0] * 1000,
+      "fid": torch.cat([torch.linspace(200, 30, 500), torch.linspace(30, 250, 500)])}, ("discriminator_fooled",)),
     ({"d_loss": torch.where(T < 600, 1.0, 1.45) + noise(1000, 0.05)}, ()),  # by 31%
     ({"d_loss": torch.where(T < 600, 1.0, 1.65) + noise(1000, 0.05)}, ("sudden_change",)),  # by 39%
     ({"d_loss": (1 + 0.65 * (T / 100 - 5).sigmoid()) + noise(1000, 0.05)}, ()),  # as much, but gradually
@@ -231,6 +284,9 @@ def test_every_game_of_several_is_judged_with_its_own_players():
         ({"d_loss": -1.0 + noise(100, 0.1)}, "wasserstein"),
         ({"d_loss": 1.2 + noise(100, 0.1), "g_loss": noise(100, 0.5)}, "hinge"),
         ({"d_loss": 1.2 + noise(100, 0.1), "g_loss": -0.5 - noise(100, 0.5).abs()}, "saturating"),
+        ({"d_loss": 90 + noise(100, 5), "g_loss": noise(100, 50)}, "wasserstein"),  # the distance, as a positive number
+        ({"critic_loss": 8 + noise(100, 1), "g_loss": 5 + noise(100, 1)}, "wasserstein"),
+        ({"critic_loss": 1.2 + noise(100, 0.1), "g_loss": 1 + noise(100, 0.1)}, "cross-entropy"),
         ({"d_loss": 1.2 + noise(100, 0.1), "g_loss": 1 + noise(100, 0.1)}, "cross-entropy"),
     ],
 )
@@ -254,6 +310,26 @@ def test_what_was_not_judged_is_always_named():
     assert d.healthy
     for told in ("fewer than 12 entries", "d_loss", "lr (learning rate)", "wobble factor", "comment"):
         assert told in said
+
+
+@pytest.mark.parametrize("n", [24, 200, 3000])
+def test_a_game_that_is_switched_on_late_is_judged_from_there(n):
+    half = n // 2
+    off, d, g = torch.zeros(half), 0.95 + noise(half, 0.05), -0.1 + noise(half, 0.1, 1)
+    sound = examined({"disc_loss": torch.cat([off, d]), "g_loss": torch.cat([off, g]), "rec_loss": [0.3] * n})
+    assert sound.healthy
+    assert any(f"is 0 until step {half:,}:" in note for note in sound.notes)
+    only_d = examined({"disc_loss": torch.cat([off, d]), "g_loss": torch.cat([off - 0.3, g])})
+    assert only_d.healthy
+    lost = examined({"disc_loss": torch.cat([off, 80 + d]), "g_loss": off.tolist() + [0.01] * half})
+    assert lost.names == ("discriminator_fooled",)
+    assert lost.findings[0].since >= half
+    assert examined({"d_loss": [0.0] * n, "g_loss": [9.0] * n}).names == ("discriminator_saturated",)
+
+
+def test_a_game_that_is_switched_on_too_late_is_not_judged():
+    with pytest.raises(BadInput, match="0 until step 30"):
+        examined({"disc_loss": [0.0] * 30 + [1.1] * 5})
 
 
 def test_nothing_to_judge_is_said():

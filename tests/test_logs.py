@@ -107,6 +107,12 @@ def test_names_that_count(name):
         ("d_acc_real", "d_acc_fake d_loss cls_loss", "d_acc_real"),
         ("ms_ssim", "fid d_loss", "similarity"),
         ("ms_ssim", "psnr d_loss", "likeness to the target"),
+        ("disc_loss_gen", "disc_loss_real gen_loss", "d_loss_fake"),
+        ("disc_loss_gen", "disc_loss gen_loss", "d_loss"),
+        ("C_loss", "G_loss", "d_loss"),
+        ("loss_c", "loss_g lr", "d_loss"),
+        ("C_loss", "G_loss D_loss", None),  # a classifier's
+        ("C_loss", "loss", None),
         ("lpips", "G_L1 d_loss", "likeness to the target"),
         ("sample_ms_ssim", "G_L1 d_loss", "similarity"),
     ],
@@ -160,6 +166,11 @@ OBJECTS = {
     "tensors": {"d_loss": [torch.tensor(d) for d in D], "g_loss": [np.float64(g) for g in G]},
     "strings": {"d_loss": [str(d) for d in D], "g_loss": [f"tensor({g}, device='cuda:0')" for g in G]},
     "nested": {"losses": {"D": D, "G": G}},
+    "pairs of a step and a value": {
+        "d_loss": [(50 * i, d) for i, d in enumerate(D)],
+        "g_loss": np.array([*enumerate(G)]),
+    },
+    "values by step": {"d_loss": dict(enumerate(D)), "g_loss": {10 * i: g for i, g in enumerate(G)}},
     "nested rows": [
         {"Loss/D": {"num": 8, "mean": d, "std": 0.1}, "Loss/G": {"mean": g}} for d, g in zip(D, G, strict=True)
     ],
@@ -202,6 +213,19 @@ FILES = {
                            zip(D, G, strict=True)),
     "tensors.log": "".join(f"D loss: tensor({d}, device='cuda:0') G loss: tensor({g})\n" for d, g in
                            zip(D, G, strict=True)),
+    "dicts.log": "".join(f"{ {'epoch': i, 'd_loss': d, 'g_loss': g} }\n" for i, (d, g) in
+                         enumerate(zip(D, G, strict=True))),
+    "numpy.log": "".join(f"{{'d_loss': np.float32({d}), 'g_loss': np.float64({g})}}\n" for d, g in
+                         zip(D, G, strict=True)),
+    "info.log": "Starting\n" + "".join(f'2026-01-01 INFO {json.dumps({"d_loss": d, "g_loss": g})}\n' for d, g in
+                                       zip(D, G, strict=True)),
+    "level.log": "".join(f"INFO d_loss: {d} g_loss: {g}\n" for d, g in zip(D, G, strict=True)),
+    "no signs.log": "".join(f"step {i} d_loss {d} g_loss {g}\n" for i, (d, g) in enumerate(zip(D, G, strict=True))),
+    "bars.log": "".join(f"| epoch {i} | loss_d {d} | loss_g {g} |\n" for i, (d, g) in
+                        enumerate(zip(D, G, strict=True))),
+    "blocks.log": "".join(f"-----\n| loss_d | {d} |\n| loss_g | {g} |\n" for d, g in zip(D, G, strict=True)),
+    "tf.log": "".join(f"gen_loss: tf.Tensor({g}, shape=(), dtype=float32) disc_loss: "
+                      f"<tf.Tensor: shape=(), dtype=float32, numpy={d}>\n" for d, g in zip(D, G, strict=True)),
     "keras.log": "".join(f"{i} [D loss: {d}, acc.: 50.00%] [G loss: {g}]\n" for i, (d, g) in
                          enumerate(zip(D, G, strict=True))),
 }  # fmt: skip
@@ -211,6 +235,14 @@ FILES = {
 def test_files(tmp_path, name):
     (tmp_path / name).write_text(FILES[name], encoding="utf-8-sig" if name == "a.csv" else "utf-8")
     assert same(tmp_path / name)
+
+
+def test_both_halves_of_an_accuracy_that_are_named_once(tmp_path):
+    lines = "".join(f">Accuracy real: {90 + i}%, fake: {80 + i}%\n" for i in range(5))
+    (tmp_path / "a.log").write_text(lines)
+    game = training_log.read(tmp_path / "a.log").games[""]
+    assert game["d_acc_real"].values.tolist() == [90, 91, 92, 93, 94]
+    assert game["d_acc_fake"].values.tolist() == [80, 81, 82, 83, 84]
 
 
 def test_one_curve_a_file_as_tensorboard_exports_them(tmp_path):
@@ -223,6 +255,14 @@ def test_one_curve_a_file_as_tensorboard_exports_them(tmp_path):
     assert training_log.read(files).games[""]["d_loss"].steps.tolist() == [0, 10, 20, 30]
 
 
+def test_a_curve_without_a_name_has_that_of_its_file(tmp_path):
+    for name, values in (("d_loss", D), ("train_g_loss", G)):
+        rows = "".join(f"{10 * i},{value}\n" for i, value in enumerate(values))
+        (tmp_path / f"{name}.csv").write_text("step,value\n" + rows)
+    assert same(tmp_path)
+    assert training_log.read(tmp_path).games[""]["g_loss"].name == "train_g_loss"
+
+
 def test_tensorboard(tmp_path):
     from torch.utils.tensorboard import SummaryWriter
 
@@ -233,6 +273,29 @@ def test_tensorboard(tmp_path):
     assert same(tmp_path / "run")
     with pytest.raises(BadInput, match="Below it"):
         training_log.read(tmp_path)
+
+
+def test_scalars_that_tensorboard_keeps_in_folders_of_their_own(tmp_path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path)) as writer:
+        for step, (d, g) in enumerate(zip(D, G, strict=True)):
+            writer.add_scalars("train/Loss", {"D": d, "G": g}, step)
+    with SummaryWriter(str(tmp_path / "other_run")) as writer:
+        writer.add_scalar("Loss_D", 9.0, 0)
+    assert same(tmp_path)
+
+
+def test_pairs_of_a_step_and_a_value():
+    log = training_log.read(
+        {"d_loss": [(50 * i, d) for i, d in enumerate(D)], "g_loss": [[i, g] for i, g in enumerate(G)]}
+    )
+    assert log.games[""]["d_loss"].steps.tolist() == [0, 50, 100, 150]
+    assert log.games[""]["g_loss"].steps.tolist() == [0, 1, 2, 3]
+    assert any("'d_loss' are pairs of a step and a value" in note for note in log.notes)
+    for firsts in ([1, 2], [1, 2, 2, 3], [3, 2, 1, 0], [0.5, 1.5, 2.5, 3.5]):  # no steps, or too few to tell
+        log = training_log.read({"d_loss": [(first, 0.5) for first in firsts]})
+        assert log.games[""]["d_loss"].values.tolist() == firsts
 
 
 def test_pairs_of_loss_and_accuracy():
@@ -280,10 +343,62 @@ def finite(history) -> bool:
         ({"d_loss": ["1.2"] * 15 + [""] * 5}, True),
         ({"d_loss": [NAN] * 6 + [1.2] * 14, "g_loss": [0.9] * 20}, True),  # the game begins later
         ({"d_loss": ["1.2"] * 15 + ["-1.#IND"] * 5}, False),  # as Windows writes it
+        # beside losses that are finite to the end
+        ({"d_loss": [1.2] * 20, "fid": [NAN] * 9 + [40.0] + [NAN] * 9 + [30.0]}, True),
+        ({"d_loss": [1.2] * 20, "fid": [40.0] + [NAN] * 19}, True),
+        ({"d_loss": [1.2] * 20, "warm_loss": [4.0] * 5 + [NAN] * 15}, True),
+        ({"d_loss": [1.2] * 20, "warm_loss": [4.0] * 5 + [math.inf] * 15}, False),
     ],
 )
 def test_gaps_are_not_nan(history, sound):
     assert finite(history) == sound
+
+
+def test_a_score_that_was_logged_once_does_not_hide_when_the_losses_broke():
+    diagnosis = doctor.examine(history={"d_loss": [1.2] * 15 + [NAN] * 5, "fid": [40.0] + [NAN] * 19})
+    (finding,) = diagnosis.findings
+    assert (finding.name, finding.since) == ("non_finite", 15)
+
+
+BROKEN, EMPTY = [1.2, 1.1, 1.3] * 10, [None] * 10
+RARE = [1.2, *EMPTY] * 12 + EMPTY[:8]
+
+
+@pytest.mark.parametrize(
+    ("history", "sound"),
+    [
+        ({"step": range(40), "d_loss": BROKEN + EMPTY, "g_loss": BROKEN + EMPTY}, False),
+        ({"d_loss": BROKEN + EMPTY, "g_loss": BROKEN + EMPTY}, False),
+        ({"lr": [1e-4] * 40, "gpu": [70] * 40, "d_loss": BROKEN + EMPTY, "g_loss": BROKEN + EMPTY}, False),
+        ({"step": range(15), "d_loss": [1.2] * 8 + [""] * 7, "g_loss": [1.1] * 8 + [""] * 7}, False),
+        ({"fid": [None] * 30 + [20.0] * 10, "d_loss": BROKEN + EMPTY, "g_loss": BROKEN + EMPTY}, True),  # scored later
+        ({"odd": [None] * 30 + [20.0] * 10, "d_loss": BROKEN + EMPTY, "g_loss": BROKEN + EMPTY}, True),
+        ({"step": range(32), "d_loss": BROKEN + EMPTY[:2], "g_loss": BROKEN + EMPTY[:2]}, True),
+        ({"step": range(140), "d_loss": RARE, "g_loss": RARE}, True),
+    ],
+)  # fmt: skip
+def test_empty_cells_at_the_end_are_nan(history, sound):
+    diagnosis = doctor.examine(history={**history, "d_acc": history["d_loss"]})
+    assert ("non_finite" not in diagnosis.names) == sound
+    assert any("are empty" in note for note in diagnosis.notes) != sound
+
+
+def test_a_broken_training_in_files_with_empty_cells(tmp_path):
+    rows = [{"step": k, "d_loss": 1.2 if k < 640 else None, "g_loss": 0.9 if k < 640 else None} for k in range(1000)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    cells = (",".join("" if value is None else str(value) for value in row.values()) for row in rows)
+    (tmp_path / "a.csv").write_text("\n".join(["step,d_loss,g_loss", *cells]))
+    for name in ("a.jsonl", "a.csv"):
+        first = doctor.examine(history=tmp_path / name).findings[0]
+        assert (first.name, first.since) == ("non_finite", 640)
+
+
+def test_rows_for_each_number_are_put_in_the_order_of_steps():
+    rows = [{"step": 100 * k, "tag": "d_loss", "value": k} for k in range(20)]
+    rows += [{"step": 100 * k + 50, "tag": "memory", "value": 9} for k in range(20)]
+    log = training_log.read(rows)
+    assert log.games[""]["d_loss"].steps.tolist() == [100 * k for k in range(20)]
+    assert not any("empty" in note for note in log.notes)
 
 
 # --- what is no log --------------------------------------------------------------------------------------------------

@@ -13,11 +13,12 @@ import numpy as np
 
 from gantutor.data.listing import some
 from gantutor.doctor.findings import Evidence, Finding, grade, telling
-from gantutor.doctor.logs import swings
+from gantutor.doctor.logs import roles, swings
 from gantutor.doctor.logs.training_log import MOST_NAMES, Curve, Log
 
 FEWEST = 12  # entries of a curve: fewer do not allow a verdict
 STRETCHES = 50  # at most
+FEWEST_ZEROS = 3  # with which a loss begins that is switched on later
 
 LOG4, LOG2 = math.log(4), math.log(2)
 
@@ -49,6 +50,10 @@ def examine_log(log: Log) -> Iterator[Finding]:
     if short:
         log.notes.append(f"With fewer than {FEWEST} entries, and too short to be judged: {some(short, MOST_NAMES)}.")
     for name, curves in log.games.items():
+        if (start := start_of_game(curves)) is not None:
+            log.notes.append(
+                f"A loss is 0 until step {start:,.0f}: what comes before is taken for a warm-up, not judged."
+            )
         if not (sound := judged(curves)):
             continue
         if "d_loss" in sound or "g_loss" in sound:
@@ -58,22 +63,34 @@ def examine_log(log: Log) -> Iterator[Finding]:
 
 
 def judged(curves: Mapping[str, Curve]) -> dict[str, Curve]:
-    """Those curves of a game that can be judged: long enough, and all finite."""
+    """Those curves of a game that can be judged, from its start: long enough, and all finite."""
+    start = start_of_game(curves)
+    if start is not None:
+        curves = {role: curve.since(start) for role, curve in curves.items()}
     return {role: curve for role, curve in curves.items()
             if len(curve.values) >= FEWEST and np.isfinite(curve.values).all()}  # fmt: skip
 
 
+def start_of_game(curves: Mapping[str, Curve]) -> float | None:
+    """The step at which a loss that is exactly 0 at first is switched on, as VQGAN's is; None if all losses are."""
+    starts = []
+    for curve in (curves[role] for role in ("d_loss", "g_loss") if role in curves):
+        played = np.flatnonzero(curve.values)
+        if len(played) and played[0] >= FEWEST_ZEROS:
+            starts.append(float(curve.steps[played[0]]))
+    return max(starts, default=None)
+
+
 def examine_game(curves: Mapping[str, Curve]) -> Iterator[Finding]:
-    """What the curves of one game show."""
+    """What the curves of one game show; worse scores only where nothing explains them."""
     game = to_game(curves)
-    if (diverged := find_divergence(game)) is not None:
-        yield diverged
-    else:  # what is off every scale tells no more about who wins
+    first = find_divergence(game)
+    if first is None:  # what is off every scale tells no more about who wins
         unstable = swings.find_instability(curves, game.loss)
         first = unstable or find_lost_balance(game) or swings.find_sudden_change(curves)
-        yield from filter(None, (first,))
     others = swings.find_vanishing_gradient(curves), find_falling_diversity(game), swings.find_oscillation(curves)
-    yield from filter(None, others)
+    found = [finding for finding in (first, *others) if finding is not None]
+    yield from found or filter(None, (find_lost_quality(game),))
 
 
 # --- one form for all logs -------------------------------------------------------------------------------------------
@@ -99,7 +116,7 @@ def filled(x: np.ndarray) -> np.ndarray:
 
 
 LOSSES = {
-    "wasserstein": "a Wasserstein loss (D's falls below 0)",
+    "wasserstein": "a Wasserstein loss (D's falls below 0, or is a distance on a scale of its own)",
     "hinge": "a hinge loss, or another one whose G's loss is not bounded below",
     "saturating": "the saturating minimax loss (G's is never positive)",
     "cross-entropy": "a cross-entropy or least-squares loss",
@@ -107,13 +124,32 @@ LOSSES = {
 
 
 def kind_of_loss(curves: Mapping[str, Curve]) -> str:
-    """Guess the kind of loss from the signs of its values: one of `LOSSES`."""
+    """Guess the kind of loss from the signs of its values, and from their size where these leave it open.
+
+    Some log the distance that a Wasserstein critic sees as a positive number. It has a scale of its own, whereas the
+    loss of a D that is fooled follows from that of G.
+    """
     d, g = (curves[role].values if role in curves else np.zeros(1) for role in ("d_loss", "g_loss"))
+    named_critic = "d_loss" in curves and roles.is_critic(curves["d_loss"].name)
     if (d < -1e-6).mean() > 0.02 or d.min() < -0.5:
         return "wasserstein"
     if (g < -1e-6).mean() > 0.02:
+        least, of_g = np.asarray(np.quantile(d[len(d) // 2 :], 0.1)), np.asarray(np.median(g[len(g) // 2 :]))
+        large = least > 4 or (least > 0.5 and abs(of_g) > 20)  # and does not swing
+        if large and (named_critic or not fits_when_fooled(least, of_g)):
+            return "wasserstein"
         return "saturating" if g.max() <= 1e-6 else "hinge"
-    return "cross-entropy"
+    return "wasserstein" if named_critic and min(np.median(d), np.median(g)) > 2.5 else "cross-entropy"
+
+
+def fits_when_fooled(d: np.ndarray, g: np.ndarray, most: float = 4.0) -> np.ndarray:
+    """Where D's loss can be that of a D that takes samples for real images, whose output is minus G's loss.
+
+    The samples alone cost it 1 - g, or half of that if its loss is a mean, and with the real images at most so many
+    times that. In a sound game with the minimax loss D's is about twice as large as G's, on any scale.
+    """
+    fits: np.ndarray = (g < 0) & (d > 0.4 * (1 - g)) & (d < most * (1 - g))
+    return fits
 
 
 def is_critic(log: Log) -> bool:
@@ -127,22 +163,28 @@ def is_critic(log: Log) -> bool:
 def find_divergence(game: Game) -> Finding | None:
     """Does a loss grow without end? Its logarithm still rises steeply, or it is far above everything it was before.
 
-    A slow drift is none: a loss that grows linearly only doubles in the second half of the training.
+    A slow drift is none: a loss that grows linearly only doubles in the second half of the training. But only a critic
+    has reason to drift: without one a loss in the thousands is far above what it was, however steadily it came there.
     """
+    may_drift = game.loss in ("wasserstein", "hinge")
     for role, whose in (("g_loss", "G's loss"), ("d_loss", "D's loss")):
         if role not in game.medians:
             continue
         size = np.abs(game.medians[role])
         n = len(size)
         half, three_quarters = (np.median(size[i - 1 : i + 2]) for i in (n // 2, 3 * n // 4))
-        early, end = np.median(size[: max(2, n // 5)]), float(np.median(size[-max(2, n // 10) :]))
-        grown = float(end / max(early, 1e-3))
+        first, end = size[: max(2, n // 5)], float(np.median(size[-max(2, n // 10) :]))
+        before, lowest = max(float(np.median(first)), 1e-3), max(float(first.min()), 1.0)
         stands = at_the_limit(size[-max(2, n // 20) :]).all()  # it cannot grow any more
         exponential = end > 4 * half and end > 1.7 * three_quarters and end > 100 and not stands
-        if (exponential and grown > 30) or (end > 200 and grown > 100):
-            since = game.lasting(size > 10 * max(early, 1.0))
-            evidence = Evidence(f"size of {whose} at the end, over that at the beginning", grown, high=30)
-            return Finding("divergence", "severe", (evidence,), f"{whose} has reached {end:,.0f}.", since)
+        if (exponential and end > 30 * before) or (end > 200 and end > 100 * before):
+            since = game.lasting(size > 10 * max(before, 1.0))
+        elif not may_drift and end > 1000 and end > 20 * lowest:
+            before, since = lowest, game.lasting(size > 10 * lowest)
+        else:
+            continue
+        evidence = Evidence(f"size of {whose} at the end, over that at the beginning", end / before, high=20)
+        return Finding("divergence", "severe", (evidence,), f"{whose} has reached {end:,.0f}.", since)
     return None
 
 
@@ -220,17 +262,22 @@ def called_real(game: Game) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def d_is_fooled(game: Game) -> Finding | None:
-    """D takes samples for real images, or its loss is stuck at the limit of the cross-entropy."""
-    condition = extreme = nowhere(game)
+    """D takes samples for real images, or its loss is stuck at the limit of the cross-entropy.
+
+    A low loss of G alone does not say so, because some weigh it: the loss that D has from its samples must fit.
+    """
+    condition = extreme = unopposed = nowhere(game)
     d, g = game.medians.get("d_loss"), game.medians.get("g_loss")
-    if d is not None and game.loss in ("cross-entropy", "hinge"):
+    if d is not None and game.loss != "wasserstein":
         if g is None:
             condition = extreme = at_the_limit(d)
-        elif game.loss == "hinge":
-            condition = (d > 4) & (g < -1.5)
-        else:  # where G's loss is 0, D gives the samples a probability of 1
-            condition = ((d > 2) & (g < 0.1)) | ((d > 0.95) & (g < 0.03))
+        elif game.loss != "cross-entropy":
+            condition = (d > 4) & (g < -1.5) & fits_when_fooled(d, g, 4.0 if game.loss == "hinge" else 1.2)
+        else:  # D's loss may be the mean of its two halves
+            condition = (g < 0.1) & (d > 1.5) & (d > 0.9 * opposite(g) / 2)
             extreme = (at_the_limit(d) & (g < 2.2)) | ((d > 20) & (g < 0.1))
+            unopposed = (d < 0.05) & (g < 5e-4 * opposite(d))  # no weight of G's loss is so small
+            condition |= unopposed
     if (outputs := probabilities(game)) is not None:
         real, fake = outputs
         wrong = (fake - real > 0.35) & (real < 0.5) & (fake > 0.5)
@@ -241,16 +288,35 @@ def d_is_fooled(game: Game) -> Finding | None:
     if (shares := called_real(game)) is not None:
         real, fake = shares
         condition = condition | ((real < 0.1) & (fake > 0.9))
-    return finding_since("discriminator_fooled", game, game.lasting(condition, extreme))
+    since = game.lasting(condition, extreme)
+    detail = ""
+    if since is not None and unopposed[game.steps >= since].mean() > 0.5:
+        detail = "Both losses are next to 0, so the players do not oppose each other."
+    return finding_since("discriminator_fooled", game, since, detail)
+
+
+def opposite(loss: np.ndarray) -> np.ndarray:
+    """The least cross-entropy that one player has from the samples where the other has this one.
+
+    From -log p it makes -log(1 - p), and because that is convex, no average of them is less (Jensen).
+    """
+    least: np.ndarray = -np.log(-np.expm1(-loss.clip(1e-12)))
+    return least
 
 
 def d_calls_all_alike(game: Game) -> Finding | None:
-    """D calls everything generated, or everything real."""
+    """D calls everything generated, or everything real.
+
+    The losses say so if they were ordinary once or are at a limit: high ones alone may be sums, over a batch, over
+    several Ds or over the classes, or have a scale of their own.
+    """
     condition = extreme = everything_real = nowhere(game)
     d, g = game.medians.get("d_loss"), game.medians.get("g_loss")
     if d is not None and game.loss == "cross-entropy":
-        condition = (d > 3.5 if g is None else (d > 3.5) & (g > 2.2)) & (d < 200)
-        extreme = condition & at_the_limit(d)
+        high = (d > 3.5 if g is None else (d > 3.5) & (g > 2.2)) & (d < 200)
+        extreme = high & at_the_limit(d)
+        was_ordinary = early(d) < 2.5 or (g is not None and late(g) > 1.5 * early(g))
+        condition = high if was_ordinary and late(d) > 2 * early(d) else extreme
     for shares, low, high in ((probabilities(game), 0.2, 0.85), (called_real(game), 0.1, 0.9)):
         if shares is not None:
             real, fake = shares
@@ -286,6 +352,8 @@ def d_has_won(game: Game) -> Finding | None:
     if (outputs := probabilities(game)) is not None:
         real, fake = outputs
         condition = condition | ((real > 0.95) & (fake < 0.05))
+        if g is not None and stays_high:  # where labels of real images are below 1, D's outputs for them stay there
+            condition |= (real > 0.75) & (fake < 0.02) & (g > 6)
     if (shares := called_real(game)) is not None and stays_high:
         real, fake = shares
         sure = (real > 0.985) & (fake < 0.015)
@@ -300,7 +368,7 @@ UNDECIDED = {  # D's and G's loss where D always says ½, or 0 as a score; D's m
 
 
 def d_says_one_half(game: Game) -> Finding | None:
-    """Both losses are pinned where a D that cannot decide puts them, nearly from the beginning."""
+    """Both losses are pinned where a D that cannot decide puts them, in most of the training."""
     d, g = game.medians.get("d_loss"), game.medians.get("g_loss")
     if d is None or game.loss not in UNDECIDED:
         return None
@@ -308,8 +376,9 @@ def d_says_one_half(game: Game) -> Finding | None:
         pinned = np.abs(d - of_d) < 0.01 * of_d
         if g is not None:
             pinned &= np.abs(g - of_g) < 0.015
-        off = abs(float(np.median(d[len(d) // 5 :])) / of_d - 1)
-        if pinned[len(pinned) // 5 :].mean() >= 0.95 and off <= 0.004 and (g is not None or of_d in (LOG4, LOG2)):
+        most = slice(round(0.4 * len(d)), None)
+        off = abs(float(np.median(d[most])) / of_d - 1)
+        if pinned[most].mean() >= 0.95 and off <= 0.004 and (g is not None or of_d in (LOG4, LOG2)):
             evidence = Evidence("distance of D's loss from that of a D that cannot decide, as a share", off, low=0.02)
             detail = "It says the same to everything."
             return Finding("discriminator_blind", "severe", (evidence,), detail, game.lasting(pinned))
@@ -318,12 +387,11 @@ def d_says_one_half(game: Game) -> Finding | None:
 
 def d_is_constant(game: Game) -> Finding | None:
     """In the second half of the training, D's loss or its outputs do not change at all."""
-    for roles in (("d_loss",), ("d_real", "d_fake")):
-        if all(role in game.medians for role in roles):
-            values = np.concatenate([game.medians[role][len(game.steps) // 2 :] for role in roles])
+    for name, parts, limit in (("D's loss", ("d_loss",), 1e-4), ("D's outputs", ("d_real", "d_fake"), 1e-3)):
+        if all(role in game.medians for role in parts):
+            values = np.concatenate([game.medians[role][len(game.steps) // 2 :] for role in parts])
             spread = float(values.std() / max(abs(values.mean()), 1e-9))
-            if spread < (1e-4 if roles == ("d_loss",) else 1e-3):
-                name = "D's loss" if roles == ("d_loss",) else "D's outputs"
+            if spread < limit:
                 evidence = Evidence(f"standard deviation of {name} in the second half, over the mean", spread, low=0.01)
                 return Finding("discriminator_blind", "severe", (evidence,), "Its answer never changes.")
     return None
@@ -331,6 +399,11 @@ def d_is_constant(game: Game) -> Finding | None:
 
 def nowhere(game: Game) -> np.ndarray:
     return np.zeros(len(game.steps), dtype=bool)
+
+
+def early(x: np.ndarray) -> float:
+    """The lowest of the first tenth: a state may set in soon."""
+    return float(x[: max(2, len(x) // 10)].min())
 
 
 def late(x: np.ndarray) -> float:
@@ -360,4 +433,33 @@ def find_falling_diversity(game: Game) -> Finding | None:
             name = "total_collapse" if kept < 0.1 else "partial_collapse"
             detail = "The measure of diversity in the log says so."
             return Finding(name, grade(1 - kept, 0.6, 0.8), (evidence,), detail, since)
+    return None
+
+
+# --- quality ---------------------------------------------------------------------------------------------------------
+
+
+def find_lost_quality(game: Game) -> Finding | None:
+    """Do the scores end far worse than they once were, by a factor of two and for good?
+
+    They must have become better before, and lost a good part of that again, beyond their noise: a distance near 0
+    doubles by chance, and a score that was best at the beginning may have praised noise.
+    """
+    for role, what in (("distance", "distance to the data"), ("quality", "score")):
+        values = game.medians.get(role)
+        if values is None or values.min() <= 0:
+            continue
+        badness = values if role == "distance" else 1 / values
+        best = int(badness.argmin())
+        gained, lost = badness[: best + 1].max() - badness[best], badness - badness[best]
+        beyond_noise = lost > max(0.2 * gained, 4 * np.median(np.abs(np.diff(badness, 2))))
+        worse = beyond_noise & (np.arange(len(values)) > best) & (gained > 0.25 * badness[best])
+        since = game.lasting(worse & (badness > 2 * badness[best]), worse & (badness > 3 * badness[best]))
+        if since is not None:
+            ratio = late(badness) / float(badness[best])
+            told = f"how many times worse the {what} in the log is at the end than at its best"
+            evidence = Evidence(told, ratio, high=1.5)
+            then = f"{values[best]:.3g} near step {game.steps[best]:,.0f}"
+            detail = f"The {what} in the log has gone from {then} to {late(values):.3g}: take a checkpoint from there."
+            return Finding("low_fidelity", grade(ratio, 3, 5), (evidence,), detail, since)
     return None

@@ -104,7 +104,16 @@ def in_company(role: str | None, have: set[str], together: set[str]) -> str | No
         return "accuracy"  # perhaps that of a classifier
     if {"ssim", "msssim", "lpips"} & have and not BETWEEN & have and RECONSTRUCTION & together:
         return "likeness to the target"
+    if role == "d_loss" and G & have and REAL & together:  # "disc_loss_gen" beside "disc_loss_real"
+        return "d_loss_fake"
+    if role is None and "c" in have <= {"c"} | LOSS | SILENT | INDEX and G & together and not D & together:
+        return "d_loss"  # a critic's, beside that of G
     return role
+
+
+def is_result(role: str | None) -> bool:
+    """Does a column tell how the training goes, as far as its name is known?"""
+    return role not in (None, "learning rate", "a setting")
 
 
 def run_prefixes(names: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -117,6 +126,11 @@ def run_prefixes(names: Iterable[str]) -> dict[str, tuple[str, str]]:
 def is_adversarial(name: str) -> bool:
     """Does a name say that this is the adversarial part of a loss?"""
     return bool(ADVERSARIAL & set(words(name)))
+
+
+def is_critic(name: str) -> bool:
+    """Does a name of D's loss say that it is a Wasserstein critic's?"""
+    return bool({"critic", "wasserstein", "wgan", "wdist", "emd"} & set(words(name)))
 
 
 def is_loss_of_d(found: list[str]) -> bool:

@@ -14,6 +14,9 @@ from gantutor.doctor.logs.training_log import Curve
 
 FEWEST = 40  # entries: fewer show no sudden changes
 FEWEST_IN_CYCLES = 24
+FEWEST_CHANGES = 5  # of a curve that changes in every so many entries
+FEWEST_IN_STEP = 12  # cycles that keep step with the entries
+IN_STEP = 0.95  # the share of the cycles' sizes that is left in their sum
 LOSSES = {"d_loss": "D's loss", "g_loss": "G's loss"}
 
 
@@ -60,15 +63,27 @@ def find_vanishing_gradient(curves: Mapping[str, Curve]) -> Finding | None:
     return Finding("vanishing_generator_signal", "severe", (evidence,))
 
 
+def without_repeats(curve: Curve) -> Curve:
+    """A curve without its repeats, if it only changes in every so many entries, as one that is carried forward does.
+
+    The repeats would pass for levels without any noise.
+    """
+    changes = np.flatnonzero(np.diff(curve.values)) + 1
+    apart = int(np.gcd.reduce(np.diff(changes))) if len(changes) >= FEWEST_CHANGES else 1
+    every = slice(changes[0] % apart, None, apart) if apart > 1 else slice(None)
+    return Curve(curve.name, curve.steps[every], curve.values[every])
+
+
 # --- cycles ----------------------------------------------------------------------------------------------------------
 
 
 def find_oscillation(curves: Mapping[str, Curve]) -> Finding | None:
     """Is a large part of a loss's variation one regular cycle?"""
-    found = {curve.name: cycle for role, curve in curves.items()
-             if role in LOSSES and (cycle := strongest_oscillation(curve.values)) is not None}  # fmt: skip
+    values = {curve.name: without_repeats(curve).values for role, curve in curves.items() if role in LOSSES}
+    found = {name: cycle for name, x in values.items() if (cycle := strongest_oscillation(x)) is not None}
     found = {name: cycle for name, cycle in found.items()
-             if cycle.share > 0.4 and cycle.amplitude > 0.02 and cycle.regularity > cycle.chance}  # fmt: skip
+             if cycle.share > 0.4 and cycle.amplitude > 0.02 and cycle.regularity > cycle.chance
+             and not is_schedule(values[name], len(values[name]) / cycle.cycles)}  # fmt: skip
     if not found:
         return None
     name, worst = max(found.items(), key=lambda item: item[1].share)
@@ -129,6 +144,22 @@ def strongest_oscillation(curve: np.ndarray) -> Oscillation | None:
     cycle, around, inside = measured
     amplitude = math.sqrt(median(cycle) / inside.shape[1])
     return best._replace(share=median(cycle / (around + inside.sum(1))), amplitude=amplitude)
+
+
+def is_schedule(curve: np.ndarray, period: float) -> bool:
+    """Does a cycle keep step with a whole number of entries through the whole curve?
+
+    So does what the program does in every so many steps, such as five steps of D for one of G. Players that chase each
+    other have no reason to. Over fewer cycles than this asks for, other periods keep step with a whole number too.
+    """
+    whole = round(period)
+    cycles = len(curve) // whole
+    if cycles < max(FEWEST_IN_STEP, 2 * whole):
+        return False
+    count = cycles // 4
+    windows = curve[: 4 * whole * count].reshape(count, 4 * whole)
+    phases = windows @ trend_and_sine(4 * whole, whole)[:, 3:]  # (count, 2)
+    return bool(np.hypot(*phases.sum(0)) > IN_STEP * np.hypot(*phases.T).sum())
 
 
 def fit_of_sines(windows: np.ndarray, period: float) -> tuple[np.ndarray, np.ndarray]:
@@ -199,6 +230,7 @@ def largest_jump(curve: Curve) -> Jump | None:
     Long curves are reduced to about a thousand medians first. The levels before and after are medians of windows of a
     twenty-fifth of the curve; most of the change must lie between the three entries on each side.
     """
+    curve = without_repeats(curve)
     whole, n = curve.values, len(curve.values)
     if n < FEWEST:
         return None

@@ -30,7 +30,7 @@ def tables_of(history: object, notes: list[str]) -> Iterator[Mapping[str, object
     if isinstance(history, str | PathLike):
         yield from from_path(Path(history), notes)
     elif isinstance(history, Mapping):
-        yield flattened(history)
+        yield flattened({name: with_steps(column) for name, column in history.items()})
     elif hasattr(history, "columns") and hasattr(history, "__getitem__"):  # a frame of pandas or polars
         yield {str(name): history[name] for name in history.columns}
     elif isinstance(history, list | tuple) and history and all(isinstance(part, str | PathLike) for part in history):
@@ -69,6 +69,13 @@ def flattened(row: Mapping[object, object]) -> dict[str, object]:
     return flat
 
 
+def with_steps(column: object) -> object:
+    """{0: 1.2, 50: 1.1}, as a frame's to_dict gives it, as pairs of a step and a value; anything else as it is."""
+    by_step = isinstance(column, Mapping) and len(column) > 1 and all(isinstance(key, int) for key in column)
+    return [*column.items()] if isinstance(column, Mapping) and by_step else column
+
+
+STEPS = "step", "epoch", "iteration", "iter"
 TAGS = {"tag", "key", "metric", "name", "variable", "metric_name", "scalar"}
 
 
@@ -78,10 +85,12 @@ def unfolded(table: Table) -> Table | None:
     tag = next((by_small[name] for name in by_small if name in TAGS), None)
     if tag is None or "value" not in by_small:
         return None
-    step = next((by_small[name] for name in ("step", "epoch", "iteration", "iter") if name in by_small), None)
+    step = next((by_small[name] for name in STEPS if name in by_small), None)
     values = table[by_small["value"]]
     order = table[step] if step else list(range(len(values)))
-    places: dict[object, int] = {}
+    places: dict[object, int] = {}  # the row of each step
+    if step and all(map(is_number, order)):  # names often come one after the other
+        places = {at: row for row, at in enumerate(sorted(dict.fromkeys(order), key=lambda at: float(str(at))))}
     wide: Table = {}
     for at, name, value in zip(order, table[tag], values, strict=True):
         row = places.setdefault(at, len(places))
@@ -128,7 +137,7 @@ def from_path(path: Path, notes: list[str]) -> Iterator[Mapping[str, object]]:
 
 
 def from_csv(text: str, path: Path, notes: list[str]) -> Table:
-    """A table with names in its first row; TensorBoard's own export of one curve is named after the file."""
+    """A table with names in its first row; a curve that is only called "value" is named after the file."""
     lines = (line for line in text.splitlines() if line.strip())
     text = "\n".join(line for line in lines if not line.startswith("#") and not line.lower().startswith("sep="))
     head = text.split("\n", 1)[0]
@@ -146,8 +155,9 @@ def from_csv(text: str, path: Path, notes: list[str]) -> Table:
     if delimiter == ";":  # where commas are for decimals
         table = {name: [cell.replace(",", ".") if isinstance(cell, str) else cell for cell in cells]
                  for name, cells in table.items()}  # fmt: skip
-    if [name.lower() for name in names] == ["wall time", "step", "value"]:
-        table = {"step": table[names[1]], path.stem.rsplit("tag-", 1)[-1]: table[names[2]]}
+    small = [name.lower() for name in names]
+    if "value" in small and set(small) <= {"value", "wall time", *STEPS}:  # as TensorBoard exports a curve
+        table[path.stem.rsplit("tag-", 1)[-1]] = table.pop(names[small.index("value")])
     return unfolded(table) or table
 
 
@@ -161,10 +171,10 @@ def unique(names: Sequence[str]) -> list[str]:
     return result
 
 
-def is_number(text: str) -> bool:
+def is_number(cell: object) -> bool:
     try:
-        float(text)
-    except ValueError:
+        float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
         return False
     return True
 
@@ -207,10 +217,15 @@ def from_json_lines(text: str, path: Path, notes: list[str]) -> Table:
     return from_rows(rows)
 
 
-PRINTED = re.compile(
-    r"(?P<name>[A-Za-z][A-Za-z0-9_./]*(?:\((?:[^()]|\([^()]*\))*\))?(?: [A-Za-z][A-Za-z0-9_.]*)?)"
-    r"\s*[:=]\s*(?:tensor\(|array\(|\[)?(?P<value>[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)\b)"
+NAME = r"(?P<name>[A-Za-z][A-Za-z0-9_./]*(?:\((?:[^()]|\([^()]*\))*\))?(?: [A-Za-z][A-Za-z0-9_.]*)?)"
+VALUE = (
+    r"(?:(?:tf\.|np\.)?(?:[Tt]ensor|array|float\d*)\(|\[)*"
+    r"(?P<value>[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)\b)"
 )
+PRINTED = re.compile(NAME + r"['\"]?\s*[:=]\s*" + VALUE)
+PRINTED_WITHOUT_SIGNS = re.compile(NAME + r"\s*[|\s]\s*" + VALUE)  # "step 50 d_loss 0.93", "| d_loss | 0.93 |"
+NO_NAMES = re.compile(r"\x1b\[[0-9;]*m|\b(?:DEBUG|INFO|WARNING|ERROR)\b")  # colours, and levels of messages
+TENSORFLOW = re.compile(r"<tf\.Tensor:[^<>]*numpy=([^<>]*)>")
 
 
 def from_text(text: str, path: Path, notes: list[str]) -> Table:
@@ -218,12 +233,30 @@ def from_text(text: str, path: Path, notes: list[str]) -> Table:
 
     A line counts as a row if it has at least half as many names as the line with the most.
     """
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # colours
-    rows = [{found["name"].strip(): found["value"] for found in PRINTED.finditer(line)} for line in text.splitlines()]
+    text = TENSORFLOW.sub(r"\1", NO_NAMES.sub("", text))
+    rows = [printed(line, PRINTED) for line in text.splitlines()]
+    if max(map(len, rows)) < 2:
+        rows = max(
+            rows, [printed(line, PRINTED_WITHOUT_SIGNS) for line in text.splitlines()], key=lambda x: sum(map(len, x))
+        )
     if not any(rows):  # a table without commas
         return from_csv(re.sub(r"[ \t]+", " ", text), path, notes)
     most = max(map(len, rows))
     return from_rows([row for row in rows if row and 2 * len(row) >= most])
+
+
+HALF = re.compile(r"real|fake", re.IGNORECASE)
+
+
+def printed(line: str, form: re.Pattern[str]) -> dict[object, object]:
+    """The numbers in a line by name; in "accuracy real: 80%, fake: 70%" the second name is that of an accuracy too."""
+    row: dict[object, object] = {}
+    whole = ""
+    for found in form.finditer(line):
+        name = found["name"].strip()
+        name = HALF.sub(name, whole) if HALF.fullmatch(name) and HALF.search(whole) else name
+        row[name], whole = found["value"], name
+    return row
 
 
 def from_tensorboard(path: Path) -> Table:
@@ -233,7 +266,7 @@ def from_tensorboard(path: Path) -> Table:
         BadInput: TensorBoard is not installed, or there are no scalars.
     """
     try:
-        from tensorboard.backend.event_processing import event_accumulator
+        import tensorboard  # noqa: F401
     except ImportError:
         raise BadInput(
             f"{path} is TensorBoard's: install tensorboard to read it (pip install tensorboard), or export a .csv."
@@ -242,20 +275,37 @@ def from_tensorboard(path: Path) -> Table:
         below = sorted({file.parent for file in path.rglob("*tfevents*")})
         hint = f" Below it, {below[0]} has some." if below else ""
         raise BadInput(f"there are no TensorBoard event files in {path}: give the folder that holds them.{hint}")
-    events = event_accumulator.EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0})
-    events.Reload()
-    rows: list[dict[object, object]] = []
-    tags = events.Tags()
-    for tag in tags["scalars"]:
-        rows += [{"step": event.step, "tag": tag, "value": event.value} for event in events.Scalars(tag)]
-    if tags["tensors"]:  # TensorFlow 2 writes scalars as tensors
-        from tensorboard.util.tensor_util import make_ndarray
-
-        for tag in tags["tensors"]:
-            for event in events.Tensors(tag):
-                value = make_ndarray(event.tensor_proto)
-                if value.size == 1 and value.dtype.kind in "fiu":
-                    rows.append({"step": event.step, "tag": tag, "value": float(value.item())})
+    rows: list[dict[object, object]] = [
+        {"step": step, "tag": tag, "value": value} for tag, step, value in scalars(path)
+    ]
+    folders = {file.parent for file in path.glob("*/*tfevents*")} if path.is_dir() else set()
+    for folder in sorted(folders):
+        for tag, step, value in scalars(folder):
+            if (name := name_of_one(tag, folder.name)) is not None:
+                rows.append({"step": step, "tag": name, "value": value})
     if not rows:
         raise BadInput(f"there are no scalars in the TensorBoard events of {path}: log d_loss and g_loss there.")
     return from_rows(rows)
+
+
+def scalars(part: Path) -> Iterator[tuple[str, int, float]]:
+    """The scalars of an event file, or of all that lie in a folder: tag, step and value."""
+    from tensorboard.backend.event_processing import event_accumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    events = event_accumulator.EventAccumulator(str(part), size_guidance={"scalars": 0, "tensors": 0})
+    events.Reload()
+    tags = events.Tags()
+    for tag in tags["scalars"]:
+        yield from ((tag, event.step, event.value) for event in events.Scalars(tag))
+    for tag in tags["tensors"]:  # TensorFlow 2 writes scalars as tensors
+        for event in events.Tensors(tag):
+            value = make_ndarray(event.tensor_proto)
+            if value.size == 1 and value.dtype.kind in "fiu":
+                yield tag, event.step, float(value.item())
+
+
+def name_of_one(tag: str, folder: str) -> str | None:
+    """PyTorch's add_scalars("Loss", {"D": …}) writes "Loss" to a folder Loss_D: "Loss/D"; None for any other folder."""
+    start = tag.replace("/", "_") + "_"
+    return f"{tag}/{folder.removeprefix(start)}" if folder.startswith(start) else None

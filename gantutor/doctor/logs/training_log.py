@@ -18,6 +18,9 @@ from gantutor.doctor.logs import roles, tables
 from gantutor.errors import BadInput
 
 MOST_NAMES = 12  # that a note lists
+LOSSES = "d_loss", "g_loss", "d_loss_real", "d_loss_fake"
+FEWEST_STEPS = 3  # that rise and are whole, in pairs of a step and a value
+FEWEST_EMPTY = 3  # rows at the end without losses that may hide NaN
 
 
 class Curve(NamedTuple):
@@ -26,6 +29,9 @@ class Curve(NamedTuple):
     name: str  # as its owner called it
     steps: np.ndarray  # (T,) float64: the step at which each value was logged, or its row
     values: np.ndarray  # (T,) float64
+
+    def since(self, step: float) -> "Curve":
+        return Curve(self.name, self.steps[self.steps >= step], self.values[self.steps >= step])
 
 
 @dataclass
@@ -85,8 +91,13 @@ class Column(NamedTuple):
 def to_curves(table: Mapping[str, object], notes: list[str]) -> dict[str, Curve]:
     """A curve for each column of numbers, and a note on those that hold none."""
     columns: dict[str, Column] = {}
+    own_steps: dict[str, np.ndarray] = {}
     for name, cells in table.items():
         first, second = to_numbers(name, cells)
+        if are_steps(first, second):
+            columns[name], own_steps[name] = second, first.values
+            notes.append(f"The entries of {name!r} are pairs of a step and a value.")
+            continue
         columns[name] = first
         if second.given.sum() > len(second.given) / 2:
             columns[f"{name}, second value"] = second
@@ -97,15 +108,18 @@ def to_curves(table: Mapping[str, object], notes: list[str]) -> dict[str, Curve]
     counted = next((name for name, c in columns.items() if roles.is_step(name) and is_falling(c)), None)
     if counted is not None:  # the last step first
         columns = {name: Column(values[::-1], given[::-1]) for name, (values, given) in columns.items()}
+        own_steps = {name: own[::-1] for name, own in own_steps.items()}
         notes.append(f"The rows were turned round, because {counted} falls.")
     steps = next((c.values for name, c in columns.items() if roles.is_step(name) and is_rising(c)), None)
-    gaps = find_gaps({name: column for name, column in columns.items() if not roles.is_index(name)})
+    columns = with_nan_at_the_end(columns, notes)
+    gaps = find_gaps({name: column for name, column in columns.items() if not roles.is_index(name)}, notes)
     curves = {}
     for name in gaps:
         values, given = columns[name]
         kept = given & ~gaps[name]
         if name not in empty:
-            at = steps if steps is not None and len(steps) == len(values) else np.arange(len(values), dtype=np.float64)
+            at = own_steps.get(name, steps)
+            at = at if at is not None and len(at) == len(values) else np.arange(len(values), dtype=np.float64)
             curves[name] = Curve(name, at[kept], values[kept])
     return curves
 
@@ -133,7 +147,9 @@ def to_numbers(name: str, cells: object) -> tuple[Column, Column]:
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\b(?:nan|inf(?:inity)?)\b", re.IGNORECASE)
 THOUSANDS = re.compile(r"\b\d{1,3}(?:,\d{3})+(?:\.\d+)?\b")
 WINDOWS_NAN = re.compile(r"\d\.#(?:IND|QNAN|SNAN|INF)", re.IGNORECASE)
-BEFORE_NUMBER = re.compile(r"(?:tensor|array)?[(\[\s]*", re.IGNORECASE)  # as str() writes tensors, lists and pairs
+BEFORE_NUMBER = re.compile(
+    r"(?:tf\.|np\.)?(?:tensor|array|float\d*)?[(\[\s]*", re.IGNORECASE
+)  # as str() writes tensors, lists and pairs
 
 
 def to_pair(cell: object) -> tuple[float | None, float | None]:
@@ -169,17 +185,68 @@ def is_rising(column: Column) -> bool:
     return bool(counts and 2 * len(np.unique(values)) >= len(values))
 
 
+def are_steps(first: Column, second: Column) -> bool:
+    """Are the first numbers of pairs the steps of the second ones? They are whole, and each is larger than the last."""
+    values = first.values
+    if len(values) < FEWEST_STEPS or not (first.given & second.given).all() or not np.isfinite(values).all():
+        return False
+    return bool((values == np.round(values)).all() and (np.diff(values) > 0).all())
+
+
 def is_falling(column: Column) -> bool:
     values = column.values
     return bool(len(values) > 1 and np.isfinite(values).all() and (np.diff(values) < 0).all())
 
 
-def find_gaps(columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+def with_nan_at_the_end(columns: dict[str, Column], notes: list[str]) -> dict[str, Column]:
+    """The columns, with NaN in the empty cells that end all losses, where the rows go on without them.
+
+    Pandas writes NaN as an empty cell, and JSON as null, so a training that broke down looks as if it had only stopped.
+    It did stop where the log ends, or where something goes on that would be NaN too, such as a score, or that was not
+    logged beside the losses. Empty rows at the end are normal up to twice the distance between two entries.
+    """
+    meanings = roles.meanings(name for name in columns if not roles.is_index(name))
+    losses = [name for name, (role, _) in meanings.items() if role in LOSSES and columns[name].given.any()]
+    rows = {len(columns[name].given) for name in losses}
+    if len(rows) != 1:
+        return columns
+    logged = np.any([columns[name].given for name in losses], axis=0)
+    places = np.flatnonzero(logged)
+    end, between = int(places[-1]) + 1, int(np.diff(places, prepend=-1).max())
+    later = {name: role for name, (role, _) in meanings.items() if columns[name].given[end:].any()}
+    goes_on = any(roles.is_result(role) or 2 * (columns[name].given[:end] & logged[:end]).sum() < logged.sum()
+                  for name, role in later.items())  # fmt: skip
+    if goes_on or len(logged) - end < max(FEWEST_EMPTY, 2 * between):
+        return columns
+    notes.append(
+        f"From row {end + 1} on, the cells of {some(losses, MOST_NAMES)} are empty, though the log goes on. They are "
+        "read as NaN, which is often saved as an empty cell; if the training only ended there, leave these rows out."
+    )
+    at_the_end = np.arange(len(logged)) >= end
+    return columns | {name: columns[name]._replace(given=columns[name].given | at_the_end) for name in losses}
+
+
+def find_gaps(columns: Mapping[str, Column], notes: list[str]) -> dict[str, np.ndarray]:
     """Which NaN only say that a column was not logged in this row? (T,) bool for each column.
 
-    Tables hold NaN where nothing was logged, so NaN alone is no news. It is a gap where another column has a value that
-    it lacks in most of the rows in which this column has one, or where this column comes at intervals and goes on after
-    the gap. A training that broke down has NaN in all its columns, up to the end.
+    Tables hold NaN where nothing was logged, so NaN alone is no news. A training that broke down has NaN in all its
+    columns, up to the end: as long as the losses are finite, NaN in any other column is a gap.
+    """
+    gaps = gaps_beside_others(columns)
+    others, end = before_the_break(columns, gaps)
+    unlogged = {name: gaps[name] | (columns[name].given & np.isnan(columns[name].values)) for name in others}
+    for name, nan in unlogged.items():
+        nan[end:] = gaps[name][end:]
+    if found := [name for name, nan in unlogged.items() if (nan & ~gaps[name]).any()]:
+        notes.append(f"NaN in {some(found, MOST_NAMES)} counts as not logged where the losses are finite.")
+    return gaps | unlogged
+
+
+def gaps_beside_others(columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+    """The NaN of each column (T,) that the table itself shows to be gaps.
+
+    That is where another column has a value that it lacks in most of the rows in which this column has one, or where
+    this column comes at intervals and goes on after the gap, or has not begun.
     """
     logged = {name: given & ~np.isnan(values) for name, (values, given) in columns.items()}
     gaps = {}
@@ -193,6 +260,17 @@ def find_gaps(columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
                     gap |= nan & other
         gaps[name] = gap
     return gaps
+
+
+def before_the_break(columns: Mapping[str, Column], gaps: Mapping[str, np.ndarray]) -> tuple[list[str], int]:
+    """The columns that are no losses of the players, and the first row in which such a loss is not finite.
+
+    Without any losses there are no such columns.
+    """
+    losses = {name for name, (role, _) in roles.meanings(columns).items() if role in LOSSES}
+    broken = [np.flatnonzero(columns[name].given & ~gaps[name] & ~np.isfinite(columns[name].values)) for name in losses]
+    end = min((int(rows[0]) for rows in broken if len(rows)), default=max(len(gap) for gap in gaps.values()))
+    return [name for name in columns if losses and name not in losses], end
 
 
 def comes_at_intervals(nan: np.ndarray, own: np.ndarray) -> np.ndarray:
