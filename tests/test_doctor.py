@@ -265,6 +265,9 @@ def test_bad_input_is_one_sentence(examine, sound):
     assert examine(x * math.inf).names == ("non_finite",)
     assert examine(x[:2].repeat(250, 1, 1, 1)).names == ("partial_collapse",)
     assert "resized" in examine(nn.functional.interpolate(x, 56)).notes[0]
+    (collapse,) = examine(nn.functional.interpolate(x[:1], 56).repeat(N, 1, 1, 1)).findings
+    assert collapse.name == "total_collapse"
+    assert "contact sheets" in collapse.detail
     same = x[:1].repeat(1000, 1, 1, 1)
     same[0] = x[1]
     assert "range_mismatch" not in doctor.examine(x, same).names  # a reference that hardly varies

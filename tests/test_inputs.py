@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from drawn import digits
+from torch.nn import functional
 
 from gantutor.data import Images
 from gantutor.doctor import measures
@@ -87,6 +88,13 @@ def test_sizes_and_channels_are_brought_together_with_a_note(drawn):
     assert inputs.match_shape(real, real.expand(-1, 3, -1, -1), notes).shape[1] == 3
     with pytest.raises(BadInput, match="2 channels and the real images 1"):
         inputs.match_shape(real.expand(-1, 2, -1, -1), real, [])
+
+
+@pytest.mark.parametrize(("side", "doubted"), [(28, False), (54, False), (56, True), (120, True)])
+def test_much_larger_samples_may_be_sheets(drawn, side, doubted):
+    case = prepare(drawn, functional.interpolate(drawn.pixels, side))
+    assert case.sheets == doubted
+    assert (inputs.MAYBE_SHEETS in case.notes) == doubted
 
 
 @pytest.mark.parametrize("make", [lambda x: (x + 1) / 2, lambda x: (x + 1) * 127.5])

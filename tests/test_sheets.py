@@ -1,9 +1,12 @@
 """Contact sheets are told from single pictures and cut up; folders are listed as people arrange them."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
 from drawn import digits
+from matplotlib.figure import Figure
 from PIL import Image
 
 from gantutor import data
@@ -120,6 +123,57 @@ def test_sheets_that_cannot_be_cut_up_are_called_so(tmp_path):
     save(tmp_path / "plotted", [np.asarray(large)])
     with pytest.raises(BadInput, match="looks like a contact sheet"):
         read(tmp_path / "plotted")
+
+
+def plotted(pictures, rows, size, adjust=None, tight=False, title=None, names=False):
+    """Pictures as matplotlib plots them, each in a plot of its own."""
+    figure = Figure((size, size))
+    for axes, picture in zip(figure.subplots(rows, rows).flat, pictures, strict=False):
+        axes.imshow(picture)
+        axes.axis("off")
+        if names:
+            axes.set_title("7")
+    if adjust is not None:
+        figure.subplots_adjust(wspace=adjust, hspace=adjust)
+    if tight:
+        figure.tight_layout()
+    figure.suptitle(title)
+    return drawn_by(figure)
+
+
+def drawn_by(figure):
+    figure.savefig(written := io.BytesIO())
+    return np.asarray(Image.open(written).convert("RGB"))
+
+
+def plotted_sheet(pictures, columns, gap, title):
+    """A contact sheet in a single plot."""
+    figure = Figure((5, 5))
+    axes = figure.subplots()
+    axes.imshow(sheet(pictures, columns, gap, 0))
+    axes.axis("off")
+    axes.set_title(title)
+    return drawn_by(figure)
+
+
+PLOTTED = {
+    "each in its own plot": lambda p: plotted(p, 4, 4),
+    "tight": lambda p: plotted(p, 4, 4, tight=True),
+    "close to each other": lambda p: plotted(p, 8, 8, adjust=0.02),
+    "with a title": lambda p: plotted(p, 4, 6, title="Epoch 12"),
+    "each with a title": lambda p: plotted(p, 4, 6, names=True),
+    "a sheet": lambda p: plotted_sheet(p[:64], 8, 2, None),
+    "a sheet with a title": lambda p: plotted_sheet(p[:64], 8, 2, "epoch 3"),
+    "a sheet without lines": lambda p: plotted_sheet(p[:25], 5, 0, "Generated"),
+}
+
+
+@pytest.mark.parametrize("pictures", [DIGITS, FACES], ids=["digits", "faces"])
+@pytest.mark.parametrize("plot", PLOTTED)
+def test_plotted_sheets_are_called_so(tmp_path, pictures, plot):
+    save(tmp_path, [PLOTTED[plot](pictures)])
+    with pytest.raises(BadInput, match="looks like a contact sheet"):
+        read(tmp_path)
 
 
 def test_few_large_pictures_may_be_sheets_for_all_that(tmp_path):

@@ -50,7 +50,8 @@ def find_total_collapse(case: Case) -> Finding | None:
     if share > COLLAPSED:
         return None
     evidence = Evidence("variance between samples, over that of real images", share, low=0.6, high=1.4)
-    return Finding("total_collapse", "severe", (evidence,))
+    doubt = "Unless they are contact sheets, which look alike at this size: see the notes." if case.sheets else ""
+    return Finding("total_collapse", "severe", (evidence,), doubt)
 
 
 def find_copies(case: Case) -> Finding | None:

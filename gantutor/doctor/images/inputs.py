@@ -23,6 +23,10 @@ MIN_IMAGES = 64  # samples, and real images: fewer do not allow a verdict
 MAX_IMAGES = 10_000  # samples, and real images, that are examined; copies are looked for among all real images
 MAX_VALUES = 50_000_000  # of them all: fewer images are examined where they are large
 MIN_SIDE = 8  # pixels
+MAYBE_SHEETS = (
+    "The samples are at least twice as large as the real images: if each is a contact sheet, which holds several "
+    "images, nothing here says how G is; save each image on its own."
+)
 
 Pictures = Images | Tensor | np.ndarray
 Labels = Tensor | np.ndarray | Sequence[int]
@@ -44,6 +48,7 @@ class Case:
     closeups: tuple[Tensor, Tensor] | None = None  # of samples and of real images: cut out at full size, for texture
     notes: list[str] = field(default_factory=list)
     resized: bool = False  # were the samples of another size than the real images?
+    sheets: bool = False  # were they so much larger that each may hold several images?
     copies: tuple[Tensor, Tensor] | None = None  # if samples are copies: what `CopySearch.nearest` returned for them
 
     def keep(self, good: Tensor) -> None:
@@ -303,7 +308,10 @@ def prepare(
         notes.append("The samples hold nothing but 0 and 1, as the real images do, and were read as black and white.")
         raw = black_and_white(raw)
     size = raw.shape[2:]
+    sheets = min(size) >= 2 * min(train.shape[2:])
     raw = match_shape(raw, train, notes)
+    if sheets:
+        notes.append(MAYBE_SHEETS)
     for what, count in (("samples", len(raw)), ("real images", len(train))):
         if count < MIN_IMAGES:
             raise BadInput(f"there are {count} {what}: give at least {MIN_IMAGES}, better 500 or more.")
@@ -325,7 +333,7 @@ def prepare(
         raw=raw, samples=raw[keep], train=train, rest=order, real=resized_like(shown, size),
         held_out=resized_like(held_out, size), data=name, extractor=extractor,
         labels=None if labels is None else labels[keep], closeups=check_closeups(closeups, notes), notes=notes,
-        resized=size != train.shape[2:],
+        resized=size != train.shape[2:], sheets=sheets,
     )  # fmt: skip
 
 
