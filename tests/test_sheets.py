@@ -316,6 +316,45 @@ def test_grey_values_of_16_bits_are_stretched_by_the_range_of_all(tmp_path):
     assert said == ["4 of 4 files have 16 bits a pixel: 100 became black, and 1123 white."]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "odd", "far"),
+    [
+        (200, 2700, [65_535], "65535"),
+        (200, 2700, [20_000, 65_535], "65535"),
+        (200, 2700, [65_535] * 18, "65535"),  # a label in a corner
+        (0, 30_000, [65_535], "65535"),
+        (1000, 1800, [0], "0"),
+        (20_000, 28_000, [0, 65_535], "0 and 65535"),
+    ],
+)
+def test_hot_and_dead_pixels_do_not_darken_all_others(tmp_path, low, high, odd, far):
+    ramps = np.linspace(low, high, 2560).round().astype(np.uint16).reshape(10, 256)
+    exact = ((ramps[0].astype(int) - low) * 255 / (high - low)).round()
+    ramps[3, : len(odd)] = odd
+    for k, ramp in enumerate(ramps):
+        Image.fromarray(ramp.reshape(16, 16)).save(tmp_path / f"{k}.png")
+    images, said = read(tmp_path)
+    np.testing.assert_array_equal(images.stored[0].flatten(), exact)
+    assert said == [
+        f"10 of 10 files have 16 bits a pixel: {low} became black, and {high} white; rare values far from these, up "
+        f"to {far}, were cut off."
+    ]
+
+
+def test_values_that_are_rare_but_not_far_are_kept(tmp_path):
+    """Stars: most of the sky is dark, and a few pixels are of any brightness."""
+    rng = np.random.default_rng(0)
+    for k in range(20):
+        sky = rng.normal(300, 20, (32, 32))
+        sky.flat[rng.integers(1024, size=9)] += 60_000 * rng.random(9) ** 4
+        Image.fromarray(sky.round().astype(np.uint16)).save(tmp_path / f"{k}.png")
+    assert "cut off" not in read(tmp_path)[1][0]
+    for k in range(20):
+        ink = np.where(rng.random((32, 32)) < 0.01, 65_535, 0)
+        Image.fromarray(ink.astype(np.uint16)).save(tmp_path / f"{k}.png")
+    assert "0 became black, and 65535 white." in read(tmp_path)[1][0]
+
+
 def test_what_is_done_to_pictures_is_said(tmp_path):
     save(tmp_path, FACES[:8])
     clear = np.dstack([FACES[0], np.full((32, 32), 9, np.uint8)])

@@ -56,9 +56,9 @@ def from_folder(
     nor numbered parts of one set (`00000`, `00001`). Where folders name no classes, StyleGAN's `dataset.json` or
     Hugging Face's `metadata.jsonl` or `metadata.csv` may. Pictures are turned upright according to their EXIF data,
     placed on white if they are transparent, and converted to 8 bits a channel, grey values of 16 bits from the least
-    to the greatest of them all; of an animation the first frame is taken. Contact sheets, as
-    `torchvision.utils.save_image` writes them, are cut up. The pictures are stored as bytes: 50,000 in colour of 64×64
-    pixels take 614 MB. Several threads decode them at once.
+    to the greatest of them all, except rare ones far away (hot pixels); of an animation the first frame is taken.
+    Contact sheets, as `torchvision.utils.save_image` writes them, are cut up. The pictures are stored as bytes: 50,000
+    in colour of 64×64 pixels take 614 MB. Several threads decode them at once.
 
     Hidden files are skipped in silence. Files that are no pictures, or broken, smaller than 8 pixels a side or larger
     than 80 million, are left out, and so are pictures beside class folders. A .zip is read without being unpacked.
@@ -143,7 +143,8 @@ class Batch:
 
     items: list[Item]
     reasons: dict[int, str]  # what is wrong with the other files, by their place in the listing
-    deep: tuple[int, int] = (0, 65535)  # the least and the greatest value of those of more than 8 bits
+    deep: tuple[int, int] = (0, 65535)  # the values that become black and white in those of more than 8 bits
+    deep_extremes: tuple[int, int] = (0, 65535)  # the least and the greatest value of these
     grey: bool = False  # whether all are read as grey
     sheets: Grid | None = None  # how most of them are laid out, if they are contact sheets
     facts: Counter[str] = field(default_factory=Counter)  # what was done to how many pictures
@@ -160,10 +161,10 @@ def _look_at(path: Path, listing: Listing) -> Batch:
     if not batch.items:
         raise _nothing_to_use(path, listing, batch)
     deep = [item.file for item in batch.items if item.header.deep]
-    ranges = [r for r in _in_threads(partial(_or_reason, pictures.deep_range), deep) if not isinstance(r, str)]
-    if ranges:
-        low, high = min(r[0] for r in ranges), max(r[1] for r in ranges)
-        batch.deep = (low, high) if low < high else (min(0, low), max(65535, high))
+    values = [v for v in _in_threads(partial(_or_reason, pictures.deep_values), deep) if not isinstance(v, str)]
+    if values:
+        low, high = batch.deep_extremes = min(v.min() for v in values), max(v.max() for v in values)
+        batch.deep = pictures.usual_range(np.concatenate(values)) if low < high else (min(0, low), max(65535, high))
     return batch
 
 
@@ -342,8 +343,11 @@ def _changed(batch: Batch, count: int, side: int, grey: bool | None) -> Iterator
         if fact != pictures.MADE_GREY or grey is None:  # otherwise it was asked for
             yield f"{number:,} {of_all} {fact}."
     if deep := sum(item.header.deep for item in batch.items):
-        low, high = batch.deep
-        yield f"{deep:,} of {len(batch.items):,} files have 16 bits a pixel: {low} became black, and {high} white."
+        (low, high), (least, most) = batch.deep, batch.deep_extremes
+        far = [str(value) for value, is_far in ((least, least < low), (most, most > high)) if is_far]
+        rest = f"; rare values far from these, up to {' and '.join(far)}, were cut off" if far else ""
+        count = f"{deep:,} of {len(batch.items):,} files"
+        yield f"{count} have 16 bits a pixel: {low} became black, and {high} white{rest}."
     some_grey = sum(item.header.grey for item in batch.items)
     if grey is None and not batch.grey and some_grey:
         yield f"{some_grey:,} of {len(batch.items):,} files are grey and were read as colour, like the others."

@@ -14,6 +14,9 @@ from gantutor.data.listing import File, Unusable
 
 SMALLEST = 8  # pixels a side
 MOST_PIXELS = 80_000_000  # of a picture; one that unpacks to more may be made to fill the memory
+DEEP_VALUES = 2048  # of a picture of more than 8 bits, about so many tell the range of all
+RARE = 0.02  # share of values that may be left out of this range at either end
+FEWEST_SHADES = 16  # that it must hold
 CUT = "were cut to their middle square"
 MADE_GREY = "in colour were read as grey"
 GREY = ("1", "L", "LA", "I;16", "I;16B", "I;16L", "I", "F")  # modes of Pillow
@@ -99,16 +102,35 @@ def look(file: File) -> Header:
     return Header(width, height, mode in GREY, mode.startswith("I"), form in ("JPEG", "MPO", "WEBP", "AVIF"))
 
 
-def deep_range(file: File) -> tuple[int, int]:
-    """The least and the greatest value of a picture of more than 8 bits. Raises `Unusable`."""
+def deep_values(file: File) -> np.ndarray:
+    """Some values of a picture of more than 8 bits, the least and the greatest among them: (n,). Raises `Unusable`."""
     try:
         with _opened(file) as picture:
-            low, high = picture.getextrema()
+            values = np.asarray(picture).ravel()
     except (Unusable, MemoryError):
         raise
     except Exception as error:
         raise Unusable("broken") from error
-    return int(low), int(high)
+    some = values[:: -(-len(values) // DEEP_VALUES)]
+    return np.concatenate([some, [values.min(), values.max()]]).astype(np.int64)
+
+
+def usual_range(values: np.ndarray) -> tuple[int, int]:
+    """The least and the greatest of values (n,), without the rare ones that lie far from all others.
+
+    A hot pixel, or a label that was burnt in, would leave but a few shades of grey for everything else.
+    """
+    return -_greatest_near(-values), _greatest_near(values)
+
+
+def _greatest_near(values: np.ndarray) -> int:
+    """The last value before a gap that is longer than all below it, or the greatest, if only common ones are there."""
+    ordered = np.sort(values)
+    rare = int(RARE * len(ordered))
+    last = ordered[len(ordered) - 1 - rare :]
+    below = last[:-1] - ordered[rare]
+    ends = np.flatnonzero((np.diff(last) > below) & (below >= FEWEST_SHADES))
+    return int(last[ends[0] if len(ends) else -1])
 
 
 def read(file: File, size: int | None, grey: bool, deep: tuple[int, int]) -> Picture:
