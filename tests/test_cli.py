@@ -733,6 +733,17 @@ def test_diagnose_tells_what_was_done_to_the_files(patients, capsys):
     )
 
 
+@pytest.mark.parametrize(
+    "labels", [-np.ones(300), np.full(300, 0.5), np.eye(40)[:2].repeat(150, 0).cumsum(1), np.array([None] * 300)]
+)
+def test_diagnose_leaves_out_labels_that_are_no_classes(patients, capsys, labels):
+    images = np.load(patients / "sound.npz")["images"]
+    np.savez(patients / "odd.npz", images=images, labels=labels)
+    assert cli.main(["diagnose", str(patients / "odd.npz"), "--against", str(patients / "real.npy"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["notes"][0]
+    assert "one whole number, 0 or more, for each image, and were not used" in said or "'labels' were not used" in said
+
+
 def test_a_crash_is_not_the_exit_status_of_an_ailment(patients, capsys, monkeypatch):
     def crash(*args, **options):
         raise RuntimeError("a wire came loose")

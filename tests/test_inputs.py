@@ -304,6 +304,22 @@ def test_classes_are_matched_by_name(drawn):
     assert torch.equal(inputs.match_names(named(drawn, "01"), drawn.pixels, None, drawn.labels, []), drawn.labels % 2)
 
 
+def test_labels_may_be_names(drawn):
+    real, notes = named(drawn, ["cat", "dog", "newt"]), []
+    words = np.array(real.classes)[real.labels]
+    assert torch.equal(inputs.match_names(drawn.pixels, real, words, None, notes), real.labels)
+    assert torch.equal(inputs.match_names(drawn.pixels, drawn.pixels, words[:, None], words, notes), real.labels)
+    assert torch.equal(inputs.match_names(real, drawn.pixels, None, words, notes), real.labels)
+    assert notes == []
+    assert inputs.match_names(drawn.pixels, real, list(np.char.upper(words)), None, notes) is None
+    assert "classes of the samples are CAT, DOG, NEWT, but those of the real images are cat, dog, newt" in notes[0]
+    assert inputs.match_names(drawn.pixels, drawn.pixels, words, None, notes) is None
+    assert "the real images have none" in notes[1]
+    case = prepare(drawn, real_labels=np.array(list("abcdefghij"))[drawn.labels], labels=["c"] * 80)
+    assert case.labels.tolist() == [2] * 80
+    assert any("numbered from 0 in the order a, b, c, …, j" in note for note in case.notes)
+
+
 def test_a_trained_classifier_knows_the_names(drawn):
     upside_down = Images("some", drawn.pixels.flip(2), drawn.labels, tuple("abcdefghij"))
     found = extractors.choose_extractor(upside_down, upside_down.pixels, drawn.labels, None, [])

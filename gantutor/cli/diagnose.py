@@ -70,6 +70,8 @@ def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
     else:
         real, real_labels, more = files.load(args.against, most=files.side_of(samples))
         notes += more
+    labels = usable(labels, len(samples), f"{args.samples.name}: the labels", notes)
+    real_labels = usable(real_labels, len(real), f"{Path(args.against).name}: the labels", notes)
     note(f"Examining {len(samples):,} samples …")
     try:
         diagnosis = doctor.examine(
@@ -81,6 +83,20 @@ def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
             note(sentence)
         raise
     return replace(diagnosis, notes=(*notes, *diagnosis.notes))
+
+
+def usable(labels: "inputs.Labels | None", count: int, what: str, notes: list[str]) -> "inputs.Labels | None":
+    """The labels of a file, unless they are something else than a class for each image; a note says so."""
+    from gantutor.doctor.images import inputs
+
+    if labels is None or len(labels) != count or inputs.are_names(labels):
+        return labels
+    try:
+        return inputs.to_labels(labels, count, what)
+    except BadInput:
+        shape = tuple(labels.shape) if hasattr(labels, "shape") else (count,)
+        notes.append(f"{what} {shape} are not one whole number, 0 or more, for each image, and were not used.")
+        return None
 
 
 def closeups_of(samples: Path, real: Path, count: int, real_count: int) -> "tuple[Tensor, Tensor] | None":

@@ -158,7 +158,8 @@ def choose(entries: Mapping[str, Entry], path: Path, notes: list[str]) -> tuple[
         raise BadInput(f"{path} holds {held}: it must hold an array named images, (N, C, H, W) or (N, H, W).")
     images = (by_name or likely)[0]
     count = entries[images].shape[:1]
-    labels = [name for usual in LABELS for name in entries if name.lower() == usual and name != images]
+    readable = [name for name, entry in entries.items() if entry.kind in "biufU" and name != images]
+    labels = [name for usual in LABELS for name in readable if name.lower() == usual]
     fitting = [name for name in labels if entries[name].shape[:1] == count and len(entries[name].shape) <= 2]
     chosen = next(iter([*fitting, *(name for name in labels if name == "labels")]), None)
     if images != "images":

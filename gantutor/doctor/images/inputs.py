@@ -7,6 +7,7 @@ sentence; what cannot be put right is a `BadInput`.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ MAYBE_SHEETS = (
 )
 
 Pictures = Images | Tensor | np.ndarray
-Labels = Tensor | np.ndarray | Sequence[int]
+Labels = Tensor | np.ndarray | Sequence[int] | Sequence[str]
 
 
 @dataclass
@@ -174,6 +175,17 @@ def to_labels(y: Labels | None, count: int, what: str) -> Tensor | None:
     return torch.as_tensor(y).long()
 
 
+def are_names(y: Labels | None) -> TypeGuard[np.ndarray | Sequence[str]]:
+    """Do these labels name classes, rather than number them?"""
+    return y is not None and not isinstance(y, Tensor) and np.asarray(y).dtype.kind == "U"
+
+
+def numbered(y: Labels) -> tuple[tuple[str, ...], Tensor]:
+    """The names in the order of the alphabet, and for each label, (N,) or (N, 1), which of them it is."""
+    names, numbers = np.unique(np.asarray(y).ravel(), return_inverse=True)
+    return tuple(names.tolist()), torch.from_numpy(numbers)
+
+
 def match_shape(x: Tensor, real: Tensor, notes: list[str]) -> Tensor:
     """The samples `x` with the channels and the size of the real images; a note says what was converted."""
     have, want = tuple(x.shape[1:]), tuple(real.shape[1:])
@@ -300,7 +312,9 @@ def prepare(
     """Bring all images to one form and choose a feature extractor. Draws from torch's global random stream."""
     notes: list[str] = []
     raw = to_images(samples, "the samples", notes)
-    labels = match_names(samples, real, to_labels(labels, len(raw), "the labels"), real_labels, notes)
+    if not are_names(labels):
+        labels = to_labels(labels, len(raw), "the labels")
+    labels = match_names(samples, real, labels, real_labels, notes)
     train, top = to_training_images(real, notes)
     raw = read_alike(raw, top, notes) if are_floats(samples) else raw
     black, white = (-1, 1) if train.is_floating_point() else (0, 255)
@@ -317,6 +331,9 @@ def prepare(
             raise BadInput(f"there are {count} {what}: give at least {MIN_IMAGES}, better 500 or more.")
     if isinstance(real, Images) and real_labels is None:
         real_labels = real.labels
+    elif are_names(real_labels):
+        names, real_labels = numbered(real_labels)
+        notes.append(f"The classes of the real images were numbered from 0 in the order {some(names)}.")
     real_labels = to_labels(real_labels, len(train), "the labels of the real images")
 
     held_out, order = hold_out(train, held_out, notes)
@@ -356,35 +373,42 @@ def are_floats(x: Pictures) -> bool:
 
 
 def match_names(
-    samples: Pictures, real: Pictures, labels: Tensor | None, real_labels: Labels | None, notes: list[str]
+    samples: Pictures, real: Pictures, labels: Labels | None, real_labels: Labels | None, notes: list[str]
 ) -> Tensor | None:
     """The labels of the samples, numbered as those of the real images are.
 
-    Classes that come from folders are matched by their names, and numbers with folders that numbers name. Where they
-    do not match, a note says so, and there are no labels: the folders of samples may also be steps or runs.
+    Classes that come from folders, or have names for labels, are matched by their names, and numbers with folders that
+    numbers name. Where they do not match, a note says so, and there are no labels: the folders of samples may also be
+    steps or runs.
     """
     names = real.classes if isinstance(real, Images) and real_labels is None and len(real.classes) > 1 else ()
-    if labels is not None:
+    if isinstance(labels, Tensor):
         numbers = {int(name): number for number, name in enumerate(names) if name.isdecimal()}
         if not numbers or len(numbers) < len(names) or not set(labels.tolist()) <= set(numbers):
             return labels
         return torch.tensor([numbers[label] for label in labels.tolist()])
-    if not isinstance(samples, Images) or len(samples.classes) < 2:
+    if labels is not None:
+        mine, which = numbered(labels)
+    elif isinstance(samples, Images) and len(samples.classes) > 1:
+        mine, which = samples.classes, samples.labels
+    else:
         return None
     known = {name: number for number, name in enumerate(names)}
-    if real_labels is not None:
+    if are_names(real_labels):
+        known = {name: number for number, name in enumerate(numbered(real_labels)[0])}
+    elif real_labels is not None:
         given = to_labels(real_labels, len(real), "the labels of the real images")
         known = {str(label): label for label in ([] if given is None else given.unique().tolist())}
-    if not set(samples.classes) <= set(known):
+    if not set(mine) <= set(known):
         theirs = f"those of the real images are {some(list(known))}" if known else "the real images have none"
         notes.append(
-            f"The classes of the samples are {some(samples.classes)}, but {theirs}: they do not match, so that it was "
-            "not examined whether G obeys its labels."
+            f"The classes of the samples are {some(mine)}, but {theirs}: they do not match, so that it was not "
+            "examined whether G obeys its labels."
         )
         return None
-    if missing := [name for name in known if name not in samples.classes]:
+    if missing := [name for name in known if name not in mine]:
         notes.append(f"Of the classes of the real images the samples lack {some(missing)}.")
-    return torch.tensor([known[name] for name in samples.classes])[samples.labels]
+    return torch.tensor([known[name] for name in mine])[which]
 
 
 def hold_out(train: Tensor, held_out: Pictures | None, notes: list[str]) -> tuple[Tensor, Tensor]:
