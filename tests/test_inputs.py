@@ -249,6 +249,22 @@ def test_what_is_transparent_is_laid_on_white(make, seen):
     assert "opaque" in notes[3]
 
 
+@pytest.mark.parametrize("scale", [lambda x: x.byte(), lambda x: x / 255, lambda x: x / 127.5 - 1])
+@pytest.mark.parametrize("real_scale", [lambda x: x.byte(), lambda x: x / 127.5 - 1])
+def test_transparent_real_images_are_laid_on_black_if_the_samples_are(scale, real_scale):
+    rng = torch.Generator().manual_seed(0)
+    colour = torch.randint(60, 200, (240, 3, 16, 16), generator=rng).float()
+    opacity = torch.zeros(240, 1, 16, 16)
+    opacity[:, :, 4:12, 4:12] = 255
+    real, shape = torch.cat([colour, opacity], 1)[:160], opacity[160:] / 255
+    for ground, name in ((0, "black, because the samples look so"), (255, "white"), (128, "white")):
+        samples = colour[160:] * shape + ground * (1 - shape)
+        case = inputs.prepare(scale(samples), real_scale(real), None, None, None, None)
+        assert f"The real images are transparent in parts and were laid on {name}." in case.notes
+        corner = inputs.floats(case.train)[:, :, 0, 0]
+        assert corner.min().item() == corner.max().item() == (-1 if ground == 0 else 1)
+
+
 def test_flat_images_are_unfolded_by_their_colour(drawn):
     x = drawn.pixels[:70]
     assert torch.equal(form(x.flatten(1)), x)

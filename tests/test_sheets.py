@@ -371,6 +371,11 @@ def test_what_is_done_to_pictures_is_said(tmp_path):
         "1 of 11 files are grey and were read as colour, like the others.",
     ]
     assert torch.equal(images.stored[8, :, 0, 0], images.stored[8, :, 0, 0].clamp(min=240))  # nearly white
+    images, said = read(tmp_path, ground="black")
+    assert "laid on black" in said[1]
+    assert images.stored[8].max() < 12
+    with pytest.raises(BadInput, match="unknown ground 'grey'"):
+        read(tmp_path, ground="grey")
 
 
 def test_more_pictures_than_fit_are_not_read(tmp_path, monkeypatch):

@@ -55,14 +55,15 @@ def run(args: argparse.Namespace) -> int:
 
 def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
     from gantutor import data, doctor
-    from gantutor.doctor.images import files
+    from gantutor.data.pictures import TRANSPARENT
+    from gantutor.doctor.images import files, inputs
 
     if args.against is None:
         raise BadInput("there are no real images to compare with: give --against mnist, or your own training images.")
     if args.against not in data.CLASSES and not os.path.exists(args.against):
         raise unknown("data set, file or folder", args.against, data.NAMES)
     samples, labels, notes = files.load(args.samples)
-    held_out = None
+    held_out, ground = None, "white"
     real: inputs.Pictures
     if args.against in data.CLASSES:
         note(f"Reading {args.against} …")
@@ -70,13 +71,17 @@ def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
     else:
         real, real_labels, more = files.load(args.against, most=files.side_of(samples))
         notes += more
+        if any(TRANSPARENT in sentence for sentence in more):
+            on_black = files.load(args.against, most=files.side_of(samples), ground="black").images
+            real = inputs.on_fitting_ground(samples, real, on_black, notes)
+            ground = "black" if real is on_black else "white"
     labels = usable(labels, len(samples), f"{args.samples.name}: the labels", notes)
     real_labels = usable(real_labels, len(real), f"{Path(args.against).name}: the labels", notes)
     note(f"Examining {len(samples):,} samples …")
     try:
         diagnosis = doctor.examine(
             samples, real, labels=labels, real_labels=real_labels, held_out=held_out, history=args.history,
-            closeups=closeups_of(args.samples, Path(args.against), len(samples), len(real)),
+            closeups=closeups_of(args.samples, Path(args.against), len(samples), len(real), ground),
         )  # fmt: skip
     except GantutorError:
         for sentence in notes:  # they may tell why
@@ -99,11 +104,11 @@ def usable(labels: "inputs.Labels | None", count: int, what: str, notes: list[st
         return None
 
 
-def closeups_of(samples: Path, real: Path, count: int, real_count: int) -> "tuple[Tensor, Tensor] | None":
+def closeups_of(samples: Path, real: Path, count: int, real_count: int, ground: str) -> "tuple[Tensor, Tensor] | None":
     """Parts of the pictures in two folders or .zips at full size, if both hold large ones."""
     from gantutor import data
 
     if not all(path.is_dir() or path.suffix.lower() == ".zip" for path in (samples, real)):
         return None
-    mine, theirs = data.closeups(samples, images=count), data.closeups(real, images=real_count)
+    mine, theirs = data.closeups(samples, images=count), data.closeups(real, images=real_count, ground=ground)
     return None if mine is None or theirs is None else (mine, theirs)

@@ -15,7 +15,13 @@ from gantutor.data.pictures import deep_values, look, read, usual_range
 
 
 def closeups(
-    path: str | os.PathLike, grey: bool = False, count: int = 300, side: int = USUAL, *, images: int = 0
+    path: str | os.PathLike,
+    grey: bool = False,
+    count: int = 300,
+    side: int = USUAL,
+    *,
+    images: int = 0,
+    ground: str = "white",
 ) -> Tensor | None:
     """The middle of pictures in a folder or a .zip as it is stored, without any resizing: uint8 (N, C, side, side).
 
@@ -26,6 +32,7 @@ def closeups(
         count: of pictures at most, evenly spaced in the order of their names.
         images: how many images were read from them. If these are more than the pictures, each picture is a sheet of
             several images, and the result is None.
+        ground: "white" or "black", where they are transparent.
 
     Raises:
         BadInput: no folder, or a broken .zip.
@@ -36,7 +43,7 @@ def closeups(
             return None
         chosen = pictures[:: max(1, len(pictures) // count)][:count]
         deep = _range_of(chosen)
-        found = [picture for file in chosen if (picture := _middle(file, side, grey, deep)) is not None]
+        found = [picture for file in chosen if (picture := _middle(file, side, grey, deep, ground)) is not None]
     sizes = Counter(size for size, _ in found)
     if not sizes or sizes.most_common(1)[0][1] < 0.9 * len(found) or max(sizes, key=sizes.__getitem__) <= side:
         return None
@@ -55,13 +62,13 @@ def _range_of(files: list[File]) -> tuple[int, int]:
     return (low, high) if low < high else (0, 65535)
 
 
-def _middle(file: File, side: int, grey: bool, deep: tuple[int, int]) -> tuple[int, np.ndarray] | None:
+def _middle(file: File, side: int, grey: bool, deep: tuple[int, int], ground: str) -> tuple[int, np.ndarray] | None:
     """The shorter side of a picture, and its middle as uint8 (C, side, side); None if it cannot be read or is small."""
     with contextlib.suppress(Unusable):
         header = look(file)
         if header.side < side:
             return None
-        pixels = read(file, None, grey, deep).pixels
+        pixels = read(file, None, grey, deep, ground).pixels
         top, left = ((length - side) // 2 for length in pixels.shape[:2])
         middle = pixels[top : top + side, left : left + side].reshape(side, side, -1)
         return header.side, middle.transpose(2, 0, 1).copy()

@@ -56,10 +56,11 @@ class Entry(NamedTuple):
         return self.kind in "biuf" and (len(self.shape) in (3, 4) or (len(self.shape) == 2 and self.shape[1] >= 64))
 
 
-def load(path: str | os.PathLike[str], most: int = LARGEST_EXAMINED) -> Loaded:
+def load(path: str | os.PathLike[str], most: int = LARGEST_EXAMINED, ground: str = "white") -> Loaded:
     """Images and labels, if any, from a .npz, .npy or .pt, a folder or .zip of pictures, or a contact sheet.
 
-    Pictures in folders are read at their own size, but not above `most` pixels a side.
+    Pictures in folders are read at their own size, but not above `most` pixels a side, and laid on `ground`, which is
+    white or black, where they are transparent.
 
     Raises:
         BadInput: there is no such file, it has another format, it is damaged, or it holds more than the memory.
@@ -67,7 +68,9 @@ def load(path: str | os.PathLike[str], most: int = LARGEST_EXAMINED) -> Loaded:
     path, notes = Path(path).expanduser(), []
     ending = path.suffix.lower()
     if path.is_dir() or ending == ".zip" or (path.is_file() and ending and ending in picture_endings()):
-        images = data.from_folder(path, say=lambda sentence: notes.append(f"{path.name}: {sentence}"), most=most)
+        said: list[str] = []
+        images = data.from_folder(path, say=said.append, most=most, ground=ground)
+        notes = [f"{path.name}: {sentence}" for sentence in said]
         return Loaded(images, None, notes)
     if not path.is_file():
         raise BadInput(f"there is no file or folder {str(path)!r}: give a .npz, a .npy, a .pt or a folder of pictures.")

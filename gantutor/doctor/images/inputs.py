@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from gantutor.data import Images, floats
 from gantutor.data.listing import some
+from gantutor.doctor import measures
 from gantutor.doctor.images.extractors import FeatureExtractor, choose_extractor
 from gantutor.errors import BadInput
 from gantutor.metrics import Classifier
@@ -79,8 +80,11 @@ def to_images(x: Pictures, what: str, notes: list[str]) -> Tensor:
     return x if x.is_floating_point() else x.float().div_(127.5).sub_(1)
 
 
-def to_tensor(x: Pictures, what: str, notes: list[str]) -> Tensor:
-    """The same, except that whole numbers stay what they are."""
+def to_tensor(x: Pictures, what: str, notes: list[str], like: Tensor | None = None) -> Tensor:
+    """The same, except that whole numbers stay what they are.
+
+    What is transparent is laid on black where images on black are more `like` others (M, C, H, W).
+    """
     if isinstance(x, Images):
         return x.stored.cpu()
     if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
@@ -100,7 +104,7 @@ def to_tensor(x: Pictures, what: str, notes: list[str]) -> Tensor:
         notes.append(f"{_capitalised(what)} came as (N, H, W, C): the channels were moved to the front.")
         x = x.permute(0, 3, 1, 2)
     check_size(x, what)
-    return (lay_on_white(x, what, notes) if x.shape[1] == 4 else x).contiguous()
+    return (lay_on_ground(x, what, notes, like) if x.shape[1] == 4 else x).contiguous()
 
 
 def unflatten(x: Tensor, what: str, notes: list[str]) -> Tensor:
@@ -122,7 +126,7 @@ def _roughness(x: Tensor) -> float:
     return x[:100].float().diff(dim=3).abs().mean().item()
 
 
-def lay_on_white(x: Tensor, what: str, notes: list[str]) -> Tensor:
+def lay_on_ground(x: Tensor, what: str, notes: list[str], like: Tensor | None = None) -> Tensor:
     """(N, 3, H, W) from red, green, blue and opacity on one scale: [-1, 1], [0, 1] or [0, 255].
 
     Other values are no colours, but may be the latents of another net, and stay as they are.
@@ -135,9 +139,33 @@ def lay_on_white(x: Tensor, what: str, notes: list[str]) -> Tensor:
     if opacity.min() == 1:
         notes.append(f"{_capitalised(what)} have a fourth channel, which says that they are opaque: it was left out.")
         return colour
-    notes.append(f"{_capitalised(what)} are transparent in parts and were laid on white.")
-    laid = colour.float() * opacity + end * (1 - opacity)
+    shown = colour.float() * opacity
+    on_white, on_black = (shown + ground * (1 - opacity) for ground in (end, start))
+    black = like is not None and is_on_black(like, on_white, on_black)
+    notes.append(f"{_capitalised(what)} are transparent in parts and were laid on {BLACK if black else 'white'}.")
+    laid = on_black if black else on_white
     return laid if x.is_floating_point() else laid.round().to(x.dtype)
+
+
+def is_on_black(x: Tensor, on_white: Tensor, on_black: Tensor) -> bool:
+    """Are images, in whatever range, much more like others on black than like the same on white?"""
+    mine, white, black = (_stretched(images[:500].float()) for images in (x, on_white, on_black))
+    return bool((mine - black).abs().mean() < 0.5 * (mine - white).abs().mean())
+
+
+def _stretched(x: Tensor) -> Tensor:
+    """The quantiles of the pixel values, brought to [0, 1]."""
+    values = measures.quantiles(x[x.isfinite()]) if x.isfinite().any() else torch.zeros(512)
+    return (values - values[0]) / (values[-1] - values[0]).clamp(min=1e-6)
+
+
+def on_fitting_ground(samples: Pictures, on_white: Pictures, on_black: Pictures, notes: list[str]) -> Pictures:
+    """Transparent real pictures as they were laid on white, or on black if the samples look so, with a note."""
+    few, white, black = (x.stored[:500] if isinstance(x, Images) else x[:500] for x in (samples, on_white, on_black))
+    if not is_on_black(*(to_images(x, "the samples", []) for x in (few, white, black))):
+        return on_white
+    notes.append(f"The transparent parts of the real images were laid on {BLACK}, and not on white.")
+    return on_black
 
 
 def check_size(x: Tensor, what: str) -> None:
@@ -212,6 +240,7 @@ def resized_like(x: Tensor, size: Sequence[int]) -> Tensor:
     return x if x.shape[2:] == torch.Size(size) else resize(resize(x, size), x.shape[2:])
 
 
+BLACK = "black, because the samples look so"
 BYTE_ONE = (torch.ones((), dtype=torch.uint8).float() / 127.5 - 1).item()  # what `to_images` makes of a byte of 1
 
 
@@ -254,13 +283,13 @@ def top_of(x: Tensor) -> int:
     return 1 if x.max() <= 1 else 255
 
 
-def to_training_images(x: Pictures, notes: list[str]) -> tuple[Tensor, int | None]:
+def to_training_images(x: Pictures, notes: list[str], like: Tensor | None = None) -> tuple[Tensor, int | None]:
     """The same for all the real images, except that bytes stay bytes, because they may be many.
 
     And the value of white if black was 0, unless they are `Images`, which are in [-1, 1] for whoever uses them.
     """
     what, ours = "the real images", isinstance(x, Images)
-    pixels = to_tensor(x, what, notes)
+    pixels = to_tensor(x, what, notes, like)
     if pixels.dtype == torch.uint8 and pixels.max() > 1:
         check_size(pixels, what)
         check_varied(pixels, what)
@@ -315,7 +344,7 @@ def prepare(
     if not are_names(labels):
         labels = to_labels(labels, len(raw), "the labels")
     labels = match_names(samples, real, labels, real_labels, notes)
-    train, top = to_training_images(real, notes)
+    train, top = to_training_images(real, notes, like=raw)
     raw = read_alike(raw, top, notes) if are_floats(samples) else raw
     black, white = (-1, 1) if train.is_floating_point() else (0, 255)
     if is_binary(raw) and bool(((train == black) | (train == white)).all()):
