@@ -760,6 +760,15 @@ def test_diagnose_lays_transparent_pictures_on_the_ground_of_the_samples(tmp_pat
     assert ("laid on black, because the samples look so, and not on white" in " ".join(diagnosis["notes"])) == said
 
 
+@pytest.mark.parametrize("name", ["log.csv", "my metrics.jsonl", "events.out.tfevents.1"])
+def test_diagnose_says_how_to_give_a_log(tmp_path, capsys, name):
+    (tmp_path / name).write_text("step,d_loss,g_loss")
+    assert cli.main(["diagnose", str(tmp_path / name)]) == 2
+    assert "give it as --history " in capsys.readouterr().err
+    assert cli.main(["diagnose", str(tmp_path / name), "--against", "mnist"]) == 2
+    assert "give it as --history " in capsys.readouterr().err
+
+
 def test_a_crash_is_not_the_exit_status_of_an_ailment(patients, capsys, monkeypatch):
     def crash(*args, **options):
         raise RuntimeError("a wire came loose")

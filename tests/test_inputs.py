@@ -66,6 +66,19 @@ def test_what_is_no_image_is_named(bad, word):
         form(bad)
 
 
+@pytest.mark.parametrize(
+    ("shape", "cure"),
+    [
+        ((10, 60, 3, 32, 32), r"reshape\(-1, 3, 32, 32\)"),
+        ((32, 32, 3, 600), r"transpose it by \(3, 2, 0, 1\)"),
+        ((3, 500, 32, 32), r"transpose it by \(1, 0, 2, 3\)"),
+    ],
+)
+def test_axes_in_another_order_are_named(shape, cure):
+    with pytest.raises(BadInput, match=cure):
+        form(torch.rand(shape))
+
+
 def test_labels():
     assert inputs.to_labels(None, 3, "the labels") is None
     for good in (

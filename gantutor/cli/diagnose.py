@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from gantutor.doctor.images import inputs
 
 
+LOGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".log", ".out")
+
+
 def add_arguments(add: Callable[..., Parser]) -> None:
     text = "find out from its samples, or from its training log, what is wrong with a GAN"
     command = add(help=text, description=f"{capital(text)}. Exit status 0: healthy, 1: something was found.")
@@ -53,11 +56,18 @@ def run(args: argparse.Namespace) -> int:
     return 0 if diagnosis.healthy else 1
 
 
+def is_log(path: Path) -> bool:
+    """Whether it is a file of text by its ending, or TensorBoard's."""
+    return path.suffix.lower() in LOGS or "tfevents" in path.name or (path.is_dir() and any(path.glob("*tfevents*")))
+
+
 def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
     from gantutor import data, doctor
     from gantutor.data.pictures import TRANSPARENT
     from gantutor.doctor.images import files, inputs
 
+    if is_log(args.samples):
+        raise BadInput(f"{args.samples} is a log, not images: give it as --history {quoted(args.samples)}.")
     if args.against is None:
         raise BadInput("there are no real images to compare with: give --against mnist, or your own training images.")
     if args.against not in data.CLASSES and not os.path.exists(args.against):
@@ -69,10 +79,10 @@ def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
         note(f"Reading {args.against} …")
         real, real_labels, held_out = data.load(args.against), None, data.load(args.against, "test")
     else:
-        real, real_labels, more = files.load(args.against, most=files.side_of(samples))
+        real, real_labels, more = files.load(args.against, most=files.side_of(samples), real=True)
         notes += more
         if any(TRANSPARENT in sentence for sentence in more):
-            on_black = files.load(args.against, most=files.side_of(samples), ground="black").images
+            on_black = files.load(args.against, most=files.side_of(samples), ground="black", real=True).images
             real = inputs.on_fitting_ground(samples, real, on_black, notes)
             ground = "black" if real is on_black else "white"
     labels = usable(labels, len(samples), f"{args.samples.name}: the labels", notes)

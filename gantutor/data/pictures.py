@@ -99,7 +99,7 @@ def look(file: File) -> Header:
     if math.prod((width, height)) > MOST_PIXELS:
         raise Unusable("too large")
     if mode == "F":
-        raise Unusable("of floating-point pixels")
+        raise Unusable("of floating-point pixels, which are read from a .npy or .npz only")
     return Header(width, height, mode in GREY, mode.startswith("I"), form in ("JPEG", "MPO", "WEBP", "AVIF"))
 
 

@@ -98,13 +98,28 @@ def to_tensor(x: Pictures, what: str, notes: list[str], like: Tensor | None = No
     x = x.detach().cpu()
     x = x.float() * 2 - 1 if x.dtype == torch.bool else x.float() if x.is_floating_point() else x
     x = unflatten(x, what, notes) if x.ndim == 2 else x.unsqueeze(1) if x.ndim == 3 else x
-    if x.ndim != 4 or not x.numel():
-        raise BadInput(f"{what} have the shape {tuple(x.shape)}: give images (N, C, H, W) or (N, H, W).")
+    cure = how_to_reorder(x.shape)
+    if x.ndim != 4 or not x.numel() or cure:
+        raise BadInput(f"{what} have the shape {tuple(x.shape)}: give images (N, C, H, W) or (N, H, W){cure}.")
     if x.shape[3] in (1, 3, 4) and x.shape[1] not in (1, 3, 4):
         notes.append(f"{_capitalised(what)} came as (N, H, W, C): the channels were moved to the front.")
         x = x.permute(0, 3, 1, 2)
     check_size(x, what)
     return (lay_on_ground(x, what, notes, like) if x.shape[1] == 4 else x).contiguous()
+
+
+def how_to_reorder(shape: Sequence[int]) -> str:
+    """What brings an array of this shape to (N, C, H, W), if it is in another usual order: it ends a sentence."""
+    if len(shape) == 5:
+        rest = ", ".join(map(str, shape[2:]))
+        return f"; if these are batches, reshape(-1, {rest}) joins them"
+    if len(shape) != 4:
+        return ""
+    if shape[2] in (1, 3, 4) and shape[3] >= MIN_IMAGES and min(shape[:2]) >= MIN_SIDE:
+        return "; if this is (H, W, C, N), transpose it by (3, 2, 0, 1)"
+    if shape[0] in (1, 3, 4) and shape[1] >= MIN_IMAGES and min(shape[2:]) >= MIN_SIDE:
+        return "; if this is (C, N, H, W), transpose it by (1, 0, 2, 3)"
+    return ""
 
 
 def unflatten(x: Tensor, what: str, notes: list[str]) -> Tensor:
