@@ -251,7 +251,10 @@ def test_splits_are_no_classes(tmp_path, around):
     images, said = read(tmp_path)
     assert images.classes == ("cats", "dogs")
     assert images.labels.bincount().tolist() == [10, 10]
-    assert said == ["Read train only, and not test: these are parts of one set, not classes."]
+    assert said == [
+        "Read train only, and not test: these are parts of one set, not classes.",
+        "The 2 folders cats, dogs were read as classes.",
+    ]
     assert read(tmp_path, split="test")[0].labels.bincount().tolist() == [9, 9]
 
 
@@ -284,7 +287,8 @@ def test_a_class_without_pictures_is_named(tmp_path):
     (tmp_path / "newts" / "1.png").write_text("no picture")
     images, said = read(tmp_path)
     assert (images.classes, images.labels.tolist()) == (("cats", "dogs"), [0] * 5 + [1] * 5)
-    assert "birds" in said[0]
+    assert said[0] == "The 3 folders cats, dogs, newts were read as classes."
+    assert "birds" in said[1]
     assert "newts" in said[-1]
 
 
@@ -295,7 +299,8 @@ def test_linked_classes_one_level_deeper(tmp_path):
     for name in ("shapes", "faces"):
         (tmp_path / "mine" / "deeper" / name).symlink_to(tmp_path / "store" / name)
     images, said = read(tmp_path / "mine")
-    assert (images.classes, tuple(images.stored.shape), said) == (("faces", "shapes"), (9, 3, 32, 32), [])
+    assert (images.classes, tuple(images.stored.shape)) == (("faces", "shapes"), (9, 3, 32, 32))
+    assert said == ["The 2 folders faces, shapes were read as classes."]
 
 
 def test_one_odd_picture_does_not_decide_the_size(tmp_path):
