@@ -146,13 +146,13 @@ def drawn_by(figure):
     return np.asarray(Image.open(written).convert("RGB"))
 
 
-def plotted_sheet(pictures, columns, gap, title):
-    """A contact sheet in a single plot."""
-    figure = Figure((5, 5))
-    axes = figure.subplots()
-    axes.imshow(sheet(pictures, columns, gap, 0))
-    axes.axis("off")
-    axes.set_title(title)
+def plotted_sheet(pictures, columns, gap, title, plots=1, ticks=False):
+    """Contact sheets in a plot, or in several beside each other."""
+    figure = Figure((5 * plots, 5))
+    for axes in figure.subplots(1, plots, squeeze=False).flat:
+        axes.imshow(sheet(pictures, columns, gap, 0))
+        axes.set_axis_on() if ticks else axes.set_axis_off()
+        axes.set_title(title)
     return drawn_by(figure)
 
 
@@ -164,6 +164,8 @@ PLOTTED = {
     "each with a title": lambda p: plotted(p, 4, 6, names=True),
     "a sheet": lambda p: plotted_sheet(p[:64], 8, 2, None),
     "a sheet with a title": lambda p: plotted_sheet(p[:64], 8, 2, "epoch 3"),
+    "a sheet with axes": lambda p: plotted_sheet(p[:64], 8, 2, "epoch 3", ticks=True),
+    "two sheets": lambda p: plotted_sheet(p[:64], 8, 5, "Fake Images", plots=2),
     "a sheet without lines": lambda p: plotted_sheet(p[:25], 5, 0, "Generated"),
 }
 

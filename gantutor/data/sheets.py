@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,8 +54,16 @@ def is_spoiled_sheet(pictures: Sequence[np.ndarray]) -> bool:
         height, width = (min(end - start for start, end in one) for one in runs)
         corners = itertools.product(*([start for start, _ in one] for one in runs))
         return are_different([sheet[y : y + height, x : x + width] for y, x in corners for sheet in sheets])
-    rows, columns = (slice(one[0][0], one[-1][1]) for one in runs)
-    return is_block_of_tiles([sheet[rows, columns] for sheet in sheets])
+    return any(is_block_of_tiles(blocks) for blocks in _blocks(sheets, runs))
+
+
+def _blocks(sheets: list[np.ndarray], runs: list[list[tuple[int, int]]]) -> Iterator[list[np.ndarray]]:
+    """Where tiles may be: in everything, or in the first of several blocks, or in this without the axes around it."""
+    whole = [(one[0][0], one[-1][1]) for one in runs]
+    first = [one[0] for one in runs]
+    inside = [(start + (end - start) // 80, end - (end - start) // 80) for start, end in first]
+    for (top, bottom), (left, right) in dict.fromkeys(map(tuple, (whole, first, inside))):
+        yield [sheet[top:bottom, left:right] for sheet in sheets]
 
 
 # --- sheets with lines -----------------------------------------------------------------------------------------------
