@@ -733,6 +733,42 @@ def test_diagnose_tells_what_was_done_to_the_files(patients, capsys):
     )
 
 
+@pytest.mark.parametrize(
+    "labels", [-np.ones(300), np.full(300, 0.5), np.eye(40)[:2].repeat(150, 0).cumsum(1), np.array([None] * 300)]
+)
+def test_diagnose_leaves_out_labels_that_are_no_classes(patients, capsys, labels):
+    images = np.load(patients / "sound.npz")["images"]
+    np.savez(patients / "odd.npz", images=images, labels=labels)
+    assert cli.main(["diagnose", str(patients / "odd.npz"), "--against", str(patients / "real.npy"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["notes"][0]
+    assert "one whole number, 0 or more, for each image, and were not used" in said or "'labels' were not used" in said
+
+
+@pytest.mark.parametrize(("ground", "said"), [(0, True), (255, False)])
+def test_diagnose_lays_transparent_pictures_on_the_ground_of_the_samples(tmp_path, capsys, ground, said):
+    drawn = (digits(900, 5, "drawn").pixels[:, 0].numpy() + 1) / 2
+    (tmp_path / "sprites").mkdir()
+    for i, ink in enumerate(drawn[:600]):
+        coloured = np.stack([ink * 180, ink * 120, ink * 60, ink * 255], 2)
+        Image.fromarray(coloured.round().astype(np.uint8)).save(tmp_path / "sprites" / f"{i}.png")
+    ink = drawn[600:, None]
+    samples = ink**2 * np.array([180, 120, 60])[:, None, None] + ground * (1 - ink)
+    np.save(tmp_path / "samples.npy", samples.round().astype(np.uint8))
+    cli.main(["diagnose", str(tmp_path / "samples.npy"), "--against", str(tmp_path / "sprites"), "--json"])
+    diagnosis = json.loads(capsys.readouterr().out)
+    assert diagnosis["findings"] == []
+    assert ("laid on black, because the samples look so, and not on white" in " ".join(diagnosis["notes"])) == said
+
+
+@pytest.mark.parametrize("name", ["log.csv", "my metrics.jsonl", "events.out.tfevents.1"])
+def test_diagnose_says_how_to_give_a_log(tmp_path, capsys, name):
+    (tmp_path / name).write_text("step,d_loss,g_loss")
+    assert cli.main(["diagnose", str(tmp_path / name)]) == 2
+    assert "give it as --history " in capsys.readouterr().err
+    assert cli.main(["diagnose", str(tmp_path / name), "--against", "mnist"]) == 2
+    assert "give it as --history " in capsys.readouterr().err
+
+
 def test_a_crash_is_not_the_exit_status_of_an_ailment(patients, capsys, monkeypatch):
     def crash(*args, **options):
         raise RuntimeError("a wire came loose")

@@ -539,7 +539,7 @@ BAD_PICTURES = {
     "empty.png": (lambda path: path.write_bytes(b""), "not a picture"),
     "truncated.png": (_truncated, "broken"),
     "truncated.jpg": (_truncated, "broken"),
-    "floating.tif": (_floating, "of floating-point pixels"),
+    "floating.tif": (_floating, "of floating-point pixels, which are read from a .npy or .npz only"),
     "tiny.png": (lambda path: _save(path, "red", size=(1, 1)), "smaller than 8 pixels"),
     "thin.png": (lambda path: _save(path, "red", size=(99, 7)), "smaller than 8 pixels"),
     "huge.png": (lambda path: _save(path, 0, size=(10_000, 10_000), mode="1"), "too large"),
@@ -578,6 +578,7 @@ def test_what_is_left_out_and_cut_is_counted(tmp_path, capsys):
     images = data.from_folder(tmp_path, 8)
     assert images.labels.tolist() == [0, 0, 0, 0, 1]
     assert capsys.readouterr().err == (
+        "The 2 folders cats, dogs were read as classes.\n"
         "Left out 3 of 8 files: 2 not a picture (dogs/a.txt), 1 beside the folders of the classes.\n"
         "Cut 3 of 5 pictures to their middle square.\n"
     )

@@ -137,6 +137,27 @@ def test_labels_that_are_not_obeyed(examine, sound):
     assert d.findings[0].evidence[0].value == pytest.approx((labels == labels.roll(1)).double().mean().item(), abs=0.02)
 
 
+@pytest.mark.parametrize("change", [lambda y: y + 1, lambda y: (7 * y + 3) % 10, lambda y: 9 - y])
+def test_labels_that_are_numbered_otherwise_are_obeyed(examine, sound, change):
+    x, labels = sound.pixels[:N], change(sound.labels[:N])
+    d = examine(x, labels=labels)
+    assert d.healthy
+    asked = labels.min().item()
+    shown = sound.labels[:N][labels == asked][0].item()
+    assert f"numbered otherwise than the classes: {asked} is {shown}, " in d.notes[-1]
+    half = torch.where(torch.arange(N) % 2 == 0, labels, labels.roll(1))
+    assert examine(x, labels=half).names == ("labels_ignored",)
+    assert examine(x, labels=torch.zeros(N)).names == ("labels_ignored",)
+
+
+def test_two_labels_of_one_class_are_no_other_numbering():
+    asked = torch.arange(100) % 4
+    assert image_tests.renumbering(asked, 3 - asked, 0.7) == {0: 3, 1: 2, 2: 1, 3: 0}
+    assert image_tests.renumbering(asked, (3 - asked).clamp(min=1), 0.7) is None
+    assert image_tests.renumbering(asked * 0, asked * 0 + 1, 0.7) is None
+    assert image_tests.renumbering(asked, asked[torch.randperm(100)], 0.7) is None
+
+
 def test_labels_may_be_counted_in_another_way(examine, sound, train):
     x, labels = sound.pixels[:N], sound.labels[:N]
     for change in (lambda y: y + 1, lambda y: (7 * y) % 10):  # from 1 on; in another order
@@ -265,6 +286,9 @@ def test_bad_input_is_one_sentence(examine, sound):
     assert examine(x * math.inf).names == ("non_finite",)
     assert examine(x[:2].repeat(250, 1, 1, 1)).names == ("partial_collapse",)
     assert "resized" in examine(nn.functional.interpolate(x, 56)).notes[0]
+    (collapse,) = examine(nn.functional.interpolate(x[:1], 56).repeat(N, 1, 1, 1)).findings
+    assert collapse.name == "total_collapse"
+    assert "contact sheets" in collapse.detail
     same = x[:1].repeat(1000, 1, 1, 1)
     same[0] = x[1]
     assert "range_mismatch" not in doctor.examine(x, same).names  # a reference that hardly varies

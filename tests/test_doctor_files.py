@@ -1,5 +1,6 @@
 """Images from files of every kind, and files that claim too much."""
 
+import gzip
 import io
 import pickle
 import time
@@ -24,12 +25,16 @@ Y = DRAWN.labels.numpy()
     {"images": X, "labels": Y}, {"images": X}, {"arr_0": X},
     {"x_train": X, "y_train": Y, "x_test": X[:9], "y_test": Y[:9]},
     {"imgs": X, "latents": np.zeros((80, 9))}, {"anything": X}, {"arr_0": X, "arr_1": Y}, {"x": X.reshape(80, -1)},
+    {"G_out": X, "z": np.zeros((80, 100))}, {"generated_samples": X, "noise": np.zeros((80, 100, 1, 1))},
+    {"out": X.reshape(80, -1), "w": np.zeros((80, 64))}, {"out": X, "code": np.zeros((80, 14, 512))},
+    {"fake_images": X, "real_images": X[::-1]}, {"data": X[::-1], "recon": X}, {"out": X, "real": X[::-1]},
+    {"images": X, "labels": np.array([None] * 80)},
 ], ids=lambda held: " ".join(held))  # fmt: skip
 def test_the_images_are_found_under_any_name(tmp_path, held):
     np.savez(tmp_path / "some.npz", **held)
     images, labels, notes = files.load(tmp_path / "some.npz")
     np.testing.assert_array_equal(images.reshape(X.shape), X)
-    labelled = {"labels", "y_train", "arr_1"} & set(held)
+    labelled = {"y_train", "arr_1"} & set(held) or ("labels" in held and held["labels"].dtype != object)
     assert labels.tolist() == Y.tolist() if labelled else labels is None
     said = " ".join(notes)
     assert all(repr(name) in said for name in held if name not in ("images", "labels"))
@@ -56,6 +61,66 @@ def test_a_bare_array_and_a_folder(tmp_path):
     assert files.load(tmp_path / "folder", most=16).notes == ["folder: Resized 80 of 80 pictures to 16×16 pixels."]
 
 
+def test_of_two_sets_in_one_file_the_one_that_is_asked_for_is_read(tmp_path):
+    for made, other in (("fake_images", "real_images"), ("recon", "x"), ("generated", "x_train"), ("fake", "out")):
+        np.savez(tmp_path / "both.npz", **{made: X, other: X[::-1]})
+        np.testing.assert_array_equal(files.load(tmp_path / "both.npz").images, X)
+        np.testing.assert_array_equal(files.load(tmp_path / "both.npz", real=True).images, X[::-1])
+    np.savez(tmp_path / "both.npz", fake=X)
+    np.testing.assert_array_equal(files.load(tmp_path / "both.npz", real=True).images, X)
+
+
+SAVE_PART = {
+    "{}.npy": lambda path, k: np.save(path, X[k]),
+    "picture {}.npy": lambda path, k: np.save(path, X[k, 0]),
+    "batch{}.npy": lambda path, k: np.save(path, X[k : k + 1]),
+    "batch{}.npz": lambda path, k: np.savez(path, images=X[k : k + 1], labels=Y[k : k + 1]),
+    "batch_{}.pt": lambda path, k: torch.save(torch.from_numpy(X[k : k + 1]), path),
+}
+
+
+@pytest.mark.parametrize("name", SAVE_PART)
+def test_a_folder_of_arrays_is_joined(tmp_path, name):
+    for k in range(80):
+        SAVE_PART[name](tmp_path / name.format(k), k)
+    (tmp_path / "log.txt").write_text("x")
+    loaded = files.load(tmp_path)
+    np.testing.assert_array_equal(loaded.images.reshape(X.shape), X)
+    assert loaded.labels is None or loaded.labels.tolist() == Y.tolist()
+    assert loaded.notes[-1] == f"{tmp_path.name}: Joined 80 files into 80 images."
+    SAVE_PART[name](tmp_path / "other.npz", 0)
+    with pytest.raises(BadInput, match="give the path of that file"):
+        files.load(tmp_path)  # whatever it is, it is no part of these
+
+
+def test_arrays_of_several_shapes_are_not_joined(tmp_path):
+    np.save(tmp_path / "1.npy", X)
+    np.save(tmp_path / "2.npy", X[:, :, 1:])
+    with pytest.raises(BadInput, match="several shapes"):
+        files.load(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_the_files_of_mnist_are_read(tmp_path, ending):
+    write = gzip.compress if ending else bytes
+    (tmp_path / "raw").mkdir()
+    for name, content in (("images-idx3", X[:, 0]), ("labels-idx1", Y.astype(np.uint8))):
+        start = bytes([0, 0, 8, content.ndim]) + b"".join(n.to_bytes(4) for n in content.shape)
+        for part in ("t10k", "train"):
+            (tmp_path / "raw" / f"{part}-{name}-ubyte{ending}").write_bytes(write(start + content.tobytes()))
+    for path in (tmp_path, tmp_path / "raw" / f"train-images-idx3-ubyte{ending}"):
+        loaded = files.load(path)
+        np.testing.assert_array_equal(loaded.images, X[:, 0])
+        assert loaded.labels.tolist() == Y.tolist()
+    short = tmp_path / f"short-images-idx3-ubyte{ending}"
+    short.write_bytes(write(start[:8] + bytes(4)))
+    with pytest.raises(BadInput, match="is no IDX file of images|cut short"):
+        files.load(short)
+    short.write_bytes(write(bytes([0, 0, 8, 3]) + b"\x7f\xff\xff\xff" * 3))
+    with pytest.raises(BadInput, match="of memory"):
+        files.load(short)
+
+
 def header(shape, kind="|u1"):
     written = io.BytesIO()
     np.lib.format.write_array_header_1_0(written, {"descr": kind, "fortran_order": False, "shape": shape})
@@ -70,7 +135,7 @@ def pack(path, content):
 HOSTILE = {
     "claims.npy": (lambda p: p.write_bytes(header((7 * 2**30, 1, 32, 32)) + b"abc"), "its header promises 7.7 TB"),
     "claims.npz": (lambda p: pack(p, header((7 * 2**30, 1, 32, 32))), "its header promises 7.7 TB"),
-    "negative.npy": (lambda p: p.write_bytes(header((-5, 1, 32, 32))), "cut short"),
+    "negative.npy": (lambda p: p.write_bytes(header((-5, 1, 32, 32))), r"gives the shape \(-5, 1, 32, 32\)"),
     "nothing.npy": (lambda p: p.write_bytes(header((2**60, 1, 32, 32), "|V0")), "more than 1,000 PB of memory"),
     "nested.npy": (lambda p: p.write_bytes(b"\x93NUMPY\x01\x00\x88\x13" + b"(" * 5000), "cannot be read"),
     "expanded.pt": (lambda p: torch.save(torch.zeros(1, 3, 8, 8).expand(10**9, 3, 8, 8), p), "768 GB of memory"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from drawn import digits
+from torch.nn import functional
 
 from gantutor.data import Images
 from gantutor.doctor import measures
@@ -65,6 +66,19 @@ def test_what_is_no_image_is_named(bad, word):
         form(bad)
 
 
+@pytest.mark.parametrize(
+    ("shape", "cure"),
+    [
+        ((10, 60, 3, 32, 32), r"reshape\(-1, 3, 32, 32\)"),
+        ((32, 32, 3, 600), r"transpose it by \(3, 2, 0, 1\)"),
+        ((3, 500, 32, 32), r"transpose it by \(1, 0, 2, 3\)"),
+    ],
+)
+def test_axes_in_another_order_are_named(shape, cure):
+    with pytest.raises(BadInput, match=cure):
+        form(torch.rand(shape))
+
+
 def test_labels():
     assert inputs.to_labels(None, 3, "the labels") is None
     for good in (
@@ -87,6 +101,13 @@ def test_sizes_and_channels_are_brought_together_with_a_note(drawn):
     assert inputs.match_shape(real, real.expand(-1, 3, -1, -1), notes).shape[1] == 3
     with pytest.raises(BadInput, match="2 channels and the real images 1"):
         inputs.match_shape(real.expand(-1, 2, -1, -1), real, [])
+
+
+@pytest.mark.parametrize(("side", "doubted"), [(28, False), (54, False), (56, True), (120, True)])
+def test_much_larger_samples_may_be_sheets(drawn, side, doubted):
+    case = prepare(drawn, functional.interpolate(drawn.pixels, side))
+    assert case.sheets == doubted
+    assert (inputs.MAYBE_SHEETS in case.notes) == doubted
 
 
 @pytest.mark.parametrize("make", [lambda x: (x + 1) / 2, lambda x: (x + 1) * 127.5])
@@ -241,6 +262,22 @@ def test_what_is_transparent_is_laid_on_white(make, seen):
     assert "opaque" in notes[3]
 
 
+@pytest.mark.parametrize("scale", [lambda x: x.byte(), lambda x: x / 255, lambda x: x / 127.5 - 1])
+@pytest.mark.parametrize("real_scale", [lambda x: x.byte(), lambda x: x / 127.5 - 1])
+def test_transparent_real_images_are_laid_on_black_if_the_samples_are(scale, real_scale):
+    rng = torch.Generator().manual_seed(0)
+    colour = torch.randint(60, 200, (240, 3, 16, 16), generator=rng).float()
+    opacity = torch.zeros(240, 1, 16, 16)
+    opacity[:, :, 4:12, 4:12] = 255
+    real, shape = torch.cat([colour, opacity], 1)[:160], opacity[160:] / 255
+    for ground, name in ((0, "black, because the samples look so"), (255, "white"), (128, "white")):
+        samples = colour[160:] * shape + ground * (1 - shape)
+        case = inputs.prepare(scale(samples), real_scale(real), None, None, None, None)
+        assert f"The real images are transparent in parts and were laid on {name}." in case.notes
+        corner = inputs.floats(case.train)[:, :, 0, 0]
+        assert corner.min().item() == corner.max().item() == (-1 if ground == 0 else 1)
+
+
 def test_flat_images_are_unfolded_by_their_colour(drawn):
     x = drawn.pixels[:70]
     assert torch.equal(form(x.flatten(1)), x)
@@ -294,6 +331,22 @@ def test_classes_are_matched_by_name(drawn):
     numbers = named(drawn, ["0", "1", "10", "2"])  # in the order of the alphabet
     assert inputs.match_names(drawn.pixels, numbers, torch.tensor([10, 2, 0]), None, notes).tolist() == [2, 3, 0]
     assert torch.equal(inputs.match_names(named(drawn, "01"), drawn.pixels, None, drawn.labels, []), drawn.labels % 2)
+
+
+def test_labels_may_be_names(drawn):
+    real, notes = named(drawn, ["cat", "dog", "newt"]), []
+    words = np.array(real.classes)[real.labels]
+    assert torch.equal(inputs.match_names(drawn.pixels, real, words, None, notes), real.labels)
+    assert torch.equal(inputs.match_names(drawn.pixels, drawn.pixels, words[:, None], words, notes), real.labels)
+    assert torch.equal(inputs.match_names(real, drawn.pixels, None, words, notes), real.labels)
+    assert notes == []
+    assert inputs.match_names(drawn.pixels, real, list(np.char.upper(words)), None, notes) is None
+    assert "classes of the samples are CAT, DOG, NEWT, but those of the real images are cat, dog, newt" in notes[0]
+    assert inputs.match_names(drawn.pixels, drawn.pixels, words, None, notes) is None
+    assert "the real images have none" in notes[1]
+    case = prepare(drawn, real_labels=np.array(list("abcdefghij"))[drawn.labels], labels=["c"] * 80)
+    assert case.labels.tolist() == [2] * 80
+    assert any("numbered from 0 in the order a, b, c, …, j" in note for note in case.notes)
 
 
 def test_a_trained_classifier_knows_the_names(drawn):

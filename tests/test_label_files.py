@@ -100,7 +100,10 @@ def test_folders_name_classes_before_any_file(tmp_path):
     (tmp_path / "dataset.json").write_text(dataset_json((f"{'ab'[k % 2]}/{k}.png", k % 3) for k in range(20)))
     images, said = read(tmp_path)
     assert images.classes == ("a", "b")
-    assert said == ["Left out 1 of 21 files: 1 not a picture (dataset.json)."]
+    assert said == [
+        "The 2 folders a, b were read as classes.",
+        "Left out 1 of 21 files: 1 not a picture (dataset.json).",
+    ]
 
 
 def test_pictures_without_labels_and_labels_without_pictures_are_counted(tmp_path):

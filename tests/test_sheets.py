@@ -1,9 +1,12 @@
 """Contact sheets are told from single pictures and cut up; folders are listed as people arrange them."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
 from drawn import digits
+from matplotlib.figure import Figure
 from PIL import Image
 
 from gantutor import data
@@ -122,6 +125,59 @@ def test_sheets_that_cannot_be_cut_up_are_called_so(tmp_path):
         read(tmp_path / "plotted")
 
 
+def plotted(pictures, rows, size, adjust=None, tight=False, title=None, names=False):
+    """Pictures as matplotlib plots them, each in a plot of its own."""
+    figure = Figure((size, size))
+    for axes, picture in zip(figure.subplots(rows, rows).flat, pictures, strict=False):
+        axes.imshow(picture)
+        axes.axis("off")
+        if names:
+            axes.set_title("7")
+    if adjust is not None:
+        figure.subplots_adjust(wspace=adjust, hspace=adjust)
+    if tight:
+        figure.tight_layout()
+    figure.suptitle(title)
+    return drawn_by(figure)
+
+
+def drawn_by(figure):
+    figure.savefig(written := io.BytesIO())
+    return np.asarray(Image.open(written).convert("RGB"))
+
+
+def plotted_sheet(pictures, columns, gap, title, plots=1, ticks=False):
+    """Contact sheets in a plot, or in several beside each other."""
+    figure = Figure((5 * plots, 5))
+    for axes in figure.subplots(1, plots, squeeze=False).flat:
+        axes.imshow(sheet(pictures, columns, gap, 0))
+        axes.set_axis_on() if ticks else axes.set_axis_off()
+        axes.set_title(title)
+    return drawn_by(figure)
+
+
+PLOTTED = {
+    "each in its own plot": lambda p: plotted(p, 4, 4),
+    "tight": lambda p: plotted(p, 4, 4, tight=True),
+    "close to each other": lambda p: plotted(p, 8, 8, adjust=0.02),
+    "with a title": lambda p: plotted(p, 4, 6, title="Epoch 12"),
+    "each with a title": lambda p: plotted(p, 4, 6, names=True),
+    "a sheet": lambda p: plotted_sheet(p[:64], 8, 2, None),
+    "a sheet with a title": lambda p: plotted_sheet(p[:64], 8, 2, "epoch 3"),
+    "a sheet with axes": lambda p: plotted_sheet(p[:64], 8, 2, "epoch 3", ticks=True),
+    "two sheets": lambda p: plotted_sheet(p[:64], 8, 5, "Fake Images", plots=2),
+    "a sheet without lines": lambda p: plotted_sheet(p[:25], 5, 0, "Generated"),
+}
+
+
+@pytest.mark.parametrize("pictures", [DIGITS, FACES], ids=["digits", "faces"])
+@pytest.mark.parametrize("plot", PLOTTED)
+def test_plotted_sheets_are_called_so(tmp_path, pictures, plot):
+    save(tmp_path, [PLOTTED[plot](pictures)])
+    with pytest.raises(BadInput, match="looks like a contact sheet"):
+        read(tmp_path)
+
+
 def test_few_large_pictures_may_be_sheets_for_all_that(tmp_path):
     save(tmp_path, [np.asarray(Image.fromarray(face).resize((96, 96))) for face in FACES[:5]])
     assert "Each of the 5 files was read as one picture: if it is a contact sheet" in " ".join(read(tmp_path)[1])
@@ -197,7 +253,10 @@ def test_splits_are_no_classes(tmp_path, around):
     images, said = read(tmp_path)
     assert images.classes == ("cats", "dogs")
     assert images.labels.bincount().tolist() == [10, 10]
-    assert said == ["Read train only, and not test: these are parts of one set, not classes."]
+    assert said == [
+        "Read train only, and not test: these are parts of one set, not classes.",
+        "The 2 folders cats, dogs were read as classes.",
+    ]
     assert read(tmp_path, split="test")[0].labels.bincount().tolist() == [9, 9]
 
 
@@ -230,7 +289,8 @@ def test_a_class_without_pictures_is_named(tmp_path):
     (tmp_path / "newts" / "1.png").write_text("no picture")
     images, said = read(tmp_path)
     assert (images.classes, images.labels.tolist()) == (("cats", "dogs"), [0] * 5 + [1] * 5)
-    assert "birds" in said[0]
+    assert said[0] == "The 3 folders cats, dogs, newts were read as classes."
+    assert "birds" in said[1]
     assert "newts" in said[-1]
 
 
@@ -241,7 +301,8 @@ def test_linked_classes_one_level_deeper(tmp_path):
     for name in ("shapes", "faces"):
         (tmp_path / "mine" / "deeper" / name).symlink_to(tmp_path / "store" / name)
     images, said = read(tmp_path / "mine")
-    assert (images.classes, tuple(images.stored.shape), said) == (("faces", "shapes"), (9, 3, 32, 32), [])
+    assert (images.classes, tuple(images.stored.shape)) == (("faces", "shapes"), (9, 3, 32, 32))
+    assert said == ["The 2 folders faces, shapes were read as classes."]
 
 
 def test_one_odd_picture_does_not_decide_the_size(tmp_path):
@@ -262,6 +323,45 @@ def test_grey_values_of_16_bits_are_stretched_by_the_range_of_all(tmp_path):
     assert said == ["4 of 4 files have 16 bits a pixel: 100 became black, and 1123 white."]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "odd", "far"),
+    [
+        (200, 2700, [65_535], "65535"),
+        (200, 2700, [20_000, 65_535], "65535"),
+        (200, 2700, [65_535] * 18, "65535"),  # a label in a corner
+        (0, 30_000, [65_535], "65535"),
+        (1000, 1800, [0], "0"),
+        (20_000, 28_000, [0, 65_535], "0 and 65535"),
+    ],
+)
+def test_hot_and_dead_pixels_do_not_darken_all_others(tmp_path, low, high, odd, far):
+    ramps = np.linspace(low, high, 2560).round().astype(np.uint16).reshape(10, 256)
+    exact = ((ramps[0].astype(int) - low) * 255 / (high - low)).round()
+    ramps[3, : len(odd)] = odd
+    for k, ramp in enumerate(ramps):
+        Image.fromarray(ramp.reshape(16, 16)).save(tmp_path / f"{k}.png")
+    images, said = read(tmp_path)
+    np.testing.assert_array_equal(images.stored[0].flatten(), exact)
+    assert said == [
+        f"10 of 10 files have 16 bits a pixel: {low} became black, and {high} white; rare values far from these, up "
+        f"to {far}, were cut off."
+    ]
+
+
+def test_values_that_are_rare_but_not_far_are_kept(tmp_path):
+    """Stars: most of the sky is dark, and a few pixels are of any brightness."""
+    rng = np.random.default_rng(0)
+    for k in range(20):
+        sky = rng.normal(300, 20, (32, 32))
+        sky.flat[rng.integers(1024, size=9)] += 60_000 * rng.random(9) ** 4
+        Image.fromarray(sky.round().astype(np.uint16)).save(tmp_path / f"{k}.png")
+    assert "cut off" not in read(tmp_path)[1][0]
+    for k in range(20):
+        ink = np.where(rng.random((32, 32)) < 0.01, 65_535, 0)
+        Image.fromarray(ink.astype(np.uint16)).save(tmp_path / f"{k}.png")
+    assert "0 became black, and 65535 white." in read(tmp_path)[1][0]
+
+
 def test_what_is_done_to_pictures_is_said(tmp_path):
     save(tmp_path, FACES[:8])
     clear = np.dstack([FACES[0], np.full((32, 32), 9, np.uint8)])
@@ -278,6 +378,11 @@ def test_what_is_done_to_pictures_is_said(tmp_path):
         "1 of 11 files are grey and were read as colour, like the others.",
     ]
     assert torch.equal(images.stored[8, :, 0, 0], images.stored[8, :, 0, 0].clamp(min=240))  # nearly white
+    images, said = read(tmp_path, ground="black")
+    assert "laid on black" in said[1]
+    assert images.stored[8].max() < 12
+    with pytest.raises(BadInput, match="unknown ground 'grey'"):
+        read(tmp_path, ground="grey")
 
 
 def test_more_pictures_than_fit_are_not_read(tmp_path, monkeypatch):

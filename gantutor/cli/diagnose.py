@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from gantutor.doctor.images import inputs
 
 
+LOGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".log", ".out")
+
+
 def add_arguments(add: Callable[..., Parser]) -> None:
     text = "find out from its samples, or from its training log, what is wrong with a GAN"
     command = add(help=text, description=f"{capital(text)}. Exit status 0: healthy, 1: something was found.")
@@ -53,28 +56,42 @@ def run(args: argparse.Namespace) -> int:
     return 0 if diagnosis.healthy else 1
 
 
+def is_log(path: Path) -> bool:
+    """Whether it is a file of text by its ending, or TensorBoard's."""
+    return path.suffix.lower() in LOGS or "tfevents" in path.name or (path.is_dir() and any(path.glob("*tfevents*")))
+
+
 def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
     from gantutor import data, doctor
-    from gantutor.doctor.images import files
+    from gantutor.data.pictures import TRANSPARENT
+    from gantutor.doctor.images import files, inputs
 
+    if is_log(args.samples):
+        raise BadInput(f"{args.samples} is a log, not images: give it as --history {quoted(args.samples)}.")
     if args.against is None:
         raise BadInput("there are no real images to compare with: give --against mnist, or your own training images.")
     if args.against not in data.CLASSES and not os.path.exists(args.against):
         raise unknown("data set, file or folder", args.against, data.NAMES)
     samples, labels, notes = files.load(args.samples)
-    held_out = None
+    held_out, ground = None, "white"
     real: inputs.Pictures
     if args.against in data.CLASSES:
         note(f"Reading {args.against} …")
         real, real_labels, held_out = data.load(args.against), None, data.load(args.against, "test")
     else:
-        real, real_labels, more = files.load(args.against, most=files.side_of(samples))
+        real, real_labels, more = files.load(args.against, most=files.side_of(samples), real=True)
         notes += more
+        if any(TRANSPARENT in sentence for sentence in more):
+            on_black = files.load(args.against, most=files.side_of(samples), ground="black", real=True).images
+            real = inputs.on_fitting_ground(samples, real, on_black, notes)
+            ground = "black" if real is on_black else "white"
+    labels = usable(labels, len(samples), f"{args.samples.name}: the labels", notes)
+    real_labels = usable(real_labels, len(real), f"{Path(args.against).name}: the labels", notes)
     note(f"Examining {len(samples):,} samples …")
     try:
         diagnosis = doctor.examine(
             samples, real, labels=labels, real_labels=real_labels, held_out=held_out, history=args.history,
-            closeups=closeups_of(args.samples, Path(args.against), len(samples), len(real)),
+            closeups=closeups_of(args.samples, Path(args.against), len(samples), len(real), ground),
         )  # fmt: skip
     except GantutorError:
         for sentence in notes:  # they may tell why
@@ -83,11 +100,25 @@ def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
     return replace(diagnosis, notes=(*notes, *diagnosis.notes))
 
 
-def closeups_of(samples: Path, real: Path, count: int, real_count: int) -> "tuple[Tensor, Tensor] | None":
+def usable(labels: "inputs.Labels | None", count: int, what: str, notes: list[str]) -> "inputs.Labels | None":
+    """The labels of a file, unless they are something else than a class for each image; a note says so."""
+    from gantutor.doctor.images import inputs
+
+    if labels is None or len(labels) != count or inputs.are_names(labels):
+        return labels
+    try:
+        return inputs.to_labels(labels, count, what)
+    except BadInput:
+        shape = tuple(labels.shape) if hasattr(labels, "shape") else (count,)
+        notes.append(f"{what} {shape} are not one whole number, 0 or more, for each image, and were not used.")
+        return None
+
+
+def closeups_of(samples: Path, real: Path, count: int, real_count: int, ground: str) -> "tuple[Tensor, Tensor] | None":
     """Parts of the pictures in two folders or .zips at full size, if both hold large ones."""
     from gantutor import data
 
     if not all(path.is_dir() or path.suffix.lower() == ".zip" for path in (samples, real)):
         return None
-    mine, theirs = data.closeups(samples, images=count), data.closeups(real, images=real_count)
+    mine, theirs = data.closeups(samples, images=count), data.closeups(real, images=real_count, ground=ground)
     return None if mine is None or theirs is None else (mine, theirs)

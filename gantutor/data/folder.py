@@ -25,7 +25,7 @@ from gantutor.data.images import Factor, Images
 from gantutor.data.listing import File, Listing, Unusable, files_in, list_pictures, name_of
 from gantutor.data.pictures import SMALLEST, Header
 from gantutor.data.tiles import Grid
-from gantutor.errors import BadInput, OutOfMemory
+from gantutor.errors import BadInput, OutOfMemory, unknown
 
 LARGEST = 1024  # pixels a side
 USUAL = 64  # pixels a side, at most, if no size is asked for
@@ -34,6 +34,7 @@ BLOCK = 32  # files that a thread takes at a time
 LOOKED_AT = 8  # pictures that tell whether all are contact sheets
 FEW_PICTURES, LARGE = 64, 96  # so few pictures with so many pixels a side may be contact sheets for all that
 RESIZED = "resized"
+GROUNDS = ("white", "black")
 FEW = 200  # sheets; of more files no one is called a spoiled sheet
 
 
@@ -48,6 +49,7 @@ def from_folder(
     say: Callable[[str], None] = tell,
     split: str = "train",
     most: int = USUAL,
+    ground: str = "white",
 ) -> Images:
     """A folder of pictures, or a .zip of one, each cropped to its central square and resized to `size` × `size`.
 
@@ -55,10 +57,10 @@ def from_folder(
     pictures are one class, named after the folder. A folder around everything is no class, nor are `train` and `test`,
     nor numbered parts of one set (`00000`, `00001`). Where folders name no classes, StyleGAN's `dataset.json` or
     Hugging Face's `metadata.jsonl` or `metadata.csv` may. Pictures are turned upright according to their EXIF data,
-    placed on white if they are transparent, and converted to 8 bits a channel, grey values of 16 bits from the least
-    to the greatest of them all; of an animation the first frame is taken. Contact sheets, as
-    `torchvision.utils.save_image` writes them, are cut up. The pictures are stored as bytes: 50,000 in colour of 64×64
-    pixels take 614 MB. Several threads decode them at once.
+    laid on white if they are transparent, and converted to 8 bits a channel, grey values of 16 bits from the least
+    to the greatest of them all, except rare ones far away (hot pixels); of an animation the first frame is taken.
+    Contact sheets, as `torchvision.utils.save_image` writes them, are cut up. The pictures are stored as bytes: 50,000
+    in colour of 64×64 pixels take 614 MB. Several threads decode them at once.
 
     Hidden files are skipped in silence. Files that are no pictures, or broken, smaller than 8 pixels a side or larger
     than 80 million, are left out, and so are pictures beside class folders. A .zip is read without being unpacked.
@@ -71,12 +73,15 @@ def from_folder(
         say: takes one sentence about each thing that was left out or changed; by default stderr shows them.
         split: "train", "test" or "val": which of the folders so called is read, where there are such.
         most: the largest size if none is asked for.
+        ground: "white" or "black": what shows through where pictures are transparent.
 
     Raises:
         BadInput: no folder, a broken .zip or one with paths that lead out of it, no picture that can be read, nothing
             but copies of one picture, contact sheets that cannot be cut up, more than fits into the memory, or another
             `size`.
     """
+    if ground not in GROUNDS:
+        raise unknown("ground", ground, GROUNDS)
     sizes = [_checked_size(one) for one in ([] if size is None else size if isinstance(size, list) else [size])]
     path = Path(path).expanduser()
     with files_in(path) as files, warnings.catch_warnings():  # here, for threads share the filters
@@ -84,6 +89,7 @@ def from_folder(
         listing = list_pictures(path, files, split)
         label_files.add_classes(listing)
         batch = _look_at(path, listing)
+        batch.ground = ground
         batch.grey = all(item.header.grey for item in batch.items) if grey is None else grey
         grids = _find_sheets(path, batch)
         usual = _usual_side([grids[item.shape].side if grids else item.header.side for item in batch.items])
@@ -143,7 +149,9 @@ class Batch:
 
     items: list[Item]
     reasons: dict[int, str]  # what is wrong with the other files, by their place in the listing
-    deep: tuple[int, int] = (0, 65535)  # the least and the greatest value of those of more than 8 bits
+    deep: tuple[int, int] = (0, 65535)  # the values that become black and white in those of more than 8 bits
+    deep_extremes: tuple[int, int] = (0, 65535)  # the least and the greatest value of these
+    ground: str = "white"  # where they are transparent
     grey: bool = False  # whether all are read as grey
     sheets: Grid | None = None  # how most of them are laid out, if they are contact sheets
     facts: Counter[str] = field(default_factory=Counter)  # what was done to how many pictures
@@ -160,10 +168,10 @@ def _look_at(path: Path, listing: Listing) -> Batch:
     if not batch.items:
         raise _nothing_to_use(path, listing, batch)
     deep = [item.file for item in batch.items if item.header.deep]
-    ranges = [r for r in _in_threads(partial(_or_reason, pictures.deep_range), deep) if not isinstance(r, str)]
-    if ranges:
-        low, high = min(r[0] for r in ranges), max(r[1] for r in ranges)
-        batch.deep = (low, high) if low < high else (min(0, low), max(65535, high))
+    values = [v for v in _in_threads(partial(_or_reason, pictures.deep_values), deep) if not isinstance(v, str)]
+    if values:
+        low, high = batch.deep_extremes = min(v.min() for v in values), max(v.max() for v in values)
+        batch.deep = pictures.usual_range(np.concatenate(values)) if low < high else (min(0, low), max(65535, high))
     return batch
 
 
@@ -216,7 +224,7 @@ def _read_pictures(batch: Batch, side: int) -> tuple[np.ndarray, list[int]]:
     pixels = _room_for(len(batch.items), side, batch.grey)
 
     def fill(place: int) -> list[str]:
-        picture = pictures.read(batch.items[place].file, side, batch.grey, batch.deep)
+        picture = pictures.read(batch.items[place].file, side, batch.grey, batch.deep, batch.ground)
         pixels[place] = picture.pixels.reshape(side, side, -1).transpose(2, 0, 1)
         return picture.facts
 
@@ -282,7 +290,9 @@ def _read_sheets(batch: Batch, grids: dict[tuple[int, int], Grid], side: int) ->
     pixels = _room_for(sum(grids[item.shape].tiles for item in batch.items), side, batch.grey)
     numbers: list[int] = []
     for item in batch.items:
-        sheet = _or_reason(partial(pictures.read, size=None, grey=batch.grey, deep=batch.deep), item.file)
+        sheet = _or_reason(
+            partial(pictures.read, size=None, grey=batch.grey, deep=batch.deep, ground=batch.ground), item.file
+        )
         if isinstance(sheet, str):
             batch.reasons[item.number] = sheet
             continue
@@ -342,8 +352,11 @@ def _changed(batch: Batch, count: int, side: int, grey: bool | None) -> Iterator
         if fact != pictures.MADE_GREY or grey is None:  # otherwise it was asked for
             yield f"{number:,} {of_all} {fact}."
     if deep := sum(item.header.deep for item in batch.items):
-        low, high = batch.deep
-        yield f"{deep:,} of {len(batch.items):,} files have 16 bits a pixel: {low} became black, and {high} white."
+        (low, high), (least, most) = batch.deep, batch.deep_extremes
+        far = [str(value) for value, is_far in ((least, least < low), (most, most > high)) if is_far]
+        rest = f"; rare values far from these, up to {' and '.join(far)}, were cut off" if far else ""
+        count = f"{deep:,} of {len(batch.items):,} files"
+        yield f"{count} have 16 bits a pixel: {low} became black, and {high} white{rest}."
     some_grey = sum(item.header.grey for item in batch.items)
     if grey is None and not batch.grey and some_grey:
         yield f"{some_grey:,} of {len(batch.items):,} files are grey and were read as colour, like the others."

@@ -189,6 +189,7 @@ def list_pictures(path: Path, files: list[File], split: str = "train") -> Listin
             found.notes.append(f"The folders {some(folders)} are parts of one set, not classes.")
         else:
             found.classes = tuple(folders)
+            found.notes.append(f"The {len(folders):,} folders {some(folders)} were read as classes.")
             break
         inside = [(file, way[1:]) for file, way in inside]
     found.files = [file for file, _ in inside]

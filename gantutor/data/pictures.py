@@ -14,7 +14,11 @@ from gantutor.data.listing import File, Unusable
 
 SMALLEST = 8  # pixels a side
 MOST_PIXELS = 80_000_000  # of a picture; one that unpacks to more may be made to fill the memory
+DEEP_VALUES = 2048  # of a picture of more than 8 bits, about so many tell the range of all
+RARE = 0.02  # share of values that may be left out of this range at either end
+FEWEST_SHADES = 16  # that it must hold
 CUT = "were cut to their middle square"
+TRANSPARENT = "are transparent in parts and were laid on"
 MADE_GREY = "in colour were read as grey"
 GREY = ("1", "L", "LA", "I;16", "I;16B", "I;16L", "I", "F")  # modes of Pillow
 
@@ -95,30 +99,50 @@ def look(file: File) -> Header:
     if math.prod((width, height)) > MOST_PIXELS:
         raise Unusable("too large")
     if mode == "F":
-        raise Unusable("of floating-point pixels")
+        raise Unusable("of floating-point pixels, which are read from a .npy or .npz only")
     return Header(width, height, mode in GREY, mode.startswith("I"), form in ("JPEG", "MPO", "WEBP", "AVIF"))
 
 
-def deep_range(file: File) -> tuple[int, int]:
-    """The least and the greatest value of a picture of more than 8 bits. Raises `Unusable`."""
+def deep_values(file: File) -> np.ndarray:
+    """Some values of a picture of more than 8 bits, the least and the greatest among them: (n,). Raises `Unusable`."""
     try:
         with _opened(file) as picture:
-            low, high = picture.getextrema()
+            values = np.asarray(picture).ravel()
     except (Unusable, MemoryError):
         raise
     except Exception as error:
         raise Unusable("broken") from error
-    return int(low), int(high)
+    some = values[:: -(-len(values) // DEEP_VALUES)]
+    return np.concatenate([some, [values.min(), values.max()]]).astype(np.int64)
 
 
-def read(file: File, size: int | None, grey: bool, deep: tuple[int, int]) -> Picture:
-    """The pixels of a picture, upright, on white where it is transparent.
+def usual_range(values: np.ndarray) -> tuple[int, int]:
+    """The least and the greatest of values (n,), without the rare ones that lie far from all others.
+
+    A hot pixel, or a label that was burnt in, would leave but a few shades of grey for everything else.
+    """
+    return -_greatest_near(-values), _greatest_near(values)
+
+
+def _greatest_near(values: np.ndarray) -> int:
+    """The last value before a gap that is longer than all below it, or the greatest, if only common ones are there."""
+    ordered = np.sort(values)
+    rare = int(RARE * len(ordered))
+    last = ordered[len(ordered) - 1 - rare :]
+    below = last[:-1] - ordered[rare]
+    ends = np.flatnonzero((np.diff(last) > below) & (below >= FEWEST_SHADES))
+    return int(last[ends[0] if len(ends) else -1])
+
+
+def read(file: File, size: int | None, grey: bool, deep: tuple[int, int], ground: str = "white") -> Picture:
+    """The pixels of a picture, upright, on a ground of one colour where it is transparent.
 
     Args:
         file: that `look` found usable.
         size: side of the square that it is cut and resized to; None leaves it as it is.
         grey: one channel instead of three.
         deep: the values that become 0 and 255 where there are more than 8 bits.
+        ground: a name that Pillow knows.
 
     Raises `Unusable`.
     """
@@ -134,7 +158,7 @@ def read(file: File, size: int | None, grey: bool, deep: tuple[int, int]) -> Pic
                 picture.draft("L" if grey else "RGB", (2 * size, 2 * size))  # a JPEG is decoded smaller: faster
             width, height = picture.size
             picture.load()
-            picture = _to_eight_bits(ImageOps.exif_transpose(picture), deep, facts)
+            picture = _to_eight_bits(ImageOps.exif_transpose(picture), deep, ground, facts)
             if grey and picture.mode != "L":
                 facts.append(MADE_GREY)
             picture = picture.convert("L" if grey else "RGB")
@@ -149,7 +173,7 @@ def read(file: File, size: int | None, grey: bool, deep: tuple[int, int]) -> Pic
     return Picture(np.asarray(picture), facts)
 
 
-def _to_eight_bits(picture, deep: tuple[int, int], facts: list[str]):
+def _to_eight_bits(picture, deep: tuple[int, int], ground: str, facts: list[str]):
     """A Pillow picture as opaque `L` or `RGB`, 8 bits a channel."""
     from PIL import Image
 
@@ -160,6 +184,6 @@ def _to_eight_bits(picture, deep: tuple[int, int], facts: list[str]):
     if "A" in picture.mode or "a" in picture.mode or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         if picture.getextrema()[3][0] < 255:
-            facts.append("are transparent in parts and were laid on white")
-        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+            facts.append(f"{TRANSPARENT} {ground}")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, ground), picture).convert("RGB")
     return picture.convert("L" if picture.mode in ("1", "L") else "RGB")

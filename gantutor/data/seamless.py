@@ -4,7 +4,8 @@ Nothing marks where a tile ends. But pictures of one kind are alike in where the
 so that what is drawn repeats itself from tile to tile, and no smaller part of a tile repeats as well.
 """
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -17,6 +18,10 @@ SMOOTH = 0.15  # correlation of neighbours in these differences; that of noise i
 MOST = 64  # tiles that are compared with each other
 COMMON = 8  # patterns that a wall of bricks, each of its own shade, consists of, at most
 FRAME = 8.0  # grey values that the pixels of a frame differ by, at most: JPEG blurs it
+MOST_IN_A_LINE = 16  # tiles that were scaled, in a row or column
+LARGE_TILE = 128  # pixels a side, which are enough to compare them
+SCALED = 0.9  # likeness of tiles that were scaled; that of parts of single pictures is half of it
+UNEVEN = 0.05  # share by which such tiles may be wider than high, or higher: lines around them count as part of them
 USUAL = 0.1  # likeness that is added for tiles of a usual side
 
 
@@ -40,6 +45,38 @@ def find_seamless(sheets: Sequence[np.ndarray], margins: Sequence[int] = (0,)) -
         return None
     shown = [tile for sheet in sheets for tile in all_tiles(sheet, best)]
     return best if all(is_filled(sheet, best) for sheet in sheets) and are_different(shown) else None
+
+
+def is_block_of_tiles(blocks: Sequence[np.ndarray]) -> bool:
+    """Do these hold square tiles in rows and columns whose sides are no whole pixels, because they were scaled?
+
+    Args:
+        blocks: brightness, float32 (H, W), all of one shape, without a frame.
+    """
+    found = []
+    for grid in _scaled_squares(blocks[0].shape):
+        inner = np.stack([_resized(block, grid) for block in blocks])
+        found.append((likeness(inner, grid), [tile for sheet in inner for tile in all_tiles(sheet, grid)]))
+    score, shown = max(found, key=operator.itemgetter(0), default=(0.0, []))
+    return score > SCALED and are_different(shown)
+
+
+def _scaled_squares(shape: Sequence[int]) -> Iterator[Grid]:
+    """Grids of about square tiles, each brought to the nearest side in whole pixels, though not to a large one."""
+    height, width = shape
+    for rows in range(2, MOST_IN_A_LINE + 1):
+        columns = max(1, round(width * rows / height))
+        is_square = abs(width * rows - height * columns) <= UNEVEN * height * columns
+        side = min(round(height / rows), LARGE_TILE)
+        if is_square and rows * columns >= MANY and columns <= MOST_IN_A_LINE and side >= 2 * LEAST:
+            yield Grid(rows, columns, side, side, 0, 0)
+
+
+def _resized(block: np.ndarray, grid: Grid) -> np.ndarray:
+    from PIL import Image
+
+    size = (grid.columns * grid.width, grid.rows * grid.height)
+    return np.asarray(Image.fromarray(block).resize(size, Image.Resampling.BOX))
 
 
 def _is_framed(sheet: np.ndarray, width: int) -> bool:

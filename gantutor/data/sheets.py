@@ -1,16 +1,18 @@
 """Contact sheets: pictures that hold many, in rows and columns, as `torchvision.utils.save_image` writes them."""
 
 import itertools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from gantutor.data.seamless import are_different, find_seamless
+from gantutor.data.seamless import are_different, find_seamless, is_block_of_tiles
 from gantutor.data.tiles import ENOUGH, FEWEST, LEAST, MANY, Grid, grey, is_filled
 
 WIDEST = 16  # pixels of a line between tiles
 BLUR = 9  # grey values that JPEG blurs a line by, on average
+TITLE = 0.15  # share of the height of a tile that a title above it may have
 CLOSE = 24  # grey values from the colour of the frame that JPEG may add to a pixel of a line
 
 
@@ -33,7 +35,7 @@ def find_grid(pictures: Sequence[np.ndarray]) -> Grid | None:
     ]
     if touching:
         return max(touching, key=lambda grid: grid.tiles)
-    seamless = find_seamless(sheets, sorted({0, 2, _frame(sheets)}))
+    seamless = None if _are_solid(sheets) else find_seamless(sheets, sorted({0, 2, _frame(sheets)}))
     grids = [grid for grid in (*(clean or blurred), seamless) if grid]
     return max(grids, key=lambda grid: (grid.tiles, grid.is_usual, grid.gap == 0), default=None)
 
@@ -41,16 +43,27 @@ def find_grid(pictures: Sequence[np.ndarray]) -> Grid | None:
 def is_spoiled_sheet(pictures: Sequence[np.ndarray]) -> bool:
     """Are these pictures contact sheets that can no longer be cut up, though `find_grid` finds no grid?
 
-    A plotting library scales the tiles, so that their sides are no whole pixels: they lie in rows and columns, about
-    as large as each other, and show different things.
+    A plotting library scales the tiles, so that their sides are no whole pixels, and writes titles beside them. They
+    lie in rows and columns, either apart or in one block, and show different things.
     """
     sheets = [grey(picture) for picture in pictures]
-    runs = [_runs(~_lossless(sheets, axis)) for axis in (0, 1)]
-    if len(runs[0]) * len(runs[1]) < ENOUGH or not all(len(one) >= 2 and _regular(one) for one in runs):
+    runs = [_without_text(_runs(~_lossless(sheets, axis))) for axis in (0, 1)]
+    if not all(runs):
         return False
-    height, width = (min(end - start for start, end in one) for one in runs)
-    corners = itertools.product(*([start for start, _ in one] for one in runs))
-    return are_different([sheet[y : y + height, x : x + width] for y, x in corners for sheet in sheets])
+    if len(runs[0]) * len(runs[1]) >= ENOUGH and all(len(one) >= 2 and _regular(one) for one in runs):
+        height, width = (min(end - start for start, end in one) for one in runs)
+        corners = itertools.product(*([start for start, _ in one] for one in runs))
+        return are_different([sheet[y : y + height, x : x + width] for y, x in corners for sheet in sheets])
+    return any(is_block_of_tiles(blocks) for blocks in _blocks(sheets, runs))
+
+
+def _blocks(sheets: list[np.ndarray], runs: list[list[tuple[int, int]]]) -> Iterator[list[np.ndarray]]:
+    """Where tiles may be: in everything, or in the first of several blocks, or in this without the axes around it."""
+    whole = [(one[0][0], one[-1][1]) for one in runs]
+    first = [one[0] for one in runs]
+    inside = [(start + (end - start) // 80, end - (end - start) // 80) for start, end in first]
+    for (top, bottom), (left, right) in dict.fromkeys(map(tuple, (whole, first, inside))):
+        yield [sheet[top:bottom, left:right] for sheet in sheets]
 
 
 # --- sheets with lines -----------------------------------------------------------------------------------------------
@@ -92,18 +105,24 @@ def _parted_by_lines(sheets: list[np.ndarray], lines: Lines) -> list[Grid]:
     must not be a solid rectangle, which would be the real tile.
     """
     runs = [_runs(~lines.flat(sheets, axis)) for axis in (0, 1)]
-    solid = np.mean([_differing(sheets, axis, _ends(one), lines) for axis, one in enumerate(runs)]) > 0.35
+    solid = _ends_differ(sheets, runs, lines)
     found = {grid: _touches_lines(sheets, grid, lines) for grid in _grids(sheets, lines)}
 
     def is_whole(grid: Grid) -> bool:
         parts = [_count_apart(one, grid.gap) for one in runs]
         parted = not solid and grid.tiles >= ENOUGH and parts == [grid.rows, grid.columns]
-        return found[grid] or parted
+        return (found[grid] and not _holds_grid(runs, grid)) or parted
 
     def merits(grid: Grid) -> tuple:
         return grid.tiles, found[grid], grid.height == grid.width, grid.gap == 2, -grid.gap
 
     return sorted(filter(is_whole, found), key=merits, reverse=True)
+
+
+def _holds_grid(runs: list[list[tuple[int, int]]], grid: Grid) -> bool:
+    """Do lines that are nearly as wide fall apart the tiles once more, both in rows and in columns?"""
+    rows, columns = (_count_apart(one, math.ceil(0.7 * grid.gap)) for one in runs)
+    return rows >= 2 * grid.rows and columns >= 2 * grid.columns
 
 
 def _grids(sheets: list[np.ndarray], lines: Lines) -> list[Grid]:
@@ -144,6 +163,17 @@ def _differing(sheets: list[np.ndarray], axis: int, places: Sequence[int], lines
     return float(np.mean([(one[places] > least).mean() for one, least in zip(strayed, noise, strict=True)]))
 
 
+def _ends_differ(sheets: list[np.ndarray], runs: list[list[tuple[int, int]]], lines: Lines) -> bool:
+    """Are the runs of lines, in rows and in columns, cut off sharply, as solid rectangles are?"""
+    return bool(np.mean([_differing(sheets, axis, _ends(one), lines) for axis, one in enumerate(runs)]) > 0.35)
+
+
+def _are_solid(sheets: list[np.ndarray]) -> bool:
+    """Are several solid rectangles drawn in rows and columns, with lines between them?"""
+    runs = [_runs(~_lossless(sheets, axis)) for axis in (0, 1)]
+    return min(map(len, runs)) >= 2 and _ends_differ(sheets, runs, CLEAN)
+
+
 def _ends(runs: list[tuple[int, int]]) -> list[int]:
     return [line for start, end in runs for line in (start, end - 1)]
 
@@ -171,8 +201,15 @@ def _count_apart(runs: list[tuple[int, int]], least: int) -> int:
     return sum(after[0] - before[1] >= least for before, after in itertools.pairwise(runs)) + bool(runs)
 
 
+def _without_text(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Those of them that are at least half as long as the longest: lines of text are shorter than pictures."""
+    longest = max((end - start for start, end in runs), default=0)
+    return [(start, end) for start, end in runs if 2 * (end - start) >= longest]
+
+
 def _regular(runs: list[tuple[int, int]]) -> bool:
-    """Are the runs about as long as each other, and the gaps between them too?"""
+    """Are the runs about as long as each other, a title apart, and the gaps between them too?"""
     lengths = [end - start for start, end in runs]
     gaps = [after[0] - before[1] for before, after in itertools.pairwise(runs)]
-    return min(lengths) >= LEAST and max(lengths) - min(lengths) <= 2 and max(gaps) - min(gaps) <= 2
+    alike = max(lengths) - min(lengths) <= max(2, TITLE * max(lengths))
+    return min(lengths) >= LEAST and alike and max(gaps) - min(gaps) <= 2

@@ -3,8 +3,10 @@
 What a file claims to hold is checked from its headers before anything is read, against the memory there is.
 """
 
+import gzip
 import math
 import os
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from gantutor import data
 from gantutor.data import Images, memory
-from gantutor.data.listing import picture_endings
+from gantutor.data.listing import files_in, picture_endings, some
 from gantutor.data.pictures import SMALLEST
 from gantutor.errors import BadInput, reason
 
@@ -25,6 +27,9 @@ IMAGES = ("images", "image", "imgs", "img", "samples", "fakes", "fake", "generat
           "train_images", "train_x", "data", "arr_0")  # fmt: skip
 LABELS = ("labels", "label", "y", "y_train", "train_labels", "train_y", "targets", "target", "classes", "class",
           "arr_1")  # fmt: skip
+MADE = re.compile(r"fake|gen|sample|recon|synth", re.IGNORECASE)  # words in the names of images that a net made
+LATENTS = re.compile(r"(z|w|noise|latents?|codes?|features?|embeddings?)s?", re.IGNORECASE)  # names of other inputs
+IDX = re.compile(r"idx[13]-ubyte(\.gz)?$")  # the end of the names of MNIST's files
 BOMB, SMALL = 100, 10**9  # a .zip that unpacks to so many times its size, and to more bytes than this, holds no images
 CANNOT = {
     (".pkl", ".pickle", ".joblib"): "a pickle, which could run any program: save the images with numpy.savez",
@@ -53,31 +58,47 @@ class Entry(NamedTuple):
 
     @property
     def may_be_images(self) -> bool:
-        return self.kind in "biuf" and (len(self.shape) in (3, 4) or (len(self.shape) == 2 and self.shape[1] >= 64))
+        if self.kind not in "biuf":
+            return False
+        if len(self.shape) == 2:
+            sides = [math.isqrt(self.shape[1] // channels) for channels in (1, 3)]
+            return any(side >= SMALLEST and self.shape[1] in (side**2, 3 * side**2) for side in sides)
+        if len(self.shape) == 4 and self.shape[3] in (1, 3, 4):
+            return min(self.shape[1:3]) >= SMALLEST
+        return len(self.shape) in (3, 4) and min(self.shape[-2:]) >= SMALLEST
 
 
-def load(path: str | os.PathLike[str], most: int = LARGEST_EXAMINED) -> Loaded:
-    """Images and labels, if any, from a .npz, .npy or .pt, a folder or .zip of pictures, or a contact sheet.
+def load(
+    path: str | os.PathLike[str], most: int = LARGEST_EXAMINED, ground: str = "white", real: bool = False
+) -> Loaded:
+    """Images and labels, if any, from a .npz, .npy, .pt or IDX file, a folder or .zip of pictures, or a contact sheet.
 
-    Pictures in folders are read at their own size, but not above `most` pixels a side.
+    Pictures in folders are read at their own size, but not above `most` pixels a side, and laid on `ground`, which is
+    white or black, where they are transparent. Of a folder of arrays all are joined that are parts of one set. Where a
+    file holds images that a net made and others, which their names tell, the former are read unless `real` ones are
+    asked for.
 
     Raises:
         BadInput: there is no such file, it has another format, it is damaged, or it holds more than the memory.
     """
     path, notes = Path(path).expanduser(), []
     ending = path.suffix.lower()
+    if path.is_dir() and (parts := _parts_in(path)):
+        return _joined(path, [load(part, most, ground, real) for part in parts])
     if path.is_dir() or ending == ".zip" or (path.is_file() and ending and ending in picture_endings()):
-        images = data.from_folder(path, say=lambda sentence: notes.append(f"{path.name}: {sentence}"), most=most)
+        said: list[str] = []
+        images = data.from_folder(path, say=said.append, most=most, ground=ground)
+        notes = [f"{path.name}: {sentence}" for sentence in said]
         return Loaded(images, None, notes)
     if not path.is_file():
         raise BadInput(f"there is no file or folder {str(path)!r}: give a .npz, a .npy, a .pt or a folder of pictures.")
-    if ending not in READERS:
+    if ending not in READERS and not IDX.search(path.name):
         for endings, why in CANNOT.items():
             if ending in endings:
                 raise BadInput(f"{path} is {why}.")
         raise BadInput(f"{path} is neither .npz, .npy nor .pt: give one of these, or a folder or .zip of pictures.")
     try:
-        images, labels = READERS[ending](path, notes)
+        images, labels = (_load_idx if IDX.search(path.name) else READERS[ending])(path, notes, real)
     except (BadInput, MemoryError):
         raise
     except Exception as error:  # of a damaged file any error may come
@@ -97,10 +118,76 @@ def side_of(images: Array | Images) -> int:
     return max(SMALLEST, min(sides))
 
 
+# --- several files ---------------------------------------------------------------------------------------------------
+
+
+def _parts_in(folder: Path) -> list[Path]:
+    """The files of arrays in a folder without pictures that are parts of one set: their names differ by numbers only.
+
+    Of MNIST's files those of the training images.
+    """
+    with files_in(folder) as found:
+        inside = [folder.joinpath(*file.parts) for file in found]
+    if any(file.suffix and file.suffix.lower() in picture_endings() for file in inside):
+        return []
+    idx = [file for file in inside if "idx3" in file.name and IDX.search(file.name)]
+    if idx:
+        return [next((file for file in idx if "train" in file.name), idx[0])]
+    arrays = [file for file in inside if file.suffix.lower() in READERS]
+    patterns = {(file.parent, re.sub(r"\d+", "0", file.name)) for file in arrays}
+    return sorted(arrays, key=_by_number) if len(patterns) == 1 else []
+
+
+def _by_number(file: Path) -> list[int | str]:
+    """Orders 2 before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.name)]
+
+
+def _joined(folder: Path, parts: list[Loaded]) -> Loaded:
+    """One set from single pictures or from batches. Raises `BadInput` if their shapes differ."""
+    notes = list(dict.fromkeys(sentence for part in parts for sentence in part.notes))
+    if len(parts) == 1:
+        return parts[0]
+    images = [np.asarray(part.images) for part in parts]
+    single = images[0].ndim == 2 or (images[0].ndim == 3 and {images[0].shape[0], images[0].shape[2]} & {1, 3, 4})
+    shapes = {image.shape if single else image.shape[1:] for image in images}
+    if len(shapes) > 1:
+        raise BadInput(f"the arrays in {folder} have several shapes, {some(sorted(map(str, shapes)))}: give one file.")
+    memory.check(sum(image.nbytes for image in images), str(folder))
+    joined = np.stack(images) if single else np.concatenate(images)
+    labels = None
+    if not single and all(part.labels is not None and len(part.labels) == len(part.images) for part in parts):
+        labels = np.concatenate([np.asarray(part.labels) for part in parts])
+    notes.append(f"{folder.name}: Joined {len(parts):,} files into {len(joined):,} images.")
+    return Loaded(joined, labels, notes)
+
+
+# --- IDX, the form of MNIST ------------------------------------------------------------------------------------------
+
+
+def _load_idx(path: Path, notes: list[str], real: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    labels = path.with_name(IDX.sub(r"idx1-ubyte\1", path.name.replace("images", "labels")))
+    return _read_idx(path), _read_idx(labels) if labels != path and labels.is_file() else None
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    """Bytes, after a header of big-endian numbers: 2048 and how many dimensions there are, then their lengths."""
+    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        dimensions = int.from_bytes(file.read(4)) - 2048
+        if dimensions not in (1, 3):
+            raise BadInput(f"{path} is no IDX file of images: give one, such as train-images-idx3-ubyte.")
+        shape = tuple(int.from_bytes(file.read(4)) for _ in range(dimensions))
+        memory.check(5 * math.prod(shape), str(path))
+        content = file.read(math.prod(shape))
+    if len(content) < math.prod(shape):
+        raise BadInput(f"{path} is cut short: its header promises {math.prod(shape):,} bytes. Save it again.")
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
 # --- NumPy -----------------------------------------------------------------------------------------------------------
 
 
-def _load_npy(path: Path, notes: list[str]) -> tuple[np.ndarray, None]:
+def _load_npy(path: Path, notes: list[str], real: bool) -> tuple[np.ndarray, None]:
     with open(path, "rb") as file:
         entry = _read_header(file, path.stat().st_size, str(path))
         if not entry.shape:
@@ -109,7 +196,7 @@ def _load_npy(path: Path, notes: list[str]) -> tuple[np.ndarray, None]:
         return np.load(file, allow_pickle=False), None
 
 
-def _load_npz(path: Path, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
+def _load_npz(path: Path, notes: list[str], real: bool) -> tuple[np.ndarray, np.ndarray | None]:
     with zipfile.ZipFile(path) as archive:
         entries = {}
         for info in archive.infolist():
@@ -117,7 +204,7 @@ def _load_npz(path: Path, notes: list[str]) -> tuple[np.ndarray, np.ndarray | No
             _check_unpacked(info, f"{name} in {path}")
             with archive.open(info) as file:
                 entries[name] = _read_header(file, info.file_size, f"{name} in {path}")
-        images, labels = choose(entries, path, notes)
+        images, labels = choose(entries, path, notes, real)
     with np.load(path, allow_pickle=False) as content:
         return content[images], None if labels is None else content[labels]
 
@@ -131,7 +218,9 @@ def _read_header(file: IO[bytes], size: int, what: str) -> Entry:
     promised, held = values * dtype.itemsize, size - file.tell()
     if dtype.hasobject:
         return Entry(shape, "O")
-    if min(shape, default=0) < 0 or promised > held:
+    if min(shape, default=0) < 0:
+        raise BadInput(f"{what} is damaged: its header gives the shape {shape}. Save it again.")
+    if promised > held:
         raise BadInput(
             f"{what} is cut short: its header promises {memory.human(promised)}, but it holds {memory.human(held)}. "
             "Save it again."
@@ -146,19 +235,20 @@ def _check_unpacked(info: zipfile.ZipInfo, what: str) -> None:
         raise BadInput(f"{what} unpacks from {sizes}: no images do, so that it was left closed. Give another file.")
 
 
-def choose(entries: Mapping[str, Entry], path: Path, notes: list[str]) -> tuple[str, str | None]:
+def choose(entries: Mapping[str, Entry], path: Path, notes: list[str], real: bool) -> tuple[str, str | None]:
     """The names of the images and of their labels, if any, among arrays; a note says which, unless they are usual.
 
     Raises `BadInput` if it cannot be told which are the images.
     """
-    likely = [name for name, entry in entries.items() if entry.may_be_images]
+    likely = _likely_images(entries, real)
     by_name = [name for usual in IMAGES for name in entries if name.lower() == usual and name in [*likely, "images"]]
     if not by_name and len(likely) != 1:
         held = ", ".join(f"{name} {entry.shape}" for name, entry in entries.items()) or "nothing"
         raise BadInput(f"{path} holds {held}: it must hold an array named images, (N, C, H, W) or (N, H, W).")
     images = (by_name or likely)[0]
     count = entries[images].shape[:1]
-    labels = [name for usual in LABELS for name in entries if name.lower() == usual and name != images]
+    readable = [name for name, entry in entries.items() if entry.kind in "biufU" and name != images]
+    labels = [name for usual in LABELS for name in readable if name.lower() == usual]
     fitting = [name for name in labels if entries[name].shape[:1] == count and len(entries[name].shape) <= 2]
     chosen = next(iter([*fitting, *(name for name in labels if name == "labels")]), None)
     if images != "images":
@@ -170,10 +260,22 @@ def choose(entries: Mapping[str, Entry], path: Path, notes: list[str]) -> tuple[
     return images, chosen
 
 
+def _likely_images(entries: Mapping[str, Entry], real: bool) -> list[str]:
+    """The names of arrays that may be images, flat ones only where there are no others, and made by a net or `real`."""
+    possible = [name for name, entry in entries.items() if entry.may_be_images and not LATENTS.fullmatch(name)]
+    possible = possible or [name for name, entry in entries.items() if entry.kind in "biuf" and len(entry.shape) > 2]
+    upright = [name for name in possible if len(entries[name].shape) > 2] or possible
+    made = [name for name in upright if MADE.search(name)]
+    others = [name for name in upright if name not in made]
+    if real:
+        return others or made
+    return made or [name for name in others if "real" not in name.lower()] or others
+
+
 # --- torch -----------------------------------------------------------------------------------------------------------
 
 
-def _load_pt(path: Path, notes: list[str]) -> tuple[Tensor, Tensor | None]:
+def _load_pt(path: Path, notes: list[str], real: bool) -> tuple[Tensor, Tensor | None]:
     size = path.stat().st_size
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -197,7 +299,7 @@ def _load_pt(path: Path, notes: list[str]) -> tuple[Tensor, Tensor | None]:
         memory.check(values * max(4, tensor.element_size()), f"{name} in {path}")
         kind = "f" if tensor.is_floating_point() else "c" if tensor.is_complex() else "i"
         entries[name] = Entry(tuple(tensor.shape), kind)
-    images, labels = choose(entries, path, [] if isinstance(content, Tensor) else notes)
+    images, labels = choose(entries, path, [] if isinstance(content, Tensor) else notes, real)
     return held[images], None if labels is None else held[labels]
 
 
@@ -214,6 +316,6 @@ def _tensors_in(content: object) -> dict[str, Tensor]:
     raise BadInput(f"a {type(content).__name__} is not an image: save the images alone, with torch.save(images, path).")
 
 
-READERS: dict[str, Callable[[Path, list[str]], tuple[Array, Array | None]]] = {
+READERS: dict[str, Callable[[Path, list[str], bool], tuple[Array, Array | None]]] = {
     ".npz": _load_npz, ".npy": _load_npy, ".pt": _load_pt, ".pth": _load_pt,
 }  # fmt: skip

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gantutor import metrics
+from gantutor.data.listing import some
 from gantutor.doctor import measures
 from gantutor.doctor.findings import Evidence, Finding, grade, telling
 from gantutor.doctor.images.augmentation import find_leaks, most_by_chance
@@ -50,7 +51,8 @@ def find_total_collapse(case: Case) -> Finding | None:
     if share > COLLAPSED:
         return None
     evidence = Evidence("variance between samples, over that of real images", share, low=0.6, high=1.4)
-    return Finding("total_collapse", "severe", (evidence,))
+    doubt = "Unless they are contact sheets, which look alike at this size: see the notes." if case.sheets else ""
+    return Finding("total_collapse", "severe", (evidence,), doubt)
 
 
 def find_copies(case: Case) -> Finding | None:
@@ -352,7 +354,22 @@ def find_ignored_labels(case: Case, logits: Tensor | None) -> Iterator[Finding]:
     obeyed = (predicted == case.labels).double().mean().item()
     chance = (torch.bincount(case.labels).double() / len(predicted)).square().sum().item()
     limit = min(0.7, 0.8 * case.extractor.accuracy)
-    if obeyed < limit:
+    if obeyed < limit and (order := renumbering(case.labels, predicted, limit)):
+        names = dict(zip(case.extractor.labels, case.extractor.classes, strict=True))
+        pairs = some([f"{asked} is {names[shown]}" for asked, shown in order.items()])
+        case.notes.append(f"G obeys its labels, but they are numbered otherwise than the classes: {pairs}.")
+    elif obeyed < limit:
         name = f"share of samples of the class that was asked for, where chance gives {chance:.2g}"
         evidence = Evidence(name, obeyed, low=limit)
         yield Finding("labels_ignored", grade(1 - obeyed, 0.5, 0.7), (evidence,))
+
+
+def renumbering(asked: Tensor, shown: Tensor, least: float) -> dict[int, int] | None:
+    """The class that is shown for each label (N,) that was asked for, if it is another one for each.
+
+    None if at least two labels share a class, or if fewer than a share `least` of the images are of these classes.
+    """
+    order = {label: int(shown[asked == label].mode().values) for label in asked.unique().tolist()}
+    fitting = torch.tensor([order[label] for label in asked.tolist()]) == shown
+    one_to_one = 1 < len(order) == len(set(order.values()))
+    return order if one_to_one and fitting.double().mean() >= least else None

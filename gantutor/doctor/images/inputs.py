@@ -7,6 +7,7 @@ sentence; what cannot be put right is a `BadInput`.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from gantutor.data import Images, floats
 from gantutor.data.listing import some
+from gantutor.doctor import measures
 from gantutor.doctor.images.extractors import FeatureExtractor, choose_extractor
 from gantutor.errors import BadInput
 from gantutor.metrics import Classifier
@@ -23,9 +25,13 @@ MIN_IMAGES = 64  # samples, and real images: fewer do not allow a verdict
 MAX_IMAGES = 10_000  # samples, and real images, that are examined; copies are looked for among all real images
 MAX_VALUES = 50_000_000  # of them all: fewer images are examined where they are large
 MIN_SIDE = 8  # pixels
+MAYBE_SHEETS = (
+    "The samples are at least twice as large as the real images: if each is a contact sheet, which holds several "
+    "images, nothing here says how G is; save each image on its own."
+)
 
 Pictures = Images | Tensor | np.ndarray
-Labels = Tensor | np.ndarray | Sequence[int]
+Labels = Tensor | np.ndarray | Sequence[int] | Sequence[str]
 
 
 @dataclass
@@ -44,6 +50,7 @@ class Case:
     closeups: tuple[Tensor, Tensor] | None = None  # of samples and of real images: cut out at full size, for texture
     notes: list[str] = field(default_factory=list)
     resized: bool = False  # were the samples of another size than the real images?
+    sheets: bool = False  # were they so much larger that each may hold several images?
     copies: tuple[Tensor, Tensor] | None = None  # if samples are copies: what `CopySearch.nearest` returned for them
 
     def keep(self, good: Tensor) -> None:
@@ -73,8 +80,11 @@ def to_images(x: Pictures, what: str, notes: list[str]) -> Tensor:
     return x if x.is_floating_point() else x.float().div_(127.5).sub_(1)
 
 
-def to_tensor(x: Pictures, what: str, notes: list[str]) -> Tensor:
-    """The same, except that whole numbers stay what they are."""
+def to_tensor(x: Pictures, what: str, notes: list[str], like: Tensor | None = None) -> Tensor:
+    """The same, except that whole numbers stay what they are.
+
+    What is transparent is laid on black where images on black are more `like` others (M, C, H, W).
+    """
     if isinstance(x, Images):
         return x.stored.cpu()
     if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
@@ -88,13 +98,28 @@ def to_tensor(x: Pictures, what: str, notes: list[str]) -> Tensor:
     x = x.detach().cpu()
     x = x.float() * 2 - 1 if x.dtype == torch.bool else x.float() if x.is_floating_point() else x
     x = unflatten(x, what, notes) if x.ndim == 2 else x.unsqueeze(1) if x.ndim == 3 else x
-    if x.ndim != 4 or not x.numel():
-        raise BadInput(f"{what} have the shape {tuple(x.shape)}: give images (N, C, H, W) or (N, H, W).")
+    cure = how_to_reorder(x.shape)
+    if x.ndim != 4 or not x.numel() or cure:
+        raise BadInput(f"{what} have the shape {tuple(x.shape)}: give images (N, C, H, W) or (N, H, W){cure}.")
     if x.shape[3] in (1, 3, 4) and x.shape[1] not in (1, 3, 4):
         notes.append(f"{_capitalised(what)} came as (N, H, W, C): the channels were moved to the front.")
         x = x.permute(0, 3, 1, 2)
     check_size(x, what)
-    return (lay_on_white(x, what, notes) if x.shape[1] == 4 else x).contiguous()
+    return (lay_on_ground(x, what, notes, like) if x.shape[1] == 4 else x).contiguous()
+
+
+def how_to_reorder(shape: Sequence[int]) -> str:
+    """What brings an array of this shape to (N, C, H, W), if it is in another usual order: it ends a sentence."""
+    if len(shape) == 5:
+        rest = ", ".join(map(str, shape[2:]))
+        return f"; if these are batches, reshape(-1, {rest}) joins them"
+    if len(shape) != 4:
+        return ""
+    if shape[2] in (1, 3, 4) and shape[3] >= MIN_IMAGES and min(shape[:2]) >= MIN_SIDE:
+        return "; if this is (H, W, C, N), transpose it by (3, 2, 0, 1)"
+    if shape[0] in (1, 3, 4) and shape[1] >= MIN_IMAGES and min(shape[2:]) >= MIN_SIDE:
+        return "; if this is (C, N, H, W), transpose it by (1, 0, 2, 3)"
+    return ""
 
 
 def unflatten(x: Tensor, what: str, notes: list[str]) -> Tensor:
@@ -116,7 +141,7 @@ def _roughness(x: Tensor) -> float:
     return x[:100].float().diff(dim=3).abs().mean().item()
 
 
-def lay_on_white(x: Tensor, what: str, notes: list[str]) -> Tensor:
+def lay_on_ground(x: Tensor, what: str, notes: list[str], like: Tensor | None = None) -> Tensor:
     """(N, 3, H, W) from red, green, blue and opacity on one scale: [-1, 1], [0, 1] or [0, 255].
 
     Other values are no colours, but may be the latents of another net, and stay as they are.
@@ -129,9 +154,33 @@ def lay_on_white(x: Tensor, what: str, notes: list[str]) -> Tensor:
     if opacity.min() == 1:
         notes.append(f"{_capitalised(what)} have a fourth channel, which says that they are opaque: it was left out.")
         return colour
-    notes.append(f"{_capitalised(what)} are transparent in parts and were laid on white.")
-    laid = colour.float() * opacity + end * (1 - opacity)
+    shown = colour.float() * opacity
+    on_white, on_black = (shown + ground * (1 - opacity) for ground in (end, start))
+    black = like is not None and is_on_black(like, on_white, on_black)
+    notes.append(f"{_capitalised(what)} are transparent in parts and were laid on {BLACK if black else 'white'}.")
+    laid = on_black if black else on_white
     return laid if x.is_floating_point() else laid.round().to(x.dtype)
+
+
+def is_on_black(x: Tensor, on_white: Tensor, on_black: Tensor) -> bool:
+    """Are images, in whatever range, much more like others on black than like the same on white?"""
+    mine, white, black = (_stretched(images[:500].float()) for images in (x, on_white, on_black))
+    return bool((mine - black).abs().mean() < 0.5 * (mine - white).abs().mean())
+
+
+def _stretched(x: Tensor) -> Tensor:
+    """The quantiles of the pixel values, brought to [0, 1]."""
+    values = measures.quantiles(x[x.isfinite()]) if x.isfinite().any() else torch.zeros(512)
+    return (values - values[0]) / (values[-1] - values[0]).clamp(min=1e-6)
+
+
+def on_fitting_ground(samples: Pictures, on_white: Pictures, on_black: Pictures, notes: list[str]) -> Pictures:
+    """Transparent real pictures as they were laid on white, or on black if the samples look so, with a note."""
+    few, white, black = (x.stored[:500] if isinstance(x, Images) else x[:500] for x in (samples, on_white, on_black))
+    if not is_on_black(*(to_images(x, "the samples", []) for x in (few, white, black))):
+        return on_white
+    notes.append(f"The transparent parts of the real images were laid on {BLACK}, and not on white.")
+    return on_black
 
 
 def check_size(x: Tensor, what: str) -> None:
@@ -169,6 +218,17 @@ def to_labels(y: Labels | None, count: int, what: str) -> Tensor | None:
     return torch.as_tensor(y).long()
 
 
+def are_names(y: Labels | None) -> TypeGuard[np.ndarray | Sequence[str]]:
+    """Do these labels name classes, rather than number them?"""
+    return y is not None and not isinstance(y, Tensor) and np.asarray(y).dtype.kind == "U"
+
+
+def numbered(y: Labels) -> tuple[tuple[str, ...], Tensor]:
+    """The names in the order of the alphabet, and for each label, (N,) or (N, 1), which of them it is."""
+    names, numbers = np.unique(np.asarray(y).ravel(), return_inverse=True)
+    return tuple(names.tolist()), torch.from_numpy(numbers)
+
+
 def match_shape(x: Tensor, real: Tensor, notes: list[str]) -> Tensor:
     """The samples `x` with the channels and the size of the real images; a note says what was converted."""
     have, want = tuple(x.shape[1:]), tuple(real.shape[1:])
@@ -195,6 +255,7 @@ def resized_like(x: Tensor, size: Sequence[int]) -> Tensor:
     return x if x.shape[2:] == torch.Size(size) else resize(resize(x, size), x.shape[2:])
 
 
+BLACK = "black, because the samples look so"
 BYTE_ONE = (torch.ones((), dtype=torch.uint8).float() / 127.5 - 1).item()  # what `to_images` makes of a byte of 1
 
 
@@ -237,13 +298,13 @@ def top_of(x: Tensor) -> int:
     return 1 if x.max() <= 1 else 255
 
 
-def to_training_images(x: Pictures, notes: list[str]) -> tuple[Tensor, int | None]:
+def to_training_images(x: Pictures, notes: list[str], like: Tensor | None = None) -> tuple[Tensor, int | None]:
     """The same for all the real images, except that bytes stay bytes, because they may be many.
 
     And the value of white if black was 0, unless they are `Images`, which are in [-1, 1] for whoever uses them.
     """
     what, ours = "the real images", isinstance(x, Images)
-    pixels = to_tensor(x, what, notes)
+    pixels = to_tensor(x, what, notes, like)
     if pixels.dtype == torch.uint8 and pixels.max() > 1:
         check_size(pixels, what)
         check_varied(pixels, what)
@@ -295,20 +356,28 @@ def prepare(
     """Bring all images to one form and choose a feature extractor. Draws from torch's global random stream."""
     notes: list[str] = []
     raw = to_images(samples, "the samples", notes)
-    labels = match_names(samples, real, to_labels(labels, len(raw), "the labels"), real_labels, notes)
-    train, top = to_training_images(real, notes)
+    if not are_names(labels):
+        labels = to_labels(labels, len(raw), "the labels")
+    labels = match_names(samples, real, labels, real_labels, notes)
+    train, top = to_training_images(real, notes, like=raw)
     raw = read_alike(raw, top, notes) if are_floats(samples) else raw
     black, white = (-1, 1) if train.is_floating_point() else (0, 255)
     if is_binary(raw) and bool(((train == black) | (train == white)).all()):
         notes.append("The samples hold nothing but 0 and 1, as the real images do, and were read as black and white.")
         raw = black_and_white(raw)
     size = raw.shape[2:]
+    sheets = min(size) >= 2 * min(train.shape[2:])
     raw = match_shape(raw, train, notes)
+    if sheets:
+        notes.append(MAYBE_SHEETS)
     for what, count in (("samples", len(raw)), ("real images", len(train))):
         if count < MIN_IMAGES:
             raise BadInput(f"there are {count} {what}: give at least {MIN_IMAGES}, better 500 or more.")
     if isinstance(real, Images) and real_labels is None:
         real_labels = real.labels
+    elif are_names(real_labels):
+        names, real_labels = numbered(real_labels)
+        notes.append(f"The classes of the real images were numbered from 0 in the order {some(names)}.")
     real_labels = to_labels(real_labels, len(train), "the labels of the real images")
 
     held_out, order = hold_out(train, held_out, notes)
@@ -325,7 +394,7 @@ def prepare(
         raw=raw, samples=raw[keep], train=train, rest=order, real=resized_like(shown, size),
         held_out=resized_like(held_out, size), data=name, extractor=extractor,
         labels=None if labels is None else labels[keep], closeups=check_closeups(closeups, notes), notes=notes,
-        resized=size != train.shape[2:],
+        resized=size != train.shape[2:], sheets=sheets,
     )  # fmt: skip
 
 
@@ -348,35 +417,42 @@ def are_floats(x: Pictures) -> bool:
 
 
 def match_names(
-    samples: Pictures, real: Pictures, labels: Tensor | None, real_labels: Labels | None, notes: list[str]
+    samples: Pictures, real: Pictures, labels: Labels | None, real_labels: Labels | None, notes: list[str]
 ) -> Tensor | None:
     """The labels of the samples, numbered as those of the real images are.
 
-    Classes that come from folders are matched by their names, and numbers with folders that numbers name. Where they
-    do not match, a note says so, and there are no labels: the folders of samples may also be steps or runs.
+    Classes that come from folders, or have names for labels, are matched by their names, and numbers with folders that
+    numbers name. Where they do not match, a note says so, and there are no labels: the folders of samples may also be
+    steps or runs.
     """
     names = real.classes if isinstance(real, Images) and real_labels is None and len(real.classes) > 1 else ()
-    if labels is not None:
+    if isinstance(labels, Tensor):
         numbers = {int(name): number for number, name in enumerate(names) if name.isdecimal()}
         if not numbers or len(numbers) < len(names) or not set(labels.tolist()) <= set(numbers):
             return labels
         return torch.tensor([numbers[label] for label in labels.tolist()])
-    if not isinstance(samples, Images) or len(samples.classes) < 2:
+    if labels is not None:
+        mine, which = numbered(labels)
+    elif isinstance(samples, Images) and len(samples.classes) > 1:
+        mine, which = samples.classes, samples.labels
+    else:
         return None
     known = {name: number for number, name in enumerate(names)}
-    if real_labels is not None:
+    if are_names(real_labels):
+        known = {name: number for number, name in enumerate(numbered(real_labels)[0])}
+    elif real_labels is not None:
         given = to_labels(real_labels, len(real), "the labels of the real images")
         known = {str(label): label for label in ([] if given is None else given.unique().tolist())}
-    if not set(samples.classes) <= set(known):
+    if not set(mine) <= set(known):
         theirs = f"those of the real images are {some(list(known))}" if known else "the real images have none"
         notes.append(
-            f"The classes of the samples are {some(samples.classes)}, but {theirs}: they do not match, so that it was "
-            "not examined whether G obeys its labels."
+            f"The classes of the samples are {some(mine)}, but {theirs}: they do not match, so that it was not "
+            "examined whether G obeys its labels."
         )
         return None
-    if missing := [name for name in known if name not in samples.classes]:
+    if missing := [name for name in known if name not in mine]:
         notes.append(f"Of the classes of the real images the samples lack {some(missing)}.")
-    return torch.tensor([known[name] for name in samples.classes])[samples.labels]
+    return torch.tensor([known[name] for name in mine])[which]
 
 
 def hold_out(train: Tensor, held_out: Pictures | None, notes: list[str]) -> tuple[Tensor, Tensor]:
