@@ -3,6 +3,7 @@
 import copy
 import csv
 
+import numpy as np
 import pytest
 import torch
 from public_loops import FAULTS, LOOPS, Discriminator, Generator, pictures
@@ -166,6 +167,7 @@ def test_listeners_hear_of_each_look(real):
         ({"real": None}, "no real images"),
         ({"real": torch.rand(10, 1, 16, 16)}, "there are 10 real images"),
         ({"G": {"A": Generator()}, "D": {"B": Discriminator()}}, "give the same ones"),
+        ({"G": (Generator(), Generator()), "D": [Discriminator()]}, "G has 2 nets, and D has 1: give a D for each"),
         ({"G": nn.Linear(16, 3)}, "the real images are"),
         ({"count": 10}, "count"),
         ({"share": 0}, "share"),
@@ -176,7 +178,67 @@ def test_what_does_not_fit_is_told_before_the_training(real, change, said):
         doctor.Monitor(**{"G": Generator(), "D": None, "real": real} | change)
 
 
-def test_a_loss_that_is_no_number_is_named(real):
-    monitor = doctor.Monitor(Generator(), None, real, every=1, count=64, say=None)
-    with pytest.raises(BadInput, match="d_loss is a tensor of shape"):
-        monitor.step(d_loss=torch.ones(3))
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (torch.ones(3), r"d_loss is a tensor of shape \(3,\)"),
+        ([0.5, 0.9], r"d_loss is \[0.5, 0.9\]"),
+        (np.ones(2), r"d_loss is array\(\[1., 1.\]\)"),
+        ({"real": 0.5}, "d_loss is {'real': 0.5}"),
+        ("low", "d_loss is 'low'"),
+        (1j, "d_loss is 1j"),
+    ],
+)
+def test_a_loss_that_is_no_number_is_named_when_it_is_given(real, value, said):
+    monitor = doctor.Monitor(Generator(), None, real, every=10**9, count=64, say=None)
+    with pytest.raises(BadInput, match=f"{said}: give one number a step"):
+        monitor.step(d_loss=value)
+    assert monitor.steps == 0
+
+
+def test_numbers_may_have_the_names_of_the_table_s_own_columns(real):
+    monitor = doctor.Monitor(Generator(), None, real, every=2, count=64, say=None)
+    for step in range(4):
+        monitor.step(step=100 + step, distance=-1.0, d_loss=np.float32(1.0), g_loss=torch.ones(1, 1))
+    assert [row["step"] for row in monitor.rows] == [2, 4]
+    assert [row["step given"] for row in monitor.rows] == [100.5, 102.5]
+    assert all(row["distance"] > 0 > row["distance given"] for row in monitor.rows)
+    assert monitor.rows[0]["g_loss"] == 1
+
+
+# --- several games ----------------------------------------------------------------------------------------------------
+
+
+class Painter(nn.Module):
+    """Turns any picture into one of a single grey."""
+
+    def __init__(self, grey):
+        super().__init__()
+        self.layer, self.grey = nn.Conv2d(1, 1, 1), grey
+
+    def forward(self, x):
+        return torch.full_like(x, self.grey) * (x.mean() < 0) + torch.zeros_like(self.layer(x)).detach()
+
+
+def test_translators_in_tuples_turn_a_into_b_and_b_into_a(real):
+    asked = {"A": [], "B": []}
+    D = [lambda x, name=name: asked[name].append(x) or x.mean((1, 2, 3)) for name in "AB"]
+    pairs = (Painter(-0.9), Painter(0.9)), D, (real, -real)  # dark pictures, A, and bright ones, B
+    for G, D, images in (pairs, [list(pair) for pair in pairs], (nn.ModuleList(pairs[0]), *pairs[1:])):
+        monitor = doctor.Monitor(G, D, images, every=1, count=64, say=None)
+        assert monitor.onlookers["B"].G(64).mean() == pytest.approx(-0.9)  # G_AB was given dark pictures
+        assert monitor.onlookers["A"].G(64).abs().max() == 0  # G_BA was given bright ones
+        for name, mean in (("A", real.mean()), ("B", -real.mean())):
+            assert monitor.onlookers[name].real.mean() == pytest.approx(mean.item(), abs=0.02)
+            assert asked[name][0].mean() == pytest.approx(mean.item(), abs=0.05)
+            asked[name].clear()
+
+
+def test_nets_in_tuples_that_start_from_noise_are_in_the_order_of_their_images(real):
+    G, D = (Generator(), Generator()), (Discriminator(), Discriminator())
+    for given in (G, dict(zip("AB", G, strict=True)), nn.ModuleDict(dict(zip("AB", G, strict=True)))):
+        discriminators = D if isinstance(given, tuple) else dict(zip("AB", D, strict=True))
+        monitor = doctor.Monitor(given, discriminators, real, every=1, count=64, say=None)
+        for name, net, judge in zip("AB", G, D, strict=True):
+            assert monitor.onlookers[name].G.given is net
+            assert monitor.onlookers[name].D.given is judge

@@ -3,6 +3,8 @@
 import contextlib
 import csv
 import math
+import reprlib
+import string
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
@@ -22,7 +24,7 @@ from gantutor.errors import BadInput, real_number, whole_number
 from gantutor.files import replacing
 from gantutor.models.inspection import takes_pictures
 
-Nets = Callable[..., object] | Mapping[str, Callable[..., object]]
+Nets = Callable[..., object] | Mapping[str, Callable[..., object]] | Sequence[Callable[..., object]]
 
 FIRST = 10  # steps before the first look
 AT_ONCE = {"non_finite"}  # said at first sight; anything else has to last
@@ -60,15 +62,17 @@ class Monitor:
     Args:
         G, D: nets or functions, as `examine` takes its generator and discriminator; D may be None. Where there are
             several games, as CycleGAN has, mappings with the same names: of a G that turns pictures into pictures the
-            input is the real images of the other name.
-        real: the real images, as for `examine`; a mapping by the same names, where they differ.
+            input is the real images of the other name. Or tuples in the usual order, (G_AB, G_BA), (D_A, D_B) and
+            (A, B): G_AB turns pictures of A into pictures of B, which D_B judges. Nets that start from noise, and
+            functions, are in the order of their real images.
+        real: the real images, as for `examine`; a mapping by the same names, or a tuple, where they differ.
         held_out: real images that D is not trained on, to see whether it learns its own by heart; likewise.
         every: steps between looks. None: so seldom that looks take at most `share` of the time.
         share: the part of the time that looks may take, 0 to 1.
         count: samples in each look, 64 at least.
         say: gets each message; None says nothing. `events` holds them all.
-        csv: a file that gets a row at each look: the step, the mean of each number since the last look, the distance to
-            the real images, and the variety of the samples.
+        csv: a file that gets a row at each look: the step, the distance to the real images, the variety of the samples,
+            and the mean of each number since the last look.
         tensorboard: a folder for the same as TensorBoard's events (needs tensorboard).
         seed: of the monitor's own random stream.
 
@@ -98,7 +102,7 @@ class Monitor:
         self.writer = None if tensorboard is None else open_tensorboard(tensorboard)
         self.random = torch.Generator().manual_seed(whole_number("seed", seed))
         self.notes: list[str] = []
-        self.given = {"G": named(G), "D": named(D), "real": named(real), "held_out": named(held_out)}
+        self.given = to_games(G, D, real, held_out)
         self.onlookers = self.make_onlookers()
         self.steps = 0
         self.waiting: list[tuple[int, dict[str, Any]]] = []  # steps and numbers that no look has read yet
@@ -141,10 +145,12 @@ class Monitor:
     # --- in the loop ------------------------------------------------------------------------------------------------
 
     def step(self, **numbers: Tensor | float | None) -> None:
-        """Call once in each step of the training, with the losses and whatever else is worth watching, by name."""
+        """Call once in each step of the training, with the losses and whatever else is worth watching, by name.
+
+        Raises `BadInput` where something is not one number.
+        """
+        copies = {name: to_number(name, x) for name, x in numbers.items() if x is not None}
         self.steps += 1
-        kept = {name: x for name, x in numbers.items() if x is not None}
-        copies = {name: x.detach().clone() if isinstance(x, Tensor) else x for name, x in kept.items()}
         if copies:
             self.waiting.append((self.steps, copies))
         if self.due():
@@ -166,9 +172,11 @@ class Monitor:
         critic = curves.is_critic(log)
         with self.own_randomness():
             glances = {name: onlooker.look(critic) for name, onlooker in self.onlookers.items()}
-        row = {"step": float(self.steps), **{name: float(curve.values.mean()) for name, curve in fresh.items()}}
+        row = {"step": float(self.steps)}
         for name, glance in glances.items():
             row |= {titled("distance", name): glance.distance, titled("variety", name): glance.variety}
+        means = {name: float(curve.values.mean()) for name, curve in fresh.items()}
+        row |= {f"{name} given" if name in row else name: mean for name, mean in means.items()}
         self.rows.append(row)
         findings += curves.examine_log(log)
         seen = [finding for glance in glances.values() for finding in glance.findings]
@@ -185,14 +193,11 @@ class Monitor:
         """Read what was stored since the last look: one transfer from the device for all of it."""
         stored = [(step, name, value) for step, numbers in self.waiting for name, value in numbers.items()]
         self.waiting = []
-        for _, name, value in stored:
-            if isinstance(value, Tensor) and value.numel() != 1:
-                raise BadInput(f"{name} is a tensor of shape {tuple(value.shape)}: give one number a step.")
         tensors = [value.float().reshape(()) for _, _, value in stored if isinstance(value, Tensor)]
         read = iter(torch.stack(tensors).tolist() if tensors else ())
         fresh: dict[str, list[tuple[int, float]]] = {}
         for step, name, value in stored:
-            fresh.setdefault(name, []).append((step, next(read) if isinstance(value, Tensor) else float(value)))
+            fresh.setdefault(name, []).append((step, next(read) if isinstance(value, Tensor) else value))
         for name, column in fresh.items():
             self.columns.setdefault(name, []).extend(pair for pair in column if pair[0] % self.stride == 0)
         while max(map(len, self.columns.values()), default=0) > MOST_ENTRIES:
@@ -278,9 +283,42 @@ class Monitor:
         return next((diagnosis for diagnosis in found if not diagnosis.healthy), found[0])
 
 
+def to_games(G: Any, D: Any, real: Any, held_out: Any) -> dict[str, dict[str, Any]]:
+    """What belongs to each game, by its name: one game has the name "", those of tuples are "A", "B" and so on."""
+    if not is_series(G):
+        return {"G": named(G), "D": named(D), "real": named(real), "held_out": named(held_out)}
+    if is_series(D) and len(D) != len(G):
+        raise BadInput(f"G has {len(G)} nets, and D has {len(D)}: give a D for each G.")
+    names = string.ascii_uppercase[: len(G)]
+    translators = len(G) == 2 and all(isinstance(net, nn.Module) and takes_pictures(net) for net in G)
+    games = {"G": dict(zip(reversed(names) if translators else names, G, strict=True))}
+    for what, things in (("D", D), ("real", real), ("held_out", held_out)):
+        several = is_series(things) and len(things) == len(G)
+        games[what] = dict(zip(names, things, strict=True)) if several else named(things)
+    return games
+
+
+def is_series(things: Any) -> bool:
+    return isinstance(things, list | tuple | nn.ModuleList)
+
+
 def named(things: Any) -> dict[str, Any]:
     """Things by name; a single one has the name ""."""
-    return dict(things) if isinstance(things, Mapping) else {} if things is None else {"": things}
+    if isinstance(things, Mapping | nn.ModuleDict):
+        return dict(things.items())
+    return {} if things is None else {"": things}
+
+
+def to_number(name: str, value: Any) -> Tensor | float:
+    """A tensor that holds one number, as a copy where it is, or a float."""
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            raise BadInput(f"{name} is a tensor of shape {tuple(value.shape)}: give one number a step, as its mean.")
+        return value.detach().clone()
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise BadInput(f"{name} is {reprlib.repr(value)}: give one number a step.") from None
 
 
 def titled(what: str, name: str) -> str:
