@@ -115,6 +115,49 @@ def test_what_has_gone_is_said(real):
     assert told[1].text.startswith("This has gone")
 
 
+def changed(*nets):
+    with torch.no_grad():
+        for net in nets:
+            next(net.parameters()).add_(1e-4)
+
+
+def test_nets_whose_weights_do_not_change_are_named_once(real):
+    G, D = ({name: kind() for name in "AB"} for kind in (Generator, Discriminator))
+    monitor = doctor.Monitor(G, D, real, every=10, count=64, say=None)
+    for step in range(200):
+        changed(*G.values(), D["A"], *([D["B"]] if step < 50 else []))
+        monitor.step()
+    told = [event for event in monitor.events if event.name == "unchanged"]
+    assert [event.step for event in told] == [150]
+    assert "weights of D B have not changed since step 50" in told[0].text
+
+
+def test_nets_that_are_not_trained_directly_may_stay_as_they_are(real):
+    average = copy.deepcopy(Generator()).requires_grad_(False)
+    seldom, D = Generator(), Discriminator()  # as in WGAN's loop
+    function = Generator(), Generator()
+    for G in (average, seldom, lambda n: function[0](torch.randn(n, 16, 1, 1))):
+        monitor = doctor.Monitor(G, D, real, every=10, count=64, say=None)
+        for step in range(200):
+            changed(D, *([seldom, function[1]] if step % 50 == 49 else []))
+            monitor.step()
+        assert not [event for event in monitor.events if event.name == "unchanged"]
+
+
+def test_a_discriminator_that_is_sure_of_the_opposite_is_not_called_saturated(real):
+    def darkness(x):  # an untrained G's samples are brighter
+        return 20 * (x.mean((1, 2, 3)) + 0.5)
+
+    for D, expected in ((darkness, "discriminator_blind"), (lambda x: -darkness(x), "discriminator_saturated")):
+        monitor = doctor.Monitor(Generator(), D, real, every=5, count=64, say=None)
+        for _ in range(100):
+            monitor.step(d_loss=0.001, g_loss=6.0)
+        told = {event.name: event.text for event in monitor.events}
+        assert expected in told
+        assert len({"discriminator_blind", "discriminator_saturated"} & set(told)) == 1
+        assert ("exchanged" in told[expected]) == (expected == "discriminator_blind")
+
+
 def test_the_report_is_a_diagnosis_of_everything(real):
     monitor = doctor.Monitor(Generator(), None, real, every=50, count=64, say=None)
     for _ in range(60):

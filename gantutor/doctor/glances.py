@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gantutor import metrics
 from gantutor.doctor import measures
@@ -65,6 +65,11 @@ class Onlooker:
         self.spread = self.of_real.var(0).sum().item()
         self.variance = max(measures.thumbnail_variance(self.real), 1e-9)
         self.usual_repeats = self.repeats(self.real[: len(self.real) // 2][:count], self.real[len(self.real) // 2 :])
+
+    def nets_of(self, player: str) -> list[nn.Module]:
+        """The nets behind "G" or "D", as far as they can be seen."""
+        net = self.G if player == "G" else self.D
+        return [] if net is None else net.nets
 
     def look(self, critic: bool) -> Glance:
         """Draw samples, from torch's global random stream, with G in eval mode and afterwards in its own again."""

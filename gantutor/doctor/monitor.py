@@ -20,6 +20,7 @@ from gantutor.doctor.findings import AILMENTS, Diagnosis, Finding
 from gantutor.doctor.glances import Onlooker
 from gantutor.doctor.images.collected import collect, top_of
 from gantutor.doctor.logs import curves, training_log
+from gantutor.doctor.nets.watched import WatchedWeights
 from gantutor.errors import BadInput, real_number, whole_number
 from gantutor.files import replacing
 from gantutor.models.inspection import takes_pictures
@@ -32,6 +33,7 @@ LASTING = 0.25  # of all looks so far; three at least
 MOST_ENTRIES = 8000  # of each loss that are kept
 GONE = 3  # looks without a finding until it has gone
 FIRST_PLATEAU = 20  # looks before it is said that nothing gets better
+FIRST_IDLE = 100  # steps without a change of a net's weights until it is said
 FIRST_CHANGE = 1000  # steps before a sudden change is said: at first everything changes
 
 
@@ -39,7 +41,7 @@ class Event(NamedTuple):
     """Something that the monitor said."""
 
     step: int
-    name: str  # of an ailment, or "plateau"
+    name: str  # of an ailment, or "plateau", or "unchanged"
     text: str
 
 
@@ -104,6 +106,11 @@ class Monitor:
         self.notes: list[str] = []
         self.given = to_games(G, D, real, held_out)
         self.onlookers = self.make_onlookers()
+        self.weights = {
+            titled(player, name if name in self.given[player] else ""): WatchedWeights(onlooker.nets_of(player))
+            for name, onlooker in self.onlookers.items()
+            for player in ("G", "D")
+        }
         self.steps = 0
         self.waiting: list[tuple[int, dict[str, Any]]] = []  # steps and numbers that no look has read yet
         self.columns: dict[str, list[tuple[int, float]]] = {}  # what was given by name: every `stride`-th step of it
@@ -113,6 +120,7 @@ class Monitor:
         self.listeners: list[Callable[[Monitor], object]] = []  # called after each look
         self.present: dict[str, int] = {}  # of each finding: in how many looks in a row, below 0 in how many not
         self.said: dict[str, Finding] = {}
+        self.idle: set[str] = set()  # nets of which it was said that they do not change
         self.looked_until, self.cost = time.perf_counter(), 0.0  # when the last look ended, and the seconds it took
 
     def make_onlookers(self) -> dict[str, Onlooker]:
@@ -178,11 +186,12 @@ class Monitor:
         means = {name: float(curve.values.mean()) for name, curve in fresh.items()}
         row |= {f"{name} given" if name in row else name: mean for name, mean in means.items()}
         self.rows.append(row)
-        findings += curves.examine_log(log)
         seen = [finding for glance in glances.values() for finding in glance.findings]
+        findings += consistent(curves.examine_log(log), seen)
         better = self.gets_better()
         findings += [finding for finding in seen if finding.name in AT_ONCE or not better]
         self.announce(ranked(findings), better)
+        self.announce_unchanged()
         self.write(row)
         for listener in self.listeners:
             listener(self)
@@ -229,13 +238,14 @@ class Monitor:
         for name in {*now, *self.present}:
             before = self.present.get(name, 0)
             self.present[name] = max(before, 0) + 1 if name in now else min(before, 0) - 1
-        needed = max(3, math.ceil(LASTING * len(self.rows)))
+        needed = self.lasting()
         for name, finding in now.items():
             sure = self.present[name] >= needed and (name != "sudden_change" or self.steps >= FIRST_CHANGE)
             if name not in self.said and (name in AT_ONCE or sure):
                 self.said[name] = finding
                 advice = f" Try: {finding.to_try[0]}; or {finding.to_try[1]}." if finding.to_try else ""
-                self.tell(name, f"{finding.meaning}{advice}")
+                detail = f" {finding.detail}" if finding.detail else ""
+                self.tell(name, f"{finding.meaning}{detail}{advice}")
         for name in [name for name in self.said if self.present[name] <= -GONE]:
             del self.said[name]
             self.tell(name, f"This has gone: {AILMENTS[name].meaning}")
@@ -244,6 +254,22 @@ class Monitor:
             best = int(self.rows[self.best_look()]["step"])
             self.tell("plateau", f"The samples have not come nearer to the real images since step {best:,}: stop "
                                  "here, or go on with lower learning rates.")  # fmt: skip
+
+    def announce_unchanged(self) -> None:
+        """Say once of which nets the weights stay as they are: no optimizer steps, or it holds other weights."""
+        for net, weights in self.weights.items():
+            weights.look(self.steps)
+            idle = weights.looks >= self.lasting() and self.steps - weights.since >= FIRST_IDLE
+            if idle and net not in self.idle:
+                self.idle.add(net)
+                text = (
+                    f"The weights of {net} have not changed since step {weights.since:,}. Unless that is meant, check "
+                )
+                self.tell("unchanged", f"{text}that its optimizer takes its steps, and that it holds these weights.")
+
+    def lasting(self) -> int:
+        """In how many looks in a row something has to be seen before it is sure."""
+        return max(3, math.ceil(LASTING * len(self.rows)))
 
     def best_look(self) -> int:
         """The look whose samples were nearest to the real images."""
@@ -281,6 +307,15 @@ class Monitor:
             D = None if onlooker.D is None else onlooker.D.given
             found.append(examine(generator=onlooker.G.given, real=real, held_out=unseen, discriminator=D, history=log))
         return next((diagnosis for diagnosis in found if not diagnosis.healthy), found[0])
+
+
+def consistent(findings: Iterable[Finding], seen: Iterable[Finding]) -> list[Finding]:
+    """The findings from a log without those that the nets themselves refute.
+
+    A loss of D that goes to 0 says that D is sure, but not of what: with exchanged labels it is sure of the opposite.
+    """
+    blind = any(finding.name == "discriminator_blind" for finding in seen)
+    return [finding for finding in findings if not (blind and finding.name == "discriminator_saturated")]
 
 
 def to_games(G: Any, D: Any, real: Any, held_out: Any) -> dict[str, dict[str, Any]]:
