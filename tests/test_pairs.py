@@ -59,6 +59,18 @@ class Softmax(nn.Module):
         return torch.softmax(self.net(x), 1)[:, 1]
 
 
+def small(net):
+    """The net, whose last layer now gives 0.5, or nearly so."""
+    layer = [layer for layer in net.modules() if isinstance(layer, nn.Linear)][-1]
+    nn.init.normal_(layer.weight, std=1e-3)
+    nn.init.constant_(layer.bias, 0.5)
+    return net
+
+
+def spectral(layer):
+    return nn.Sequential(nn.Flatten(), nn.utils.parametrizations.spectral_norm(layer))
+
+
 def refused(G, D, data=X, recipe=RECIPE) -> str:
     with pytest.raises(BadInput) as told:
         Run(G, D, data, recipe)
@@ -209,11 +221,105 @@ def test_what_only_looks_like_a_probability_is_accepted():
         Run(mlp(), net, X, RECIPE)
 
 
+class Ending(nn.Module):
+    """D with a function at its end."""
+
+    def __init__(self, end, net=None):
+        super().__init__()
+        self.net, self.end = net or critic(), end
+
+    def forward(self, x):
+        return self.end(self.net(x))
+
+
+BY_HAND = {
+    "1 / (1 + exp(-x))": Ending(lambda x: 1 / (1 + torch.exp(-x))),
+    "exp(x) / (1 + exp(x))": Ending(lambda x: x.exp() / (1 + x.exp())),
+    "(tanh + 1) / 2": Ending(lambda x: (torch.tanh(x) + 1) / 2),
+    "sigmoid * 1": Ending(lambda x: torch.sigmoid(x) * 1.0),
+    "sigmoid, smoothed": Ending(lambda x: 0.05 + 0.9 * torch.sigmoid(x)),
+    "1 - sigmoid": Ending(lambda x: 1 - torch.sigmoid(x)),
+    "exp of logsigmoid": Ending(lambda x: F.logsigmoid(x).exp()),
+    "clamped": Ending(lambda x: (x + 0.5).clamp(0, 1) * 1.0),
+    "softmax": Ending(lambda x: x.exp()[:, 1] / x.exp().sum(1), nn.Sequential(nn.Flatten(), nn.Linear(256, 2))),
+    "patches": Ending(lambda x: (1 / (1 + torch.exp(-x))).mean((1, 2, 3)), public.PatchDiscriminator()),
+    "spectral norm": Ending(lambda x: (torch.tanh(x) + 1) / 2, spectral(nn.Linear(256, 1, bias=False))),
+}
+
+
+@pytest.mark.parametrize("D", BY_HAND.values(), ids=BY_HAND)
+def test_a_sigmoid_that_is_written_out_is_refused(D):
+    assert "never leaves [0, 1], but the" in refused(mlp(), D)
+    Run(mlp(), D, X, dataclasses.replace(RECIPE, loss=losses.LEAST_SQUARES))
+
+
+class Gated(nn.Module):
+    """The layer that was made last is a gate between 0 and 1; the logits lie in [0, 1] at the beginning."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.gate = small(critic()), nn.Linear(256, 1)
+
+    def forward(self, x):
+        return self.net(x) * torch.sigmoid(self.gate(x.flatten(1)))
+
+
+class Projection(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.last, self.classes = nn.Linear(256, 8), small(nn.Linear(8, 1)), nn.Embedding(3, 8)
+
+    def forward(self, x):
+        h = self.body(x.flatten(1))
+        return self.last(h) + 0.01 * (self.classes(torch.zeros(len(x), dtype=torch.int64)) * h).sum(1, keepdim=True)
+
+
+class Aside(nn.Module):
+    """Its last layer computes something that is not returned."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.aside = small(critic()), nn.Linear(256, 1)
+
+    def forward(self, x):
+        self.last = torch.sigmoid(self.aside(x.flatten(1)))
+        return self.net(x)
+
+
+FREE = {
+    "all 0.5": Ending(lambda x: x),
+    "all 0": Ending(lambda x: x - 0.5),
+    "spectral norm": Ending(lambda x: 0.1 * x + 0.5, spectral(nn.Linear(256, 1, bias=False))),
+    "softplus": Ending(F.softplus),
+    "relu": Ending(F.relu),
+    "tanh": Ending(torch.tanh),
+    "the mean of patches": Ending(lambda x: x.mean((1, 2, 3)) + 0.5, public.PatchDiscriminator()),
+    "a gate": Gated(),
+    "a projection": Projection(),
+    "something aside": Aside(),
+    "squares": Ending(lambda x: x.square()),
+}
+
+
+@pytest.mark.parametrize("D", FREE.values(), ids=FREE)
+def test_logits_that_lie_between_0_and_1_by_chance_are_accepted(D):
+    if isinstance(D, Ending) and isinstance(D.net, public.MLPDiscriminator):
+        small(D.net)
+    with torch.no_grad():
+        assert ((D(X) >= -0.3) & (D(X) <= 1)).all()
+    Run(mlp(), D, X, RECIPE)
+
+
 def test_the_sigmoid_is_looked_for_without_a_trace():
     D = public.MLPDiscriminator()
     D.model[2].bias.requires_grad_(False)
     refused(mlp(), D)
     assert not D.model[3]._forward_hooks
+    G, by_hand = mlp(), Ending(lambda x: 1 / (1 + torch.exp(-x)))
+    before = torch.get_rng_state()
+    refused(G, by_hand)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not any(layer._forward_hooks for layer in by_hand.modules())
     assert [p.grad for p in D.parameters()] == [None] * 4
     assert [p.requires_grad for p in D.parameters()] == [True, True, True, False]
     assert D.training
