@@ -1,13 +1,14 @@
 """People's own nets in a `Run`: what does not fit is told before the first step, and the cure that is told cures it."""
 
 import dataclasses
+import re
 
 import public_nets as public
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from gantutor import losses, museum
 from gantutor.data import Images
@@ -141,10 +142,8 @@ TOLD = {
     "no gradient": (Detached(), critic(), X, "no gradient leads from what G returns to its weights: look for detach"),
     "a mistake": (Unfinished(), critic(), X, "G cannot take an input .*has no attribute 'later'"),
     "64 bits": (mlp(), critic().double(), X, "the data is torch.float32, but the weights of D are torch.float64"),
-    "a loader": (mlp(), critic(), DataLoader(TensorDataset(X)), "DataLoader: give .*torch.cat"),
-    "a data set": (mlp(), critic(), TensorDataset(X), "TensorDataset: give .*torch.stack"),
-    "an array": (mlp(), critic(), X.numpy(), "ndarray: give .*torch.from_numpy"),
-    "a list": (mlp(), critic(), list(X), r"a list: give .*torch.stack\(data\)"),
+    "words": (mlp(), critic(), DataLoader([("a", 1)] * 9), r"DataLoader: give .* \(60000, 1, 28, 28\)\.$"),
+    "numbers": (mlp(), critic(), [0.5] * 9, r"a list: give .* \(60000, 1, 28, 28\)\.$"),
 }
 
 
@@ -152,6 +151,61 @@ TOLD = {
 def test_what_does_not_fit_a_run_is_told_in_a_sentence(G, D, data, message):
     with pytest.raises(BadInput, match=message):
         Run(G, D, data, RECIPE)
+
+
+class Named(Dataset):
+    """Without an end, as far as iterating goes."""
+
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, i):
+        return {"label": i, "image": X[i % len(X)]}
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return zip(range(len(X)), X, strict=True)
+
+
+BYTES = ((X + 1) * 127.5).round().byte()
+DATA = {
+    "a loader": DataLoader(TensorDataset(X, torch.arange(len(X))), batch_size=5),
+    "a loader of pictures": DataLoader(X, batch_size=5),
+    "a loader of dicts": DataLoader(Named(), batch_size=5),
+    "a data set": TensorDataset(X, torch.arange(len(X))),
+    "pictures": Subset(X, range(len(X))),
+    "dicts": Named(),
+    "a stream": Stream(),
+    "a list": list(X),
+    "pairs": [(x, i) for i, x in enumerate(X)],
+    "an array": X.numpy(),
+    "an array of 64 bits": X.double().numpy(),
+    "an array of bytes": BYTES.numpy(),
+    "a tensor of bytes": BYTES,
+}
+
+
+@pytest.mark.parametrize("data", DATA.values(), ids=DATA)
+def test_data_in_another_form_are_told_the_line_that_makes_them_a_tensor(data):
+    code = re.search(r"; here (.*)\.$", refused(mlp(), critic(), data))[1]
+    made = eval(code, {"torch": torch, "data": data})
+    torch.testing.assert_close(made, X, atol=0.005, rtol=0)
+    Run(mlp(), critic(), made, RECIPE)
+
+
+@pytest.mark.parametrize("end", [nn.Sigmoid(), nn.ReLU()])
+def test_pixels_in_0_1_are_said_and_not_refused_unless_g_makes_such(end):
+    half = (X + 1) / 2
+    for G, data in ((mlp(), half), (mlp(), Images("half", half, LABELLED.labels, LABELLED.classes))):
+        with pytest.warns(UserWarning, match=r"lie in \[0, 1\], but G makes values below 0 .* 2 \* x - 1") as told:
+            run = Run(G, critic(), data, RECIPE)
+        assert told[0].filename == __file__
+        assert len(list(run.steps(1))) == 1
+    unsigned = mlp()
+    unsigned.model[-1] = end
+    for G, data in ((unsigned, half), (mlp(), X), (mlp(), torch.ones(9, 1, 16, 16)), (mlp(), LABELLED)):
+        Run(G, critic(), data, RECIPE)  # pytest makes an error of any warning
 
 
 # --- probabilities ----------------------------------------------------------------------------------------------------
