@@ -263,9 +263,10 @@ class Monitor:
             if idle and net not in self.idle:
                 self.idle.add(net)
                 text = (
-                    f"The weights of {net} have not changed since step {weights.since:,}. Unless that is meant, check "
+                    f"The weights of {net} have not changed since step {weights.since:,}. Unless that is meant, check"
                 )
-                self.tell("unchanged", f"{text}that its optimizer takes its steps, and that it holds these weights.")
+                text += " that its optimizer takes its steps and holds these weights, and that their gradient is not 0."
+                self.tell("unchanged", text)
 
     def lasting(self) -> int:
         """In how many looks in a row something has to be seen before it is sure."""
