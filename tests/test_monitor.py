@@ -6,7 +6,7 @@ import csv
 import numpy as np
 import pytest
 import torch
-from public_loops import EXCHANGED, FAULTS, LOOPS, Discriminator, Generator, pictures
+from public_loops import EXCHANGED, FAULTS, G_FAST, LOOPS, Discriminator, Generator, pictures
 from torch import nn
 
 from gantutor import doctor
@@ -37,6 +37,38 @@ def test_a_fault_is_named_before_half_of_the_training_and_the_sound_twin_is_not_
         assert fault != EXCHANGED or "discriminator_saturated" not in named
     else:
         assert not events
+
+
+@pytest.mark.parametrize("loop", ["dcgan", "wgan_gp"])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (0, 2, 3, 4))])
+def test_samples_that_leap_under_too_high_a_rate_of_g_are_named(real, loop, seed):
+    def named(fault, steps):
+        def monitor_of(G, D, images):
+            return doctor.Monitor(G, D, images, every=30, count=128, say=None, seed=seed)
+
+        return {event.name for event in LOOPS[loop](real, steps, monitor_of, fault, seed).events}
+
+    assert named(G_FAST, 600) & {"instability", "total_collapse"}
+    assert not named("", 600)
+
+
+def course(n, leap, seed=0):
+    """Distances and varieties of a sound training, times what leaps by so much from look to look."""
+    noise = np.random.default_rng(seed).standard_normal((2, n))
+    sound = np.array([0.3 + 3 * np.exp(-np.arange(n) / 8), 1 - np.exp(-np.arange(n) / 8)])
+    return sound * np.exp(leap * noise)
+
+
+@pytest.mark.parametrize(("leap", "named"), [(0.03, False), (0.08, False), (0.4, True), (0.6, True)])
+def test_leaps_are_told_from_progress_and_from_chance(real, leap, named):
+    of_few = torch.cat([torch.full((1140, 1, 16, 16), -0.95), real[:60]])  # most of the variance is that of a few
+    for images, can_be_seen in ((real, True), (of_few, False)):
+        onlooker = doctor.Monitor(Generator(), None, images, count=256, say=None).onlookers[""]
+        found = list(onlooker.judge_course(*(10 * course(40, leap))))
+        assert [finding.name for finding in found] == ["instability"] * (named and can_be_seen)
+        distances, varieties = course(40, leap)
+        assert not list(onlooker.judge_course(np.full(40, 5.0), varieties))  # an odd batch is no leap of both
+        assert not list(onlooker.judge_course(distances / 100, varieties))  # nearer than real images are
 
 
 def test_the_training_goes_on_as_it_would_without(real):

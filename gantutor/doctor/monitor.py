@@ -32,6 +32,7 @@ AT_ONCE = {"non_finite"}  # said at first sight; anything else has to last
 LASTING = 0.25  # of all looks so far; three at least
 MOST_ENTRIES = 8000  # of each loss that are kept
 GONE = 3  # looks without a finding until it has gone
+FEWEST_LOOKS = 10  # that are judged together
 FIRST_PLATEAU = 20  # looks before it is said that nothing gets better
 FIRST_IDLE = 100  # steps without a change of a net's weights until it is said
 FIRST_CHANGE = 1000  # steps before a sudden change is said: at first everything changes
@@ -190,6 +191,7 @@ class Monitor:
         findings += consistent(curves.examine_log(log), seen)
         better = self.gets_better()
         findings += [finding for finding in seen if finding.name in AT_ONCE or not better]
+        findings += self.judge_course()
         self.announce(ranked(findings), better)
         self.announce_unchanged()
         self.write(row)
@@ -218,6 +220,15 @@ class Monitor:
     def log(self) -> training_log.Log:
         """What was given so far, as the doctor reads logs."""
         return training_log.sort({name: to_curve(name, column) for name, column in self.columns.items() if column})
+
+    def judge_course(self) -> Iterator[Finding]:
+        """What the later half of the looks shows together, of each game."""
+        last = max(FEWEST_LOOKS, len(self.rows) // 2)
+        if len(self.rows) < FEWEST_LOOKS + 2:  # the first ones see how an untrained G becomes another
+            return
+        for name, onlooker in self.onlookers.items():
+            course = ([row[titled(what, name)] for row in self.rows[-last:]] for what in ("distance", "variety"))
+            yield from onlooker.judge_course(*course)
 
     def gets_better(self) -> bool:
         """Did the samples of the last quarter of the looks, three at least, come nearer to the real images?"""
