@@ -11,6 +11,11 @@ from torch import nn
 
 from gantutor.data import strokes
 
+NO_D_STEP, NO_G_STEP = "D's step is forgotten", "G's step is forgotten"
+BOTH_FAST, G_FAST, D_FAST = "learning rates far too high", "G's rate far too high", "D's rate far too high"
+EXCHANGED, WRONG_SIGN = "labels exchanged", "the sign of D's loss is wrong"
+NO_PENALTY = "the penalty is left out"
+
 
 def pictures(n: int, side: int = 16, seed: int = 0) -> torch.Tensor:
     """Drawn digits of 16×16 pixels, (n, 1, 16, 16) in [-1, 1]."""
@@ -54,30 +59,32 @@ def dcgan(data, steps, monitor_of, fault="", seed=0, device="cpu"):
     netG, netD = Generator(), Discriminator()
     monitor = monitor_of(netG, netD, data)
     criterion = nn.BCELoss()
-    lr = 0.3 if fault == "learning rates far too high" else 0.001
-    optimizerD = torch.optim.Adam(netD.parameters(), lr=lr, betas=(0.5, 0.999))
-    optimizerG = torch.optim.Adam(netG.parameters(), lr=lr, betas=(0.5, 0.999))
+    real_label, fake_label = (0.0, 1.0) if fault == EXCHANGED else (1.0, 0.0)
+    lr_d = 0.3 if fault in (BOTH_FAST, D_FAST) else 0.001
+    lr_g = 0.3 if fault == BOTH_FAST else 0.1 if fault == G_FAST else 0.001
+    optimizerD = torch.optim.Adam(netD.parameters(), lr=lr_d, betas=(0.5, 0.999))
+    optimizerG = torch.optim.Adam(netG.parameters(), lr=lr_g, betas=(0.5, 0.999))
     for _ in range(steps):
         real = data[torch.randint(len(data), (32,))]
         netD.zero_grad()
-        label = torch.full((32,), 1.0)
+        label = torch.full((32,), real_label)
         output = netD(real).view(-1)
         errD_real = criterion(output, label)
         errD_real.backward()
         D_x = output.mean().item()
         fake = netG(torch.randn(32, nz, 1, 1))
-        label.fill_(0.0)
+        label.fill_(fake_label)
         output = netD(fake.detach()).view(-1)
         errD_fake = criterion(output, label)
         errD_fake.backward()
         D_G_z1 = output.mean().item()
-        if fault != "D's step is forgotten":
+        if fault != NO_D_STEP:
             optimizerD.step()
         netG.zero_grad()
         label.fill_(1.0)
         errG = criterion(netD(fake).view(-1), label)
         errG.backward()
-        if fault != "G's step is forgotten":
+        if fault != NO_G_STEP:
             optimizerG.step()
         monitor.step(errD=errD_real + errD_fake, errG=errG, D_x=D_x, D_G_z1=D_G_z1)
     return monitor
@@ -98,24 +105,27 @@ def wgan_gp(data, steps, monitor_of, fault="", seed=0):
     torch.manual_seed(seed)
     generator, discriminator = Generator(), Discriminator(last=nn.Identity)
     monitor = monitor_of(generator, discriminator, data)
-    lr = 0.002 if fault else 0.0005
-    optimizer_G = torch.optim.Adam(generator.parameters(), lr=lr, betas=(0.5, 0.9))
+    lr = 0.002 if fault in (NO_PENALTY, WRONG_SIGN) else 0.0005
+    optimizer_G = torch.optim.Adam(generator.parameters(), lr=100 * lr if fault == G_FAST else lr, betas=(0.5, 0.9))
     optimizer_D = torch.optim.Adam(discriminator.parameters(), lr=lr, betas=(0.5, 0.9))
-    lambda_gp = 0 if fault == "the penalty is left out" else 10
+    lambda_gp = 0 if fault == NO_PENALTY else 10
+    sign = -1 if fault == WRONG_SIGN else 1
     for step in range(steps):
         real_imgs = data[torch.randint(len(data), (32,))]
         fake_imgs = generator(torch.randn(32, nz, 1, 1))
         optimizer_D.zero_grad()
         gp = compute_gradient_penalty(discriminator, real_imgs, fake_imgs.detach())
-        d_loss = -discriminator(real_imgs).mean() + discriminator(fake_imgs.detach()).mean() + lambda_gp * gp
+        d_loss = sign * (discriminator(fake_imgs.detach()).mean() - discriminator(real_imgs).mean()) + lambda_gp * gp
         d_loss.backward()
-        optimizer_D.step()
+        if fault != NO_D_STEP:
+            optimizer_D.step()
         numbers = {"d_loss": d_loss}
         if step % 3 == 0:
             optimizer_G.zero_grad()
             g_loss = -discriminator(fake_imgs).mean()
             g_loss.backward()
-            optimizer_G.step()
+            if fault != NO_G_STEP:
+                optimizer_G.step()
             numbers["g_loss"] = g_loss
         monitor.step(**numbers)
     return monitor
@@ -157,7 +167,7 @@ def cyclegan(data, steps, monitor_of, fault="", seed=0):
     monitor = monitor_of(netG, netD, real)
     mse, l1 = nn.MSELoss(), nn.L1Loss()
     parameters = itertools.chain(*(net.parameters() for net in netG.values()))
-    optimizer_G = torch.optim.Adam(parameters, lr=0.002, betas=(0.5, 0.999))
+    optimizer_G = torch.optim.Adam(parameters, lr=0.2 if fault == G_FAST else 0.002, betas=(0.5, 0.999))
     parameters = itertools.chain(*(net.parameters() for net in netD.values()))
     optimizer_D = torch.optim.Adam(parameters, lr=0.002, betas=(0.5, 0.999))
     for _ in range(steps):
@@ -167,15 +177,17 @@ def cyclegan(data, steps, monitor_of, fault="", seed=0):
         loss_cycle = l1(netG["A"](fake_B), real_A) + l1(netG["B"](fake_A), real_B)
         optimizer_G.zero_grad()
         (loss_G_A + loss_G_B + 10 * loss_cycle).backward()
-        if fault != "G's step is forgotten":
+        if fault != NO_G_STEP:
             optimizer_G.step()
         losses = {}
         optimizer_D.zero_grad()
         for name, x, fake in (("A", real_A, fake_A), ("B", real_B, fake_B)):
             good, bad = netD[name](x), netD[name](fake.detach())
+            good, bad = (bad, good) if fault == EXCHANGED else (good, bad)
             losses[name] = 0.5 * (mse(good, torch.ones_like(good)) + mse(bad, torch.zeros_like(bad)))
             losses[name].backward()
-        optimizer_D.step()
+        if fault != NO_D_STEP:
+            optimizer_D.step()
         monitor.step(D_A=losses["A"], D_B=losses["B"], G_A=loss_G_A, G_B=loss_G_B, cycle=loss_cycle)
     return monitor
 
@@ -183,17 +195,27 @@ def cyclegan(data, steps, monitor_of, fault="", seed=0):
 LOOPS = {"dcgan": dcgan, "wgan_gp": wgan_gp, "cyclegan": cyclegan}
 FAULTS = {
     "dcgan": {
-        "D's step is forgotten": {"discriminator_fooled", "discriminator_blind"},
-        "G's step is forgotten": {"discriminator_saturated"},
-        "learning rates far too high": {
+        NO_D_STEP: {"unchanged"},
+        NO_G_STEP: {"unchanged"},
+        BOTH_FAST: {
             "discriminator_fooled",
             "discriminator_saturated",
             "discriminator_blind",
             "instability",
         },  # all of them: D ends with one certain answer, and which one is chance
+        D_FAST: {"discriminator_blind", "discriminator_saturated"},
+        EXCHANGED: {"discriminator_fooled", "discriminator_blind"},
     },
     "wgan_gp": {
-        "the penalty is left out": {"divergence"},
+        NO_PENALTY: {"divergence"},
+        WRONG_SIGN: {"discriminator_blind"},
+        NO_D_STEP: {"unchanged"},
+        NO_G_STEP: {"unchanged"},
     },
-    "cyclegan": {"G's step is forgotten": {"discriminator_saturated", "total_collapse"}},
+    "cyclegan": {
+        NO_G_STEP: {"unchanged"},
+        NO_D_STEP: {"unchanged"},
+        G_FAST: {"total_collapse"},
+        EXCHANGED: {"discriminator_blind"},
+    },
 }

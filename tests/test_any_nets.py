@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import public_nets as public
 import pytest
 import torch
@@ -132,7 +133,7 @@ UNUSABLE = {
     "no layers": (nn.Sequential(nn.ReLU()), "'s noise cannot be seen: set .* latent_dim"),
     "no images": (nn.Linear(10, 12), r"makes \(2, 12\) of noise \(2, 10\), but the real images are \(1, 16, 16\)"),
     "a mistake": (lambda n: DCGAN.later(n), r"failed on 4 \(AttributeError.*repair it first"),
-    "an array": (lambda n: DCGAN(torch.randn(n, 100, 1, 1)).numpy(), "failed on 4 .*ndarray, which holds no tensor"),
+    "words": (lambda n: ["a picture"] * n, "failed on 4 .*a list, which holds neither a tensor nor a NumPy array"),
 }
 
 
@@ -172,6 +173,21 @@ def test_of_a_discriminator_one_number_for_each_image_is_taken(given, expected, 
         torch.testing.assert_close(AnyDiscriminator(given, 0, notes)(X), expected(X).double())
     assert len(notes) == bool(note)
     assert (note or "") in "".join(notes)
+
+
+def test_numpy_arrays_are_taken_as_tensors():
+    for kind in (
+        lambda x: x,
+        lambda x: np.flip(np.flip(x, 2).copy(), 2),
+        lambda x: x.astype(">f4"),
+        lambda x: (x, None),
+    ):
+        made = AnyGenerator(lambda n, kind=kind: kind(X[:n].numpy()), public.SHAPE, 0, [])(6)
+        torch.testing.assert_close(made, X)
+    expected = X.mean((1, 2, 3)).double()
+    for kind in (lambda y: y, lambda y: y[:, None], lambda y: y.astype(np.float64)):
+        judged = AnyDiscriminator(lambda x, kind=kind: kind(x.mean((1, 2, 3)).numpy()))(X)
+        torch.testing.assert_close(judged, expected)
 
 
 def test_a_discriminator_sees_images_in_the_range_it_was_trained_on():
@@ -222,6 +238,22 @@ def test_the_nets_alone_are_enough(train):
         assert said in text
     with pytest.raises(BadInput, match="no real images to compare with: give real"):
         doctor.examine(generator=G)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((DCGAN, X), "DCGANGenerator can be called"),
+        ((DCGAN, D0, X), "DCGANGenerator and DCGANDiscriminator can be called"),
+        ((X, DCGAN), "DCGANGenerator can be called"),
+        ((nn.Sequential(DCGAN), X), "Sequential can be called"),
+        ((lambda n: X[:n], X), "<lambda> can be called"),
+        ((X, X, X), "these are 3 arguments"),
+    ],
+)
+def test_nets_without_a_name_are_told_in_a_line_what_to_write(given, said):
+    with pytest.raises(BadInput, match=f"{said}: .*generator=G, discriminator=D, real="):
+        doctor.examine(*given)
 
 
 def test_probabilities_are_said(train, sound):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
+from torch import nn
 
 from gantutor.doctor import specimens
 from gantutor.doctor.findings import AILMENTS, Diagnosis, Evidence, Finding
@@ -31,7 +32,7 @@ from gantutor.metrics import Classifier
 def examine(
     samples: Pictures | Iterable[object] | None = None,
     real: Pictures | Iterable[object] | None = None,
-    *,
+    *others: object,
     labels: Labels | None = None,
     real_labels: Labels | None = None,
     held_out: Pictures | Iterable[object] | None = None,
@@ -72,6 +73,7 @@ def examine(
     Raises:
         BadInput: too few images, shapes that do not fit, a net that fails, or a log in which nothing can be judged.
     """
+    check_places(samples, real, *others)
     log = training_log.Log() if history is None else training_log.read(history)
     if history is not None and samples is None and generator is None and discriminator is None:
         return examine_log_alone(log)
@@ -103,6 +105,22 @@ def examine(
         ranked(findings), case.data, case.extractor.name, (*notes, *case.notes, *log.notes),
         specimens.collect(case, given, real_given), specimens.drawn(log),
     )  # fmt: skip
+
+
+def check_places(*given: object) -> None:
+    """Raise `BadInput` where something else than samples and real images is given by its place, without a name."""
+    nets = [getattr(thing, "__name__", type(thing).__name__) for thing in given if is_net(thing)]
+    if nets or len(given) > 2:
+        what = f"of these, {' and '.join(nets)} can be called" if nets else f"these are {len(given)} arguments"
+        raise BadInput(
+            f"only samples and real images are given without a name, and {what}: give nets by name, "
+            "doctor.examine(generator=G, discriminator=D, real=images)."
+        )
+
+
+def is_net(thing: object) -> bool:
+    """Is this a net, or a function, and no pictures? A `Sequential` has a length and items too."""
+    return isinstance(thing, nn.Module) or (callable(thing) and not isinstance(thing, Pictures | Iterable))
 
 
 def examine_log_alone(log: training_log.Log) -> Diagnosis:

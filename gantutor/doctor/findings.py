@@ -202,7 +202,7 @@ AILMENTS = {
         "01_minimax_game",
     ),
     "instability": Ailment(
-        "The losses leap up and down over the whole scale: each step overshoots.",
+        "The training leaps up and down over the whole scale: each step overshoots.",
         (
             "divide both learning rates by ten, and by ten again if that is not enough (0.0002 suits most DCGANs)",
             "penalise D's gradient (R1)",

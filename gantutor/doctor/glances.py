@@ -1,10 +1,11 @@
 """Quick looks at the samples of a GAN that is being trained: a few numbers, in a fraction of a second."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gantutor import metrics
 from gantutor.doctor import measures
@@ -18,6 +19,8 @@ from gantutor.doctor.nets.generators import AnyGenerator
 from gantutor.errors import BadInput
 
 REAL = 1000  # real images that samples are compared with
+DRAWS = 48  # of real images, to see how much chance alone makes a look differ from the next one
+LEAP_OF_DISTANCE, LEAP_OF_VARIETY = 0.1, 0.15  # as logarithms: where both are larger, the samples leap
 
 
 class Glance(NamedTuple):
@@ -65,6 +68,12 @@ class Onlooker:
         self.spread = self.of_real.var(0).sum().item()
         self.variance = max(measures.thumbnail_variance(self.real), 1e-9)
         self.usual_repeats = self.repeats(self.real[: len(self.real) // 2][:count], self.real[len(self.real) // 2 :])
+        self.chance = self.see_chance()
+
+    def nets_of(self, player: str) -> list[nn.Module]:
+        """The nets behind "G" or "D", as far as they can be seen."""
+        net = self.G if player == "G" else self.D
+        return [] if net is None else net.nets
 
     def look(self, critic: bool) -> Glance:
         """Draw samples, from torch's global random stream, with G in eval mode and afterwards in its own again."""
@@ -75,9 +84,35 @@ class Onlooker:
             evidence = Evidence("share of samples with NaN or infinite pixels", share, low=0, high=0)
             return Glance(float("nan"), float("nan"), (Finding("non_finite", "severe", (evidence,)),))
         inside = x.clamp(-1, 1)
-        distance = metrics.frechet(self.features(inside), self.of_real) / self.spread
-        variety = measures.thumbnail_variance(inside) / self.variance
+        distance, variety = self.compare(inside, self.features(inside))
         return Glance(distance, variety, (*self.judge_images(x, variety), *self.judge_discriminator(inside, critic)))
+
+    def compare(self, x: Tensor, features: Tensor) -> tuple[float, float]:
+        """The distance and the variety of a `Glance`, of images in [-1, 1]."""
+        return (
+            metrics.frechet(features, self.of_real) / self.spread,
+            measures.thumbnail_variance(x) / self.variance,
+        )
+
+    def see_chance(self) -> tuple[float, float]:
+        """Of as many real images as there are samples: their distance, and the leaps of their variety between looks."""
+        draws = [torch.randint(len(self.real), (self.count,)) for _ in range(DRAWS)]
+        distances, varieties = zip(*(self.compare(self.real[i], self.of_real[i]) for i in draws), strict=True)
+        return float(np.median(distances)), leaps(varieties)
+
+    def judge_course(self, distances: Sequence[float], varieties: Sequence[float]) -> Iterator[Finding]:
+        """Do the samples leap from look to look, much farther than by chance, instead of coming nearer step by step?"""
+        near, usual = self.chance
+        far = leaps(np.maximum(distances, 3 * near))
+        varied, limit = leaps(varieties), max(LEAP_OF_VARIETY, 3 * usual)
+        if far > LEAP_OF_DISTANCE and varied > limit:
+            evidence = (
+                Evidence(
+                    "leaps of the samples' distance to the real images, in logarithms", far, high=LEAP_OF_DISTANCE
+                ),
+                Evidence("leaps of their variety, likewise", varied, high=limit, usual=usual),
+            )
+            yield Finding("instability", "severe", evidence, "It is the samples that leap, from look to look.")
 
     def judge_images(self, x: Tensor, variety: float) -> Iterator[Finding]:
         outside = (x.abs() > 1.05).double().mean().item()
@@ -113,6 +148,12 @@ class Onlooker:
     def repeats(x: Tensor, real: Tensor) -> float:
         """Share of images that are seven times nearer to another one among them than to any of as many real images."""
         return (measures.repetition_ratio(x, real) < 0.15).double().mean().item()
+
+
+def leaps(values: Sequence[float] | np.ndarray) -> float:
+    """How far, in the middle, the logarithm of a value lies from the mean of those before and after it."""
+    x = np.log(np.maximum(values, 0.01))
+    return float(np.median(np.abs(x[1:-1] - (x[2:] + x[:-2]) / 2)))
 
 
 def some_of(images: Pictures, most: int, notes: list[str]) -> Tensor:

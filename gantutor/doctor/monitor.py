@@ -3,6 +3,8 @@
 import contextlib
 import csv
 import math
+import reprlib
+import string
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
@@ -18,18 +20,21 @@ from gantutor.doctor.findings import AILMENTS, Diagnosis, Finding
 from gantutor.doctor.glances import Onlooker
 from gantutor.doctor.images.collected import collect, top_of
 from gantutor.doctor.logs import curves, training_log
+from gantutor.doctor.nets.watched import WatchedWeights
 from gantutor.errors import BadInput, real_number, whole_number
 from gantutor.files import replacing
 from gantutor.models.inspection import takes_pictures
 
-Nets = Callable[..., object] | Mapping[str, Callable[..., object]]
+Nets = Callable[..., object] | Mapping[str, Callable[..., object]] | Sequence[Callable[..., object]]
 
 FIRST = 10  # steps before the first look
 AT_ONCE = {"non_finite"}  # said at first sight; anything else has to last
 LASTING = 0.25  # of all looks so far; three at least
 MOST_ENTRIES = 8000  # of each loss that are kept
 GONE = 3  # looks without a finding until it has gone
+FEWEST_LOOKS = 10  # that are judged together
 FIRST_PLATEAU = 20  # looks before it is said that nothing gets better
+FIRST_IDLE = 100  # steps without a change of a net's weights until it is said
 FIRST_CHANGE = 1000  # steps before a sudden change is said: at first everything changes
 
 
@@ -37,7 +42,7 @@ class Event(NamedTuple):
     """Something that the monitor said."""
 
     step: int
-    name: str  # of an ailment, or "plateau"
+    name: str  # of an ailment, or "plateau", or "unchanged"
     text: str
 
 
@@ -60,15 +65,17 @@ class Monitor:
     Args:
         G, D: nets or functions, as `examine` takes its generator and discriminator; D may be None. Where there are
             several games, as CycleGAN has, mappings with the same names: of a G that turns pictures into pictures the
-            input is the real images of the other name.
-        real: the real images, as for `examine`; a mapping by the same names, where they differ.
+            input is the real images of the other name. Or tuples in the usual order, (G_AB, G_BA), (D_A, D_B) and
+            (A, B): G_AB turns pictures of A into pictures of B, which D_B judges. Nets that start from noise, and
+            functions, are in the order of their real images.
+        real: the real images, as for `examine`; a mapping by the same names, or a tuple, where they differ.
         held_out: real images that D is not trained on, to see whether it learns its own by heart; likewise.
         every: steps between looks. None: so seldom that looks take at most `share` of the time.
         share: the part of the time that looks may take, 0 to 1.
         count: samples in each look, 64 at least.
         say: gets each message; None says nothing. `events` holds them all.
-        csv: a file that gets a row at each look: the step, the mean of each number since the last look, the distance to
-            the real images, and the variety of the samples.
+        csv: a file that gets a row at each look: the step, the distance to the real images, the variety of the samples,
+            and the mean of each number since the last look.
         tensorboard: a folder for the same as TensorBoard's events (needs tensorboard).
         seed: of the monitor's own random stream.
 
@@ -98,8 +105,13 @@ class Monitor:
         self.writer = None if tensorboard is None else open_tensorboard(tensorboard)
         self.random = torch.Generator().manual_seed(whole_number("seed", seed))
         self.notes: list[str] = []
-        self.given = {"G": named(G), "D": named(D), "real": named(real), "held_out": named(held_out)}
+        self.given = to_games(G, D, real, held_out)
         self.onlookers = self.make_onlookers()
+        self.weights = {
+            titled(player, name if name in self.given[player] else ""): WatchedWeights(onlooker.nets_of(player))
+            for name, onlooker in self.onlookers.items()
+            for player in ("G", "D")
+        }
         self.steps = 0
         self.waiting: list[tuple[int, dict[str, Any]]] = []  # steps and numbers that no look has read yet
         self.columns: dict[str, list[tuple[int, float]]] = {}  # what was given by name: every `stride`-th step of it
@@ -109,6 +121,7 @@ class Monitor:
         self.listeners: list[Callable[[Monitor], object]] = []  # called after each look
         self.present: dict[str, int] = {}  # of each finding: in how many looks in a row, below 0 in how many not
         self.said: dict[str, Finding] = {}
+        self.idle: set[str] = set()  # nets of which it was said that they do not change
         self.looked_until, self.cost = time.perf_counter(), 0.0  # when the last look ended, and the seconds it took
 
     def make_onlookers(self) -> dict[str, Onlooker]:
@@ -141,10 +154,12 @@ class Monitor:
     # --- in the loop ------------------------------------------------------------------------------------------------
 
     def step(self, **numbers: Tensor | float | None) -> None:
-        """Call once in each step of the training, with the losses and whatever else is worth watching, by name."""
+        """Call once in each step of the training, with the losses and whatever else is worth watching, by name.
+
+        Raises `BadInput` where something is not one number.
+        """
+        copies = {name: to_number(name, x) for name, x in numbers.items() if x is not None}
         self.steps += 1
-        kept = {name: x for name, x in numbers.items() if x is not None}
-        copies = {name: x.detach().clone() if isinstance(x, Tensor) else x for name, x in kept.items()}
         if copies:
             self.waiting.append((self.steps, copies))
         if self.due():
@@ -166,15 +181,19 @@ class Monitor:
         critic = curves.is_critic(log)
         with self.own_randomness():
             glances = {name: onlooker.look(critic) for name, onlooker in self.onlookers.items()}
-        row = {"step": float(self.steps), **{name: float(curve.values.mean()) for name, curve in fresh.items()}}
+        row = {"step": float(self.steps)}
         for name, glance in glances.items():
             row |= {titled("distance", name): glance.distance, titled("variety", name): glance.variety}
+        means = {name: float(curve.values.mean()) for name, curve in fresh.items()}
+        row |= {f"{name} given" if name in row else name: mean for name, mean in means.items()}
         self.rows.append(row)
-        findings += curves.examine_log(log)
         seen = [finding for glance in glances.values() for finding in glance.findings]
+        findings += consistent(curves.examine_log(log), seen)
         better = self.gets_better()
         findings += [finding for finding in seen if finding.name in AT_ONCE or not better]
+        findings += self.judge_course()
         self.announce(ranked(findings), better)
+        self.announce_unchanged()
         self.write(row)
         for listener in self.listeners:
             listener(self)
@@ -185,14 +204,11 @@ class Monitor:
         """Read what was stored since the last look: one transfer from the device for all of it."""
         stored = [(step, name, value) for step, numbers in self.waiting for name, value in numbers.items()]
         self.waiting = []
-        for _, name, value in stored:
-            if isinstance(value, Tensor) and value.numel() != 1:
-                raise BadInput(f"{name} is a tensor of shape {tuple(value.shape)}: give one number a step.")
         tensors = [value.float().reshape(()) for _, _, value in stored if isinstance(value, Tensor)]
         read = iter(torch.stack(tensors).tolist() if tensors else ())
         fresh: dict[str, list[tuple[int, float]]] = {}
         for step, name, value in stored:
-            fresh.setdefault(name, []).append((step, next(read) if isinstance(value, Tensor) else float(value)))
+            fresh.setdefault(name, []).append((step, next(read) if isinstance(value, Tensor) else value))
         for name, column in fresh.items():
             self.columns.setdefault(name, []).extend(pair for pair in column if pair[0] % self.stride == 0)
         while max(map(len, self.columns.values()), default=0) > MOST_ENTRIES:
@@ -204,6 +220,15 @@ class Monitor:
     def log(self) -> training_log.Log:
         """What was given so far, as the doctor reads logs."""
         return training_log.sort({name: to_curve(name, column) for name, column in self.columns.items() if column})
+
+    def judge_course(self) -> Iterator[Finding]:
+        """What the later half of the looks shows together, of each game."""
+        last = max(FEWEST_LOOKS, len(self.rows) // 2)
+        if len(self.rows) < FEWEST_LOOKS + 2:  # the first ones see how an untrained G becomes another
+            return
+        for name, onlooker in self.onlookers.items():
+            course = ([row[titled(what, name)] for row in self.rows[-last:]] for what in ("distance", "variety"))
+            yield from onlooker.judge_course(*course)
 
     def gets_better(self) -> bool:
         """Did the samples of the last quarter of the looks, three at least, come nearer to the real images?"""
@@ -224,13 +249,14 @@ class Monitor:
         for name in {*now, *self.present}:
             before = self.present.get(name, 0)
             self.present[name] = max(before, 0) + 1 if name in now else min(before, 0) - 1
-        needed = max(3, math.ceil(LASTING * len(self.rows)))
+        needed = self.lasting()
         for name, finding in now.items():
             sure = self.present[name] >= needed and (name != "sudden_change" or self.steps >= FIRST_CHANGE)
             if name not in self.said and (name in AT_ONCE or sure):
                 self.said[name] = finding
                 advice = f" Try: {finding.to_try[0]}; or {finding.to_try[1]}." if finding.to_try else ""
-                self.tell(name, f"{finding.meaning}{advice}")
+                detail = f" {finding.detail}" if finding.detail else ""
+                self.tell(name, f"{finding.meaning}{detail}{advice}")
         for name in [name for name in self.said if self.present[name] <= -GONE]:
             del self.said[name]
             self.tell(name, f"This has gone: {AILMENTS[name].meaning}")
@@ -239,6 +265,23 @@ class Monitor:
             best = int(self.rows[self.best_look()]["step"])
             self.tell("plateau", f"The samples have not come nearer to the real images since step {best:,}: stop "
                                  "here, or go on with lower learning rates.")  # fmt: skip
+
+    def announce_unchanged(self) -> None:
+        """Say once of which nets the weights stay as they are: no optimizer steps, or it holds other weights."""
+        for net, weights in self.weights.items():
+            weights.look(self.steps)
+            idle = weights.looks >= self.lasting() and self.steps - weights.since >= FIRST_IDLE
+            if idle and net not in self.idle:
+                self.idle.add(net)
+                text = (
+                    f"The weights of {net} have not changed since step {weights.since:,}. Unless that is meant, check"
+                )
+                text += " that its optimizer takes its steps and holds these weights, and that their gradient is not 0."
+                self.tell("unchanged", text)
+
+    def lasting(self) -> int:
+        """In how many looks in a row something has to be seen before it is sure."""
+        return max(3, math.ceil(LASTING * len(self.rows)))
 
     def best_look(self) -> int:
         """The look whose samples were nearest to the real images."""
@@ -278,9 +321,51 @@ class Monitor:
         return next((diagnosis for diagnosis in found if not diagnosis.healthy), found[0])
 
 
+def consistent(findings: Iterable[Finding], seen: Iterable[Finding]) -> list[Finding]:
+    """The findings from a log without those that the nets themselves refute.
+
+    A loss of D that goes to 0 says that D is sure, but not of what: with exchanged labels it is sure of the opposite.
+    """
+    blind = any(finding.name == "discriminator_blind" for finding in seen)
+    return [finding for finding in findings if not (blind and finding.name == "discriminator_saturated")]
+
+
+def to_games(G: Any, D: Any, real: Any, held_out: Any) -> dict[str, dict[str, Any]]:
+    """What belongs to each game, by its name: one game has the name "", those of tuples are "A", "B" and so on."""
+    if not is_series(G):
+        return {"G": named(G), "D": named(D), "real": named(real), "held_out": named(held_out)}
+    if is_series(D) and len(D) != len(G):
+        raise BadInput(f"G has {len(G)} nets, and D has {len(D)}: give a D for each G.")
+    names = string.ascii_uppercase[: len(G)]
+    translators = len(G) == 2 and all(isinstance(net, nn.Module) and takes_pictures(net) for net in G)
+    games = {"G": dict(zip(reversed(names) if translators else names, G, strict=True))}
+    for what, things in (("D", D), ("real", real), ("held_out", held_out)):
+        several = is_series(things) and len(things) == len(G)
+        games[what] = dict(zip(names, things, strict=True)) if several else named(things)
+    return games
+
+
+def is_series(things: Any) -> bool:
+    return isinstance(things, list | tuple | nn.ModuleList)
+
+
 def named(things: Any) -> dict[str, Any]:
     """Things by name; a single one has the name ""."""
-    return dict(things) if isinstance(things, Mapping) else {} if things is None else {"": things}
+    if isinstance(things, Mapping | nn.ModuleDict):
+        return dict(things.items())
+    return {} if things is None else {"": things}
+
+
+def to_number(name: str, value: Any) -> Tensor | float:
+    """A tensor that holds one number, as a copy where it is, or a float."""
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            raise BadInput(f"{name} is a tensor of shape {tuple(value.shape)}: give one number a step, as its mean.")
+        return value.detach().clone()
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise BadInput(f"{name} is {reprlib.repr(value)}: give one number a step.") from None
 
 
 def titled(what: str, name: str) -> str:

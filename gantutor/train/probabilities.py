@@ -1,7 +1,9 @@
 """Does D give probabilities where the loss wants logits? A sigmoid applied twice leaves G next to no gradient."""
 
+import contextlib
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -21,19 +23,21 @@ INSIDE, OUTSIDE = (0.0, 0.1, 0.5, 0.9, 1.0), (-4.0, -1.0, 2.0, 4.0)
 def check_logits(D: nn.Module, judge: Callable[[], Tensor], logits: Tensor, loss: Loss) -> None:
     """Raise `BadInput` if the loss wants logits and D's output is the result of a sigmoid.
 
-    The sigmoid is looked for in autograd's graph, so that it does not matter whether it is a layer or a function. A D
-    that hides its graph passes.
+    The sigmoid is looked for in autograd's graph, so that it does not matter whether it is a layer or a function. One
+    that is written out, such as 1 / (1 + exp(-x)), shows in that nothing can drive D's output out of [0, 1].
 
     Args:
         judge: calls D on some examples.
         logits: what it has returned.
     """
-    if squashing_end(logits) is None or not wants_logits(loss):
+    known = squashing_end(logits) is not None
+    if not (known or is_bounded(D, judge)) or not wants_logits(loss):
         return
     name = layer_at_end(D, judge)
     cure = f"put {as_code(name)} = nn.Identity()" if name else "return what goes into it"
+    end = "ends in a sigmoid" if known else "ends in a sigmoid, or in something else that never leaves [0, 1]"
     raise BadInput(
-        f"D ends in a sigmoid, but the {loss.name} loss wants logits, which may be any numbers: {cure}; or take a loss "
+        f"D {end}, but the {loss.name} loss wants logits, which may be any numbers: {cure}; or take a loss "
         "that is content with probabilities, such as losses.LEAST_SQUARES."
     )
 
@@ -59,6 +63,49 @@ def squashing_end(output: Tensor) -> object | None:
     while node is not None and operation(node) in PASSING:
         node = node.next_functions[0][0] if node.next_functions else None
     return node if node is not None and operation(node) in SQUASHING else None
+
+
+def is_bounded(D: nn.Module, judge: Callable[[], Tensor]) -> bool:
+    """Does D's output stay in [0, 1] whatever one of its layers gives, although it depends on that?
+
+    Logits that lie in [0, 1] by chance leave it as soon as the last layer gives large numbers.
+    """
+    layers = [layer for layer in D.modules() if next(layer.parameters(recurse=False), None) is not None]
+    try:
+        with torch.no_grad():
+            usual = judge()
+            moves = False
+            for layer, sign in itertools.product(reversed(layers), (1, -1)):
+                if not is_inside(usual):
+                    return False
+                with giving_noise(layer, 10.0 * sign):
+                    output = judge()
+                if not is_inside(output):
+                    return False
+                moves |= not torch.allclose(output, usual, atol=1e-3)
+    except Exception:  # a stranger's net, which may not bear large numbers
+        return False
+    return moves
+
+
+def is_inside(x: Tensor) -> bool:
+    return bool(((x > -1e-6) & (x < 1 + 1e-6)).all())
+
+
+@contextlib.contextmanager
+def giving_noise(layer: nn.Module, scale: float) -> Iterator[None]:
+    """Inside the block the layer returns Gaussian noise, always the same, instead of what it computes."""
+
+    def noise(_: nn.Module, __: object, output: object) -> object:
+        if not isinstance(output, Tensor) or not output.is_floating_point():
+            return output
+        return scale * torch.randn(output.shape, generator=torch.Generator().manual_seed(0)).to(output)
+
+    hook = layer.register_forward_hook(noise)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def operation(node: torch.autograd.graph.Node) -> str:

@@ -43,6 +43,7 @@ class Run:
         D: maps examples (B, *shape) to one logit each, (B,) or (B, 1). Where G and D have an attribute `classes` above
             0, both take the labels, int64 (B,), as a second argument; real and fake of a batch share their labels.
         data: `Images`, or a float tensor (N, *shape). Image values lie in [-1, 1]; points in the plane may be anything.
+            Where they fill only [0, 1], and G makes other values too, a warning says so.
         recipe: how to train.
         seed: fixes the order of the examples, the noise, and everything random inside the nets and penalties
             (the initial weights are fixed by the models' own seed).

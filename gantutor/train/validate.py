@@ -1,5 +1,7 @@
 """Do the examples, the nets and the computer fit together? Each check raises a `BadInput` that says what does not."""
 
+import warnings
+from collections.abc import Mapping, Sized
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
@@ -14,16 +16,11 @@ from gantutor.train import accelerate
 from gantutor.train.augment import AUGMENTS, Augment
 from gantutor.train.pairs import check_batch, check_module, check_nets
 from gantutor.train.recipe import Recipe
+from gantutor.train.sampling import sample
 
 if TYPE_CHECKING:
     from gantutor.train.run import Run
 
-JOINING: dict[type, str] = {  # how other forms of data become a tensor
-    DataLoader: "torch.cat([x for x, *_ in data])",
-    Dataset: "torch.stack([x for x, *_ in data])",
-    list: "torch.stack(data)",
-    np.ndarray: "torch.from_numpy(data).float()",
-}
 HOOKS = ("train_step", "d_step", "g_step", "generate")  # what a subclass of `Run` may do in its own way
 
 
@@ -64,6 +61,7 @@ def check_run(
         G, D = (first(net.to(device)) for net in (G, D))
         if kind.checks_nets:
             check_nets(G, D, floats(examples[: 2 * pack_of(D)]), labels, recipe.batch_size, recipe.loss)
+            say_scale(G, examples)
     if parts > 1:
         check_hooks(kind, parts)
         check_parts(G, D, recipe, parts, f"{parts} parts", labels)
@@ -122,9 +120,9 @@ def check_examples(data: Images | Tensor, batch_size: int) -> Tensor:
         return x
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2:
         kind = f"a {x.dtype} tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
-        cure = next((f"; here {way}" for types, way in JOINING.items() if isinstance(x, types)), "")
         wanted = "give Images, or a float tensor (N, *shape) such as (60000, 1, 28, 28)"
-        raise BadInput(f"the data is {kind}: {wanted}{cure}.")
+        cure = as_tensor(x)
+        raise BadInput(f"the data is {kind}: {wanted}{cure and '; here '}{cure}.")
     check_count(x, batch_size)
     low, high = (v.item() for v in x.aminmax())
     if not x.isfinite().all():
@@ -134,6 +132,47 @@ def check_examples(data: Images | Tensor, batch_size: int) -> Tensor:
             f"the pixels lie in [{low:g}, {high:g}], outside [-1, 1]: rescale them; for 0…255 that is x / 127.5 - 1."
         )
     return x
+
+
+def as_tensor(data: object) -> str:
+    """The code that makes a float tensor of other forms of data; "" where there is none."""
+    if isinstance(data, Tensor | np.ndarray):
+        if data.ndim < 2:
+            return ""
+        tensor = "data" if isinstance(data, Tensor) else "torch.from_numpy(data)"
+        return f"{tensor} / 127.5 - 1" if str(data.dtype).endswith("uint8") else f"{tensor}.float()"
+    if not isinstance(data, DataLoader | Dataset | list | tuple):
+        return ""
+    try:
+        item = next(iter(data))
+    except Exception:  # a stranger's data set: anything may happen
+        return ""
+    named = item.items() if isinstance(item, Mapping) else enumerate(item) if isinstance(item, list | tuple) else ()
+    place = "" if isinstance(item, Tensor) else next((f"[{key!r}]" for key, x in named if is_examples(x)), None)
+    if place is None:
+        return ""
+    if isinstance(data, DataLoader):
+        return f"torch.cat([batch{place} for batch in data])"
+    if hasattr(data, "__getitem__") and isinstance(data, Sized):
+        return f"torch.stack([data[i]{place} for i in range(len(data))])"
+    return f"torch.stack([item{place} for item in data])"
+
+
+def is_examples(x: object) -> bool:
+    return isinstance(x, Tensor) and x.is_floating_point() and x.ndim > 0
+
+
+def say_scale(G: nn.Module, examples: Tensor) -> None:
+    """Warn where the pixels fill only [0, 1], but G makes others too, as one does that ends in a tanh."""
+    if not examples.is_floating_point() or examples.ndim < 3:
+        return
+    low, high = (edge.item() for edge in examples.aminmax())
+    if 0 <= low < high <= 1 and sample(G, 16).min() < 0:
+        warnings.warn(
+            "the pixels lie in [0, 1], but G makes values below 0 too: rescale the pixels to [-1, 1], 2 * x - 1, or "
+            "let G end in a sigmoid.",
+            stacklevel=4,  # where the run is made
+        )
 
 
 def check_count(x: Tensor, batch_size: int) -> None:

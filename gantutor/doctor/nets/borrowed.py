@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +33,8 @@ def attempt(net: Callable[..., object], *arguments: object) -> list[Tensor] | Fa
             tensors = [tensor.detach().cpu() for tensor in tensors_in(output)]
     except Exception as error:  # a stranger's net: anything may happen
         return Failed(f"{type(error).__name__}: {reason(error)}")
-    return tensors or Failed(f"it returned a {type(output).__name__}, which holds no tensor")
+    kind = type(output).__name__
+    return tensors or Failed(f"it returned a {kind}, which holds neither a tensor nor a NumPy array of numbers")
 
 
 def check_kind(name: str, net: object, form: str) -> None:
@@ -53,7 +55,12 @@ def check_kind(name: str, net: object, form: str) -> None:
 
 
 def tensors_in(output: object) -> list[Tensor]:
-    """The tensors of an output, in order: itself, or those in the tuples, lists and dicts that it is made of."""
+    """The tensors of an output, in order: itself, or those in the tuples, lists and dicts that it is made of.
+
+    NumPy's arrays count as tensors.
+    """
+    if isinstance(output, np.ndarray) and output.dtype.kind in "biuf":
+        output = torch.from_numpy(output.astype(output.dtype.newbyteorder("="), order="C"))
     if isinstance(output, Mapping):
         output = list(output.values())
     if isinstance(output, list | tuple):
