@@ -126,7 +126,7 @@ def test_images_that_nobody_knows(sound, train):
     humble = doctor.examine(x, real, labels=labels)
     assert humble.healthy
     assert "random convolutions" in humble.judge
-    assert "give real_labels" in humble.notes[0]
+    assert "give real_labels" in humble.open[0]
     assert doctor.examine(sound.pixels[sound.labels < 2].flip(2), real).names == ("partial_collapse",)
 
 
@@ -203,7 +203,7 @@ def test_a_diagnosis_is_data_and_text(examine, ward):
     x[0] = math.nan
     d = examine(x)
     content = json.loads(d.to_json())
-    assert list(content) == ["data", "judge", "notes", "findings"]
+    assert list(content) == ["data", "judge", "notes", "open", "findings"]
     assert [list(finding) for finding in content["findings"]] == [
         ["name", "severity", "since", "evidence", "meaning", "try", "lesson"]
     ] * len(d.findings)
@@ -439,7 +439,11 @@ def test_one_kind_of_shapes_is_a_collapse_although_its_colours_are_as_varied():
     real = shapes.draw(1000, 0)
     sound = doctor.examine(shapes.draw(400, 1), real)
     assert sound.healthy
-    assert "give 1,000 samples" in sound.notes[0]
+    assert "give 1,000 samples" in sound.open[0]
+    verdict, question = str(sound).splitlines()[-2:]
+    assert verdict == sound.verdict
+    assert question == f"Left open: {sound.open[0]}."
+    assert sound.as_dict()["open"] == list(sound.open)
     for kind in (0, 1):
         assert doctor.examine(shapes.draw(400, 2 + kind, (kind,)), real).names == ("partial_collapse",)
 

@@ -359,7 +359,7 @@ def find_ignored_labels(case: Case, logits: Tensor | None) -> Iterator[Finding]:
     if case.labels is None:
         return
     if logits is None:
-        case.notes.append("Whether G obeys its labels cannot be seen without a classifier: give real_labels.")
+        case.open.append("whether G obeys its labels; without a classifier it cannot be seen: give real_labels")
         return
     predicted = torch.tensor(case.extractor.labels)[logits.argmax(1)]
     obeyed = (predicted == case.labels).double().mean().item()

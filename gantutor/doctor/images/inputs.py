@@ -43,6 +43,7 @@ class Case:
     labels: Tensor | None  # int64, the class that G was asked for in each of `samples`
     closeups: tuple[Tensor, Tensor] | None = None  # of samples and of real images: cut out at full size, for texture
     notes: list[str] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)  # what could not be decided, as `Diagnosis.open` has it
     resized: bool = False  # were the samples of another size than the real images?
     copies: tuple[Tensor, Tensor] | None = None  # if samples are copies: what `CopySearch.nearest` returned for them
 
