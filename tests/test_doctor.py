@@ -18,7 +18,7 @@ from torch import nn
 from gantutor import data, doctor
 from gantutor.data import Images, faces
 from gantutor.doctor import AILMENTS, Diagnosis, Evidence, Finding
-from gantutor.doctor.images import image_tests
+from gantutor.doctor.images import image_tests, inputs
 from gantutor.errors import BadInput
 from gantutor.metrics import classifier
 
@@ -126,7 +126,7 @@ def test_images_that_nobody_knows(sound, train):
     humble = doctor.examine(x, real, labels=labels)
     assert humble.healthy
     assert "random convolutions" in humble.judge
-    assert "give real_labels" in humble.notes[0]
+    assert "give real_labels" in humble.open[0]
     assert doctor.examine(sound.pixels[sound.labels < 2].flip(2), real).names == ("partial_collapse",)
 
 
@@ -224,7 +224,7 @@ def test_a_diagnosis_is_data_and_text(examine, ward):
     x[0] = math.nan
     d = examine(x)
     content = json.loads(d.to_json())
-    assert list(content) == ["data", "judge", "notes", "findings"]
+    assert list(content) == ["data", "judge", "notes", "open", "findings"]
     assert [list(finding) for finding in content["findings"]] == [
         ["name", "severity", "since", "evidence", "meaning", "try", "lesson"]
     ] * len(d.findings)
@@ -430,12 +430,44 @@ def test_shapes_are_judged_from_afar_where_the_texture_is_at_fault(strangers):
     assert examine_pictures((ghosts + checks).clamp(-1, 1)).names == ("checkerboard", "low_fidelity")
 
 
+def test_a_pattern_is_as_grave_as_it_is_strong_and_nothing_if_nobody_sees_it():
+    """In smooth images any trace of a pattern stands out."""
+    real, sound = (ailments.blur(shapes.draw(n, n), 1.5) for n in (600, 300))
+    found = []
+    for strength in (0, 0.004, 0.02, 0.05, 0.1):
+        checked = sound + strength * ailments.tiles(sound, 1, 1)
+        found.append([(each.name, each.severity) for each in image_tests.find_texture_faults(checked, real)])
+    assert found == [[], [], *([("checkerboard", severity)] for severity in ("mild", "moderate", "severe"))]
+
+
+@pytest.mark.parametrize(("severity", "found"), [("mild", True), ("severe", False)])
+def test_the_weaker_the_pattern_the_more_is_seen_from_afar(severity, found):
+    """A strong one may itself leave traces at half the size, a weak one does not."""
+    real, held_out, sound = (drawn_faces(n, seed).pixels for n, seed in ((1200, 0), (600, 1), (600, 2)))
+    pattern = [Finding("checkerboard", severity, ())]
+    for x, wrong in ((sound, False), (0.5 * sound + 0.5 * sound.roll(1, 0), found)):
+        torch.manual_seed(0)
+        with mock.patch.object(classifier, "recognise", return_value=None):
+            case = inputs.prepare(x, real, None, None, held_out, None)
+        assert (image_tests.judge_from_afar(case, pattern) is not None) == wrong
+
+
+def test_a_weak_pattern_in_a_few_pictures_is_theirs(strangers):
+    examine_pictures, sound = strangers
+    few = sound[:20].repeat(20, 1, 1, 1) + 0.025 * ailments.tiles(sound, 1, 1)
+    assert examine_pictures(few.clamp(-1, 1)).names[0] == "partial_collapse"
+
+
 def test_one_kind_of_shapes_is_a_collapse_although_its_colours_are_as_varied():
     """Discs and bars of all colours: random convolutions look at colours, local shapes do not."""
     real = shapes.draw(1000, 0)
     sound = doctor.examine(shapes.draw(400, 1), real)
     assert sound.healthy
-    assert "give 1,000 samples" in sound.notes[0]
+    assert "give 1,000 samples" in sound.open[0]
+    verdict, question = str(sound).splitlines()[-2:]
+    assert verdict == sound.verdict
+    assert question == f"Left open: {sound.open[0]}."
+    assert sound.as_dict()["open"] == list(sound.open)
     for kind in (0, 1):
         assert doctor.examine(shapes.draw(400, 2 + kind, (kind,)), real).names == ("partial_collapse",)
 

@@ -298,6 +298,10 @@ def test_flat_images_are_unfolded_by_their_colour(drawn):
         (lambda x: (x + 1) * 127.5, lambda x: (x + 1) * 127.5, True),
         (lambda x: ((x + 1) * 127.5).round().byte(), lambda x: (x + 1) * 127.5, True),
         (lambda x: (x + 1) / 2, lambda x: x, True),
+        (lambda x: x > 0, lambda x: (x + 1) / 2, True),  # a sigmoid's, where the data are black and white
+        (lambda x: (x > 0).numpy(), lambda x: (x + 1) / 2, True),
+        (lambda x: (x > 0).byte(), lambda x: (x + 1) / 2, True),
+        (lambda x: x > 0, lambda x: x, True),
     ],
 )
 def test_both_sides_on_one_scale_are_read_alike(drawn, make_real, make_samples, alike):

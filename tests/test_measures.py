@@ -143,6 +143,24 @@ def test_a_peak_stands_out_by_the_power_put_there():
     assert measures.peak_height(power, 14, 14) == pytest.approx(3, abs=1e-5)
 
 
+@pytest.mark.parametrize(("rows", "columns", "period", "share"), [(1, 1, 2, 1), (0, 1, 2, 1), (1, 0, 4, 0.5)])
+def test_the_strength_of_a_pattern_is_its_root_mean_square(rows, columns, period, share):
+    i, j = torch.meshgrid(torch.arange(32.0), torch.arange(24.0), indexing="ij")
+    power = measures.power_spectrum(0.3 * torch.cos(2 * math.pi * (rows * i + columns * j) / period)[None, None])
+    found = measures.pattern_strength(power, rows * 32 // period, columns * 24 // period)
+    assert found == pytest.approx(0.3 * math.sqrt(share), rel=1e-4)
+
+
+def test_a_pattern_that_nobody_sees_is_none(sound):
+    smooth = blurred(sound, 4)
+    checks = 1.0 - 2.0 * ((torch.arange(28)[:, None] + torch.arange(28)) % 2)
+    faint = measures.periodic_pattern(smooth + 0.004 * checks, smooth)
+    assert faint.excess > 1
+    assert faint.strength == pytest.approx(0.004, rel=0.1)
+    assert measures.periodic_pattern(smooth + 0.004 * checks, smooth, least=0.01).excess < 0
+    assert measures.periodic_pattern(smooth + 0.02 * checks, smooth, least=0.01).excess > 1
+
+
 def test_blocks_of_four_pixels_and_no_single_seam(real, sound):
     small = torch.nn.functional.avg_pool2d(sound, 4)
     found = measures.block_pattern(torch.nn.functional.interpolate(small, scale_factor=4), real)

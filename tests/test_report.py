@@ -119,12 +119,17 @@ def test_a_healthy_report_says_so():
     assert not shown.attributes("nav")
 
 
+def test_a_report_says_beside_its_verdict_what_is_left_open():
+    shown = page(open=("whether 2 < 3: give more",))
+    assert "Left open: whether 2 < 3: give more." in " ".join(shown.texts("header"))
+
+
 def test_a_report_runs_nothing_and_loads_nothing(tmp_path):
     """Whatever names and notes hold: no element and no attribute comes from them."""
     evil = '<script>alert("1")</script>"\'><img src=http://a.b/c.png onerror=alert(1)>&amp;'
     evidence = Evidence(evil, 0.5, high=0.1)
     sick = Finding("memorisation", "mild", (evidence,), evil, since=2.0)
-    d = Diagnosis((sick,), evil, evil, (evil,), None, {evil: ([1, 2, 3], [1.0, 2.0, math.nan])})
+    d = Diagnosis((sick,), evil, evil, (evil,), None, {evil: ([1, 2, 3], [1.0, 2.0, math.nan])}, (evil,))
     path = publish.write_report(d, tmp_path / "new" / "r.html", command=evil)
     text = path.read_text(encoding="utf-8")
     shown = Page(text)

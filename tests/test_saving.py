@@ -139,3 +139,17 @@ def test_one_or_two_copies_among_few_images_may_be_chance(copied, found):
     torch.manual_seed(0)
     case = inputs.prepare(few, drawn, None, None, others[100:], None)
     assert (image_tests.find_copies(case) is not None) == found
+
+
+@pytest.mark.parametrize("kind", ["smeared", "upside down"])
+def test_the_range_is_named_however_badly_the_images_are_drawn(kind):
+    drawn, x = digits(1200, 0, "drawn"), digits(300, 1, "drawn").pixels
+    x = {"smeared": torch.maximum(x.roll(3, 3), x.roll(2, 2)), "upside down": x.flip(2)}[kind]
+    for samples, found in ((x / 2 + 0.5, True), (((x / 2 + 1.5) * 127.5).byte(), True), (0.6 * x + 0.4, False)):
+        torch.manual_seed(0)
+        case = inputs.prepare(samples, drawn, None, None, None, None)
+        assert saving.correct_treatment(case) is None
+        finding = saving.correct_range(case)
+        assert ("in [0, 1]" in finding.detail if finding is not None else False) == found
+        if found:
+            torch.testing.assert_close(case.samples.mean(), x.mean(), atol=0.02, rtol=0)

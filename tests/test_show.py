@@ -338,10 +338,11 @@ def test_a_card_grows_with_its_findings_and_wears_the_worst_colour():
 
 
 def test_a_card_says_it_all_within_its_width(monkeypatch):
-    d = Diagnosis((finding("blurred", "moderate"),), "the data", "the judge", ("A note.",))
+    d = Diagnosis((finding("blurred", "moderate"),), "the data", "the judge", ("A note.",), open=("whether it is so",))
     lines = list(reports._card_lines(d, 300))
     text = " ".join(line for line, _, _ in lines)
-    said = [d.data, d.judge, *d.notes, "blurred", "moderate", d.findings[0].meaning, str(d.findings[0].evidence[0])]
+    notes = [d.data, d.judge, *d.notes, "Left open: whether it is so."]
+    said = [*notes, "blurred", "moderate", d.findings[0].meaning, str(d.findings[0].evidence[0])]
     for part in (*said, d.findings[0].to_try[0], d.findings[0].lesson):
         assert part in text
     assert all(style.font(size).getlength(line) <= 300 for line, size, _ in lines)

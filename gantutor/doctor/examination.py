@@ -103,7 +103,7 @@ def examine(
         findings += curves.examine_log(log)
     return Diagnosis(
         ranked(findings), case.data, case.extractor.name, (*notes, *case.notes, *log.notes),
-        specimens.collect(case, given, real_given), specimens.drawn(log),
+        specimens.collect(case, given, real_given), specimens.drawn(log), tuple(case.open),
     )  # fmt: skip
 
 

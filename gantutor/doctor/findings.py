@@ -357,6 +357,7 @@ class Diagnosis:
         notes: what was done to the images and read in the log, or could not be examined, one sentence each.
         specimens: some of the images, for a report.
         curves: the curves of the training as (steps, values) by name, thinned to what a picture can show.
+        open: what could not be decided, and what it would take: clauses that begin with "whether".
     """
 
     findings: tuple[Finding, ...]
@@ -367,6 +368,7 @@ class Diagnosis:
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(
         default_factory=dict, compare=False, repr=False
     )
+    open: tuple[str, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -384,7 +386,8 @@ class Diagnosis:
     def as_dict(self) -> dict[str, object]:
         """Plain lists, strings and numbers; a number that is not finite becomes None."""
         findings = [_as_dict(finding) for finding in self.findings]
-        return {"data": self.data, "judge": self.judge, "notes": list(self.notes), "findings": findings}
+        return {"data": self.data, "judge": self.judge, "notes": list(self.notes), "open": list(self.open),
+                "findings": findings}  # fmt: skip
 
     def to_json(self) -> str:
         return json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
@@ -396,6 +399,7 @@ class Diagnosis:
         lines = [seen, *self.notes]
         if self.healthy:
             lines.append(self.verdict)
+        lines += [f"Left open: {question}." for question in self.open]
         for number, finding in enumerate(self.findings, 1):
             lines += ["", f"{number}. {finding.name} ({finding.severity})", f"   {finding.meaning}"]
             lines += [f"   since: step {finding.since:,.0f}"] if finding.since is not None else []

@@ -158,27 +158,31 @@ def local_mean(x: Tensor) -> Tensor:
 
 
 class PeriodicPattern(NamedTuple):
-    """The strongest regular pattern of `period` pixels; `excess` is log₁₀ of its power over that of real images."""
+    """The regular pattern of `period` pixels that stands out most."""
 
-    excess: float
+    excess: float  # log₁₀ of its power over that of real images
+    strength: float  # its root mean square over the pixels
     period: int
     direction: str
 
 
-def periodic_pattern(x: Tensor, real: Tensor) -> PeriodicPattern:
+def periodic_pattern(x: Tensor, real: Tensor, least: float = 0.0) -> PeriodicPattern:
     """Does the spectrum have a peak at a period of 2, 3 or 4 pixels that real images do not have?
 
     A peak is measured against the frequencies around it, so that neither noise nor sharpness counts as one. Where real
-    images have a gap, as pictures made of blocks do, the samples need a peak of their own.
+    images have a gap, as pictures made of blocks do, the samples need a peak of their own. Beside the empty frequencies
+    of smooth images any trace is a peak: patterns whose root mean square is below `least` are passed over.
     """
     mine, theirs = power_spectrum(x), power_spectrum(real)
-    found = [PeriodicPattern(-math.inf, 2, "")]
+    found = [PeriodicPattern(-math.inf, 0.0, 2, "")]
     for period in (2, 3, 4):
         v, u = (round(size / period) for size in x.shape[2:])
         for direction, (row, column) in {"across": (0, u), "down": (v, 0), "both ways": (v, u)}.items():
-            if min(row or 99, column or 99) >= 4:  # nearer to 0, the frequencies around it would include the mean
+            if min(row or 99, column or 99) < 4:  # nearer to 0, the frequencies around it would include the mean
+                continue
+            if (strength := pattern_strength(mine, row, column)) >= least:
                 excess = peak_height(mine, row, column) - max(peak_height(theirs, row, column), 0.0)
-                found.append(PeriodicPattern(excess, period, direction))
+                found.append(PeriodicPattern(excess, strength, period, direction))
     return max(found)
 
 
@@ -190,9 +194,22 @@ def power_spectrum(x: Tensor) -> Tensor:
 
 def peak_height(power: Tensor, row: int, column: int) -> float:
     """log₁₀ of the power at a frequency over the mean of those two steps away."""
+    return math.log10((power[row, column].item() + 1e-6) / (power_around(power, row, column) + 1e-6))
+
+
+def pattern_strength(power: Tensor, row: int, column: int) -> float:
+    """Root mean square, over the pixels, of what a frequency has beyond the power of those two steps away."""
+    H, W = power.shape
+    its_own_mirror_image = 2 * row % H == 2 * column % W == 0  # other waves have half of their power at -row, -column
+    power_here = (1 if its_own_mirror_image else 2) * (power[row, column].item() - power_around(power, row, column))
+    return math.sqrt(max(power_here, 0.0)) / (H * W)
+
+
+def power_around(power: Tensor, row: int, column: int) -> float:
+    """Mean power of the frequencies two steps away."""
     ring = [(i, j) for i in range(-2, 3) for j in range(-2, 3) if max(abs(i), abs(j)) == 2]
-    around = torch.stack([power[(row + i) % power.shape[0], (column + j) % power.shape[1]] for i, j in ring]).mean()
-    return math.log10((power[row, column].item() + 1e-6) / (around.item() + 1e-6))
+    H, W = power.shape
+    return torch.stack([power[(row + i) % H, (column + j) % W] for i, j in ring]).mean().item()
 
 
 class BlockPattern(NamedTuple):

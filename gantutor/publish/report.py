@@ -151,11 +151,12 @@ def heading(diagnosis: "Diagnosis") -> str:
     about = f"{count} with {diagnosis.data}; seen by {diagnosis.judge}." if diagnosis.data else "Of its training log."
     detail = f"<p>{escape(findings[0].detail)}</p>" if findings and findings[0].detail else ""
     first = f"<p><b>Try first:</b> {escape(findings[0].to_try[0])}.</p>" if findings else ""
+    left_open = "".join(f"<p><b>Left open:</b> {escape(question)}.</p>" for question in diagnosis.open)
     links = "".join(f'<li class="{finding.severity}"><a href="#finding-{number}">{number}. {finding.title}</a> '
                     f"{badge(finding)}</li>" for number, finding in enumerate(findings, 1))  # fmt: skip
     contents = f'<nav aria-label="Findings"><ol>{links}</ol></nav>' if findings else ""
     return (f'<header class="{severity}"><p class="kicker">Diagnosis of a GAN</p><h1>{escape(diagnosis.verdict)}</h1>'
-            f'{detail}{first}<p class="about">{escape(about)}</p>{contents}</header>')  # fmt: skip
+            f'{detail}{first}{left_open}<p class="about">{escape(about)}</p>{contents}</header>')  # fmt: skip
 
 
 def badge(finding: "Finding") -> str:

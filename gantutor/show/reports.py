@@ -82,7 +82,9 @@ def _card_lines(diagnosis: "Diagnosis", room: int) -> Iterator[tuple[str, int, s
     for text in (f"Compared with {diagnosis.data}; seen by {diagnosis.judge}.", *diagnosis.notes):
         yield from ((line, 12, GREY) for line in wrapped(text, room, 12))
     if diagnosis.healthy:
-        yield "Healthy: nothing was found.", 18, COLOURS["healthy"]
+        yield diagnosis.verdict, 18, COLOURS["healthy"]
+    for question in diagnosis.open:
+        yield from ((line, 13, "black") for line in wrapped(f"Left open: {question}.", room, 13))
     for number, finding in enumerate(diagnosis.findings, 1):
         yield f"{number}. {finding.name} ({finding.severity})", 18, COLOURS[finding.severity]
         texts = [

@@ -23,6 +23,7 @@ from gantutor.doctor.images.saving import COLLAPSED, correct_saving, relative_va
 from gantutor.metrics import clusters, nearest_neighbours
 
 CLOSE = 1500  # samples that are examined closely, for texture, copies and repetitions
+VISIBLE = 0.01  # root mean square of a pattern in [-1, 1], 1.3 of 255 grey values: a weaker one is not seen
 
 
 def examine_images(case: Case) -> Iterator[Finding]:
@@ -39,8 +40,11 @@ def examine_images(case: Case) -> Iterator[Finding]:
     spoiled = list(find_texture_faults(case.samples[:CLOSE], case.real[:4000]))
     if case.closeups is not None and not misread:
         spoiled += find_texture_faults(*case.closeups)
+    repetition = find_repetition(case)
+    if repetition is not None:  # the pattern may be in the few pictures that come again and again
+        spoiled = [finding for finding in spoiled if (finding.name, finding.severity) != ("checkerboard", "mild")]
     yield from spoiled
-    yield from examine_content(case, unspoiled=not spoiled)
+    yield from examine_content(case, repetition, spoiled)
 
 
 # --- collapse, copies and texture ------------------------------------------------------------------------------------
@@ -75,12 +79,16 @@ def find_copies(case: Case) -> Finding | None:
 
 def find_texture_faults(x: Tensor, real: Tensor) -> Iterator[Finding]:
     """Regular patterns, noise and blur."""
-    pattern, edges = measures.periodic_pattern(x, real), measures.block_pattern(x, real)
+    pattern, edges = measures.periodic_pattern(x, real, VISIBLE), measures.block_pattern(x, real)
     texture, dead = measures.texture_difference(x, real), measures.dead_pixel_share(x, real)
     if pattern.excess > (0.75 if min(x.shape[2:]) >= 16 else 1):  # in small images few frequencies surround a peak
         name = f"power at a period of {pattern.period} pixels, {pattern.direction}, over that of real images"
-        evidence = Evidence(name, 10**pattern.excess, high=3)
-        yield Finding("checkerboard", grade(pattern.excess, 1.5, 2.5), (evidence,))
+        evidence = (
+            Evidence(name, 10**pattern.excess, high=3),
+            Evidence("root mean square of this pattern, in [-1, 1]", pattern.strength, high=VISIBLE),
+        )
+        # Beside the empty frequencies of smooth images a faint pattern stands out as well: both have to be large.
+        yield Finding("checkerboard", grade(min(pattern.excess / 1.5, pattern.strength / 0.04), 1, 1.7), evidence)
     elif edges.excess > 0.3:
         name = f"strength of edges at every {edges.period}th pixel, over that beside them"
         evidence = Evidence(name, math.exp(edges.excess), high=1.15)
@@ -108,16 +116,21 @@ def find_texture_faults(x: Tensor, real: Tensor) -> Iterator[Finding]:
 AllExtracted = Mapping[str, Extracted]  # by "samples", "real" and "held_out"
 
 
-def examine_content(case: Case, unspoiled: bool) -> Iterator[Finding]:
-    """Are the images convincing, are all kinds of image there, and in the right proportions?"""
+def examine_content(case: Case, repetition: Finding | None, spoiled: Sequence[Finding]) -> Iterator[Finding]:
+    """Are the images convincing, are all kinds of image there, and in the right proportions?
+
+    Args:
+        repetition: what `find_repetition` found.
+        spoiled: the faults of their texture, which hide what else is wrong with them.
+    """
+    unspoiled = not spoiled
     sets = {"samples": case.samples, "real": case.real, "held_out": case.held_out}
     extracted = {name: case.extractor.extract(x) for name, x in sets.items()}
-    repetition = find_repetition(case)
     fidelity = judge_fidelity(case, extracted, repeats=repetition is not None)
     by_class = extracted["samples"].logits is not None
     if unspoiled and fidelity.finding is not None:
         yield fidelity.finding
-    elif not (unspoiled or by_class) and (from_afar := judge_from_afar(case)) is not None:
+    elif not (unspoiled or by_class) and (from_afar := judge_from_afar(case, spoiled)) is not None:
         yield from_afar
     if repetition is not None and (fidelity.density >= 0.5 or not unspoiled):
         yield repetition
@@ -183,11 +196,11 @@ def judge_fidelity(case: Case, extracted: AllExtracted, repeats: bool) -> Fideli
     return Fidelity(shares["density"], Finding("low_fidelity", severity, evidence, detail))
 
 
-def judge_from_afar(case: Case) -> Finding | None:
+def judge_from_afar(case: Case, spoiled: Sequence[Finding]) -> Finding | None:
     """Where the texture is at fault and no classifier knows the images: do they look right at half their size?
 
-    A pattern, noise or a blur hardly shows there: it leaves the precision in random features as it is. What a
-    half-trained G draws does not look right from afar either.
+    A pattern, noise or a blur hardly shows there, and not at all if it is mild: it leaves the precision in random
+    features as it is. What a half-trained G draws does not look right from afar either.
     """
     if min(case.real.shape[2:]) < 4 * MIN_SIDE:
         return None
@@ -199,7 +212,7 @@ def judge_from_afar(case: Case) -> Finding | None:
         off[name] = measures.outlier_ratio(small[name][:500], small["real"]).median().item()
         precision[name] = metrics.precision_and_recall(of_real, features(small[name])).precision
     further, kept = off["samples"] / max(off["held_out"], 0.8), precision["samples"] / max(precision["held_out"], 1e-6)
-    if kept / further >= 0.7:
+    if kept / further >= (0.83 if all(finding.severity == "mild" for finding in spoiled) else 0.7):
         return None
     evidence = telling(
         Evidence("at half their size: distance to real images, over that of held-out ones", further, high=1.1),
@@ -348,7 +361,7 @@ def find_ignored_labels(case: Case, logits: Tensor | None) -> Iterator[Finding]:
     if case.labels is None:
         return
     if logits is None:
-        case.notes.append("Whether G obeys its labels cannot be seen without a classifier: give real_labels.")
+        case.open.append("whether G obeys its labels; without a classifier it cannot be seen: give real_labels")
         return
     predicted = torch.tensor(case.extractor.labels)[logits.argmax(1)]
     obeyed = (predicted == case.labels).double().mean().item()

@@ -49,6 +49,7 @@ class Case:
     labels: Tensor | None  # int64, the class that G was asked for in each of `samples`
     closeups: tuple[Tensor, Tensor] | None = None  # of samples and of real images: cut out at full size, for texture
     notes: list[str] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)  # what could not be decided, as `Diagnosis.open` has it
     resized: bool = False  # were the samples of another size than the real images?
     sheets: bool = False  # were they so much larger that each may hold several images?
     copies: tuple[Tensor, Tensor] | None = None  # if samples are copies: what `CopySearch.nearest` returned for them
@@ -313,7 +314,8 @@ def to_training_images(x: Pictures, notes: list[str], like: Tensor | None = None
         low, high = (int(edge) for edge in pixels.aminmax())
         raise BadInput(f"{what} hold whole numbers from {low} to {high}: bring them and the samples to [-1, 1], "
                        f"2 * (x - {low}) / {high - low} - 1.")  # fmt: skip
-    top = top_of(pixels) if not ours and pixels.min() >= 0 and pixels.max() > 0 else None
+    black_was_0 = not ours and (are_bools(x) or (pixels.min() >= 0 and pixels.max() > 0))
+    top = top_of(pixels) if black_was_0 else None
     return to_real_images(pixels, what, notes), top
 
 
@@ -414,6 +416,10 @@ def check_closeups(closeups: tuple[Pictures, Pictures] | None, notes: list[str])
 
 def are_floats(x: Pictures) -> bool:
     return not isinstance(x, Images) and (x.is_floating_point() if isinstance(x, Tensor) else x.dtype.kind == "f")
+
+
+def are_bools(x: Pictures) -> bool:
+    return not isinstance(x, Images) and "bool" in str(x.dtype)  # NumPy's or torch's
 
 
 def match_names(

@@ -98,7 +98,7 @@ def compare(samples: Tensor, real: Tensor, folds: int = 5, ridge: float = 0.1) -
 def judge_shapes(case: Case) -> Finding | None:
     """Does a classifier find a part of the real images among no samples, or hardly any real image among the samples?"""
     if case.resized:  # each way to resize leaves traces that a classifier finds
-        case.notes.append("Whether kinds are missing was not judged by local shapes, because the samples were resized.")
+        case.open.append("whether kinds are missing as far as local shapes tell, because the samples were resized")
         return None
     real = torch.cat([case.real, case.held_out])
     real = real[torch.randperm(len(real))[:MANY]]
@@ -106,8 +106,8 @@ def judge_shapes(case: Case) -> Finding | None:
     found = compare(shapes(case.samples[:MANY]), shapes(real))
     if found.auc < 0.5 + max(0.06, 5 * found.error):
         if (n := min(len(case.samples), len(real))) < FEW:
-            note = f"Without classes, {n} images leave it open whether one kind of several is missing"
-            case.notes.append(f"{note}: give {FEW:,} samples and real images, or more, or labels.")
+            question = f"whether one kind of several is missing; without classes {n} images are too few for that"
+            case.open.append(f"{question}: give {FEW:,} samples and real images, or more, or labels")
         return None
     auc = Evidence("area under the ROC curve of a classifier of samples against real images, by local shapes",
                    found.auc, high=0.55)  # fmt: skip

@@ -184,13 +184,13 @@ def best_rescaling(case: Case) -> tuple[measures.Rescaling | None, float]:
 
     The gap is the mean difference between the quantiles of the pixel values. Because anything fits once it is shrunk
     to black, the rescaled samples must also lie in [-1, 1], be as varied as real images are, and lie clearly nearer to
-    them than before.
+    them than before; except where their values begin at 0 (see `begins_at_0`): then they may look like anything.
     """
     x, real = case.samples[:2000], case.real[:4000]
     usual = measures.thumbnail_distance(case.held_out[:500], real)
     values, before = case.real[:2000], measures.thumbnail_distance(x[:500], real)
     gap, variety = measures.value_gap(x, values), relative_variance(case, x)
-    best, least = None, 1.0
+    best, least, from_0 = None, 1.0, begins_at_0(x, values)
     if gap < 0.08:  # a wrong range leaves 0.13 and more
         return best, least
     for candidate in measures.candidate_rescalings(x, values):
@@ -208,9 +208,17 @@ def best_rescaling(case: Case) -> tuple[measures.Rescaling | None, float]:
             flat = exact and variety < 0.4 and 0.75 < relative_variance(case, now) < 1.33
             close = min(0.75 * before, 1.35 * usual) if exact else min(0.5 * before, 2.5 * usual)
             limit = 1.15 * usual if flat else close
-            if measures.thumbnail_distance(now[:500], real) < limit:
+            if from_0 or measures.thumbnail_distance(now[:500], real) < limit:
                 best, least = candidate, left
     return best, least
+
+
+def begins_at_0(x: Tensor, real: Tensor) -> bool:
+    """Is the lowest value of the samples 0, while real images have many below it?
+
+    So it is if they lie in [0, 1], however badly G draws. Samples that are only too bright end anywhere.
+    """
+    return -0.005 < x.min().item() < 0.02 and (real < -0.1).double().mean().item() > 0.1
 
 
 def relative_variance(case: Case, x: Tensor) -> float:
