@@ -6,6 +6,7 @@ import torch
 from drawn import digits
 from torch.nn import functional as F
 
+from gantutor.data import faces
 from gantutor.doctor.images import augmentation, image_tests, inputs, saving
 
 
@@ -51,13 +52,45 @@ def test_the_longest_straight_edge_of_an_even_area():
     edges = augmentation.longest_edges(x)
     assert edges.length.tolist()[0] == 8  # steps
     assert edges.length.tolist()[1] < 3
-    assert augmentation.longest_edges(x, besides=-1).length[0] < 3
     assert augmentation.longest_edges(x.transpose(2, 3)).length[0] == 8
 
 
+def test_the_largest_right_angle_of_an_even_area():
+    x = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    x[0, :, 3:12, 5:9] = -1  # nine pixels high, four wide
+    x[1, :, 3:12] = -1  # a band has no corner
+    x[2, :, 10:, 9:] = -1  # one corner is inside, six high and seven wide
+    for turned in (x, x.flip(2), x.flip(3), x.flip(2, 3), x.transpose(2, 3)):
+        assert augmentation.largest_corners(turned).length.tolist()[::2] == [3, 5]
+        assert augmentation.largest_corners(turned).length[1] < 2
+
+
+def test_how_many_in_a_row_are_true():
+    mask = torch.tensor([[[1, 1, 0, 1], [0, 1, 0, 1]]]).bool()
+    assert augmentation.run_lengths(mask, 2).tolist() == [[[2, 1, 0, 1], [0, 1, 0, 1]]]
+    assert augmentation.run_lengths(mask, 1).tolist() == [[[1, 2, 0, 2], [0, 1, 0, 1]]]
+
+
 def test_blocks_have_their_edges_in_a_grid():
-    assert augmentation.in_blocks(torch.arange(100) * 4 + 3)
-    assert not augmentation.in_blocks(torch.arange(100))
+    cut, view = torch.arange(100) < 90, torch.arange(100) % 3
+    for place, found in ((torch.arange(100) * 4 + 3, True), (torch.arange(100), False), (20 + view, True)):
+        assert augmentation.in_one_grid(augmentation.Outline(place, place, view), cut) == found
+
+
+@pytest.mark.parametrize("value", [-1, 0, 1])
+def test_cut_outs_show_where_real_images_have_long_straight_edges(value):
+    """Cartoon faces are drawn with a ruler, and a box reaches over the border as often as not."""
+    real, sound = (faces.draw(n, seed, 32).pixels for n, seed in ((600, 0), (300, 1)))
+    boxes, hole = sound.clone(), sound.clone()
+    white, draw = (value + 1) * 127.5, torch.Generator().manual_seed(0)
+    for image, top, left in zip(boxes[::3], *torch.randint(-8, 24, (2, 100), generator=draw).tolist(), strict=True):
+        image[:, max(top, 0) : top + 16, max(left, 0) : left + 16] = white
+    hole[:, :, 10:21, 9:20] = white  # always in one place: this is no augmentation
+    found = []
+    for x in (sound, boxes, hole):
+        torch.manual_seed(0)
+        found.append(augmentation.find_boxes(inputs.prepare(x, real, None, None, None, None)))
+    assert [finding is not None for finding in found] == [False, True, False]
 
 
 def test_all_real_images_of_a_case_are_treated_alike():

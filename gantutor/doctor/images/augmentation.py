@@ -18,6 +18,7 @@ from gantutor.doctor.images.inputs import MIN_IMAGES, Case
 from gantutor.metrics import nearest_neighbours
 
 SOME, MANY = 600, 1500  # samples and real images that are compared
+STEP, EVEN = 0.15, 0.03  # differences between neighbouring pixels at an edge at least, and within an even area at most
 CLEARLY = 0.85  # a changed image is nearer to real ones by so much once the change is undone
 
 
@@ -187,22 +188,23 @@ def is_grey(x: Tensor) -> Tensor:
 
 
 def find_boxes(case: Case) -> Finding | None:
-    """Have the samples areas of one value that end in a straight line, longer than any in real images?
+    """Have the samples areas of one value with a straight edge, or a right angle, larger than any in real images?
 
-    The background of digits has such edges too: a second look passes over areas of the most frequent value. Blurred
-    images have more of them, so held-out images are compared blurred as well. Where the samples without boxes do not
-    resemble the real images either, these are edges of something else.
+    Pixel art, clothes and the background of digits have long edges, but hardly a right angle inside the picture whose
+    sides are long. Blurred images have more of both, so held-out images are compared blurred as well. Where the samples
+    without boxes do not resemble the real images either, these are edges of something else.
     """
     real = case.real[:MANY]
-    for besides in (None, most_frequent_value(real)):
-        mine, theirs, held_out = (longest_edges(x, besides) for x in (case.samples, real, case.held_out[:MANY]))
-        least = max(theirs.length.double().quantile(0.98).item(), 0.3 * min(case.real.shape[2:]))
-        smooth = longest_edges(F.avg_pool2d(case.held_out[:MANY], 3, 1, 1, count_include_pad=False), besides)
-        usual = max(share_among_alike(edges.length > least, case) for edges in (held_out, smooth))
-        cut = mine.length > least
+    side = min(real.shape[2:])
+    smooth = F.avg_pool2d(case.held_out[:MANY], 3, 1, 1, count_include_pad=False)
+    for outlines, least, what in ((longest_edges, 0.3, "a straight line"), (largest_corners, 0.2, "a right angle")):
+        mine, theirs, held_out = (outlines(x) for x in (case.samples, real, case.held_out[:MANY]))
+        limit = max(theirs.length.double().quantile(0.98).item(), least * side)
+        usual = max(share_among_alike(edges.length > limit, case) for edges in (held_out, outlines(smooth)))
+        cut = mine.length > limit
         share, most = cut.double().mean().item(), most_by_chance(usual, len(cut), len(held_out.length), least=0.06)
-        if share >= most and not in_blocks(mine.place[cut]) and others_are_near(case, cut):
-            name = f"share of samples with an even area that ends in a straight line of over {least + 1:.0f} pixels"
+        if share >= most and not in_one_grid(mine, cut) and others_are_near(case, cut):
+            name = f"share of samples with an even area that ends in {what} of over {limit + 1:.0f} pixels"
             evidence = Evidence(name, share, high=most, usual=usual)
             return leave_out(case, cut, (evidence,), "Many have boxes or bands of one value, as from cut-outs.", share)
     return None
@@ -216,42 +218,67 @@ def others_are_near(case: Case, cut: Tensor) -> bool:
     return mine < 1.6 * usual
 
 
-def most_frequent_value(x: Tensor) -> float:
-    return torch.histc(x, 256, -1, 1).argmax().item() / 127.5 - 1
+class Outline(NamedTuple):
+    """The longest straight edge, or the largest right angle, of an even area in each image."""
 
-
-class Edges(NamedTuple):
-    """The longest straight edge of an even area in each image."""
-
-    length: Tensor  # int64 (N,), steps from pixel to pixel along it
+    length: Tensor  # int64 (N,), steps from pixel to pixel along it; of an angle the shorter side
     place: Tensor  # int64 (N,), its row or column
+    view: Tensor  # int64 (N,), which of the four sides or corners of the area it is
 
 
-def longest_edges(x: Tensor, besides: float | None = None) -> Edges:
-    """The longest horizontal or vertical line with one value along two pixels on one side, and others beyond it.
-
-    Areas of the value `besides` do not count.
-    """
-    lengths, places = [], []
+def longest_edges(x: Tensor) -> Outline:
+    """The longest horizontal or vertical line with one value along two pixels on one side, and others beyond it."""
+    found = []
     for y in (x, x.flip(3), x.transpose(2, 3), x.flip(2).transpose(2, 3)):  # the even area is on the left of each
-        across, along = (y.diff(dim=axis).abs().amax(1) for axis in (3, 2))  # (N, H, W - 1), (N, H - 1, W)
-        at_edge = (across[:, :, 1:] > 0.15) & (across[:, :, :-1] < 0.03)  # (N, H, W - 2)
-        at_edge[:, 1:] &= along[:, :, 1:-1] < 0.03
-        if besides is not None:
-            at_edge &= (y[:, :, :, 1:-1] - besides).abs().amax(1) > 0.03
-        run, longest = torch.zeros(at_edge.shape[::2], dtype=torch.int64), torch.zeros(at_edge.shape[::2]).long()
-        for row in at_edge.unbind(1):  # (N, W - 2)
-            run = (run + 1) * row
-            longest = torch.maximum(longest, run)
-        length, place = longest.max(1)
-        lengths.append(length)
-        places.append(place)
-    length, which = torch.stack(lengths).max(0)
-    return Edges(length, torch.stack(places).gather(0, which[None])[0])
+        across, along = steps_between(y)
+        at_edge = (across[:, :, 1:] > STEP) & (across[:, :, :-1] < EVEN)  # (N, H, W - 2)
+        at_edge[:, 1:] &= along[:, :, 1:-1] < EVEN
+        found.append(run_lengths(at_edge, 1).amax(1).max(1))
+    return longest(found)
 
 
-def in_blocks(place: Tensor) -> bool:
-    """Do nearly all edges lie at multiples of a few pixels, as in pictures that are made of square blocks?"""
+def largest_corners(x: Tensor) -> Outline:
+    """The largest right angle inside each image with one value along both sides within it, and others beyond them."""
+    found = []
+    for y in (x, x.flip(2), x.flip(3), x.flip(2, 3)):  # the corner is at the top left of each
+        across, down = steps_between(y)
+        at_top = (down[:, :-1] > STEP) & (down[:, 1:] < EVEN)  # (N, H - 2, W)
+        at_left = (across[:, :, :-1] > STEP) & (across[:, :, 1:] < EVEN)  # (N, H, W - 2)
+        right = run_lengths(at_top[:, :, :-1] & (across[:, 1:-1] < EVEN), 2)[:, :, 1:]  # (N, H - 2, W - 2)
+        downwards = run_lengths(at_left[:, :-1] & (down[:, :, 1:-1] < EVEN), 1)[:, 1:]  # the same
+        found.append(torch.minimum(right, downwards).amax(2).max(1))
+    return longest(found)
+
+
+def steps_between(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest difference, of all channels, between neighbours in a row (N, H, W - 1) and in a column (N, H - 1, W)."""
+    across, down = (x.diff(dim=axis).abs().amax(1) for axis in (3, 2))
+    return across, down
+
+
+def run_lengths(mask: Tensor, axis: int) -> Tensor:
+    """How many values of a bool (N, H, W) in a row are true, from each place on along an axis: int16 (N, H, W)."""
+    lengths = mask.short()
+    places = lengths.unbind(axis)
+    for before, after in zip(reversed(places[:-1]), reversed(places[1:]), strict=True):
+        before.mul_(after + 1)
+    return lengths
+
+
+def longest(found: Sequence[tuple[Tensor, Tensor]]) -> Outline:
+    """Of the lengths and places in four views of each image, those of the longest."""
+    lengths, places = (torch.stack(parts).long() for parts in zip(*found, strict=True))  # (4, N) each
+    length, view = lengths.max(0)
+    return Outline(length, places.gather(0, view[None])[0], view)
+
+
+def in_one_grid(outline: Outline, cut: Tensor) -> bool:
+    """Do nearly all edges lie at multiples of a few pixels, as in pictures of square blocks, or all in one place?
+
+    Of the areas' sides, or corners, the one that is found most often is looked at.
+    """
+    view = outline.view[cut].mode().values
+    place = outline.place[cut & (outline.view == view)]
     return any(torch.bincount(place % period).max() > 0.8 * len(place) for period in (2, 4, 8))
 
 
