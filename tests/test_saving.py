@@ -104,12 +104,15 @@ def test_all_real_images_of_a_case_are_treated_alike():
         torch.testing.assert_close(case.real, -whole[case.rest], atol=0.01, rtol=0)
 
 
-def test_samples_that_are_left_out_take_their_labels_along():
+def test_samples_that_are_left_out_take_what_is_known_of_them_along():
     drawn = digits(300, 0, "drawn")
     case = inputs.prepare(drawn.pixels[:80], drawn, torch.arange(80), None, None, None)
+    case.copies = torch.rand(60), case.labels[:60]  # of the first ones, each of the image that it is
     even = case.labels % 2 == 0
     case.keep(even)
     assert len(case.samples) == 40
+    assert torch.equal(case.copies[1], case.labels[: int(even[:60].sum())])
+    assert len(case.copies[0]) == len(case.copies[1])
     assert all(torch.equal(image, drawn.pixels[label]) for image, label in zip(case.samples, case.labels, strict=True))
 
 

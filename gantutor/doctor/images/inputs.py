@@ -58,6 +58,9 @@ class Case:
         """Examine only those samples any more for which `good` (N,) is true."""
         self.samples = self.samples[good]
         self.labels = None if self.labels is None else self.labels[good]
+        if self.copies is not None:
+            seen = good[: len(self.copies[0])]
+            self.copies = self.copies[0][seen], self.copies[1][seen]
 
     def treat_real(self, treatment: Callable[[Tensor], Tensor]) -> None:
         """Do the same to all real images, float32 -> float32, a few at a time."""

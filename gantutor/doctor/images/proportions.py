@@ -22,6 +22,7 @@ MANY = 1500  # samples, and real images, that are compared at most
 SIDE = 32  # pixels: larger images are reduced to it
 PATCH = 6  # pixels
 FILTERS = 200
+AT_ONCE = 8  # images: 200 filters make 5 MB of them, which the system need not hand out and clear anew every time
 
 
 class LocalShapes:
@@ -48,13 +49,15 @@ class LocalShapes:
         self.filters = (filters - filters.mean(1, keepdim=True)).view(-1, 1, PATCH, PATCH)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return torch.cat([self._fits(part) for part in reduced(x).split(100)]).double()
+        return torch.cat([self._fits(part) for part in reduced(x).split(AT_ONCE)]).double()
 
     def _fits(self, x: Tensor) -> Tensor:
         mean, square = (F.avg_pool2d(y, PATCH, 1) for y in (x, x.square()))
         contrast = (square - mean.square()).clamp(min=0).add(0.02).sqrt()  # (N, 1, h, w)
-        fit = F.conv2d(x, self.filters) / contrast - self.offset  # (N, 200, h, w)
-        return torch.cat([F.relu(sign * fit - 0.5).mean((2, 3)) for sign in (1, -1)], 1)
+        fit = F.conv2d(x, self.filters).div_(contrast).sub_(self.offset)  # (N, 200, h, w)
+        up = (fit - 0.5).relu_().mean((2, 3))
+        down = fit.neg_().sub_(0.5).relu_().mean((2, 3))
+        return torch.cat([up, down], 1)
 
 
 def reduced(x: Tensor) -> Tensor:
