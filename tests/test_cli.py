@@ -717,7 +717,7 @@ def test_diagnose_prints_json_and_nothing_else(patients, capsys, samples, status
     out, err = capsys.readouterr()
     found = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     assert [finding["name"] for finding in found["findings"]] == names
-    assert list(found) == ["data", "judge", "notes", "findings"]
+    assert list(found) == ["data", "judge", "notes", "open", "findings"]
     assert "Examining" in err
 
 
