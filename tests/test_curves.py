@@ -161,6 +161,8 @@ CURVES = [
     ({"d_loss": -4 - 0.5 * (T % 5.1) + noise(1000, 0.35)}, ("oscillation",)),
     ({"d_loss": -4 - 0.5 * (T[:50] % 5) + noise(50, 0.1)}, ("oscillation",)),  # too few to say
     ({"d_loss": 1.3 + 0.3 * torch.sin(2 * math.pi * T / 50) + noise(1000, 0.1)}, ("oscillation",)),  # nor are twenty
+    *(({"d_loss": 1.2 + 0.3 * torch.sin(2 * math.pi * T / period) + noise(1000, 0.1)}, ("oscillation",))
+      for period in (12, 15, 20, 25)),  # whole numbers of entries, but too many for a rhythm of the program
     ({"d_loss": -4 + noise(60, 0.2), "g_loss": np.repeat([1.2, 1.3, 1.4, 3.7, 3.6, 3.8], 10)}, ()),  # carried forward
     ({"d_loss": torch.linspace(-1, -250, 1000)}, ()),  # a critic whose loss drifts
     ({"d_loss": -0.9 * torch.exp(T / 190), "g_loss": noise(1000, 1)}, ("divergence",)),  # up to 170, and still rising

@@ -16,6 +16,7 @@ FEWEST = 40  # entries: fewer show no sudden changes
 FEWEST_IN_CYCLES = 24
 FEWEST_CHANGES = 5  # of a curve that changes in every so many entries
 FEWEST_IN_STEP = 12  # cycles that keep step with the entries
+LONGEST_RHYTHM = 10  # entries between two steps of what is done now and then
 IN_STEP = 0.95  # the share of the cycles' sizes that is left in their sum
 LOSSES = {"d_loss": "D's loss", "g_loss": "G's loss"}
 
@@ -147,14 +148,14 @@ def strongest_oscillation(curve: np.ndarray) -> Oscillation | None:
 
 
 def is_schedule(curve: np.ndarray, period: float) -> bool:
-    """Does a cycle keep step with a whole number of entries through the whole curve?
+    """Does a short cycle keep step with a whole number of entries through the whole curve?
 
-    So does what the program does in every so many steps, such as five steps of D for one of G. Players that chase each
+    So does what the program does in every few steps, such as five steps of D for one of G. Players that chase each
     other have no reason to. Over fewer cycles than this asks for, other periods keep step with a whole number too.
     """
     whole = round(period)
     cycles = len(curve) // whole
-    if cycles < max(FEWEST_IN_STEP, 2 * whole):
+    if whole > LONGEST_RHYTHM or cycles < max(FEWEST_IN_STEP, 2 * whole):
         return False
     count = cycles // 4
     windows = curve[: 4 * whole * count].reshape(count, 4 * whole)
