@@ -34,8 +34,8 @@ def pick(*, quick: T, full: T) -> T:
 
 
 def steps(full: int) -> int:
-    """How many steps a lesson trains where the text says `full`: under the quick budget a quarter, 500 at most."""
-    return pick(quick=min(-(-full // 4), 500), full=full)
+    """How many steps a lesson trains where the text says `full`: under the quick budget a quarter, 200 at most."""
+    return pick(quick=min(-(-full // 4), 200), full=full)
 
 
 def seed() -> int:

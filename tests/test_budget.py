@@ -15,7 +15,7 @@ def test_the_budget_decides_which_number_is_picked(monkeypatch, value, name):
 
 def test_a_quarter_of_the_steps_is_taken_under_the_quick_budget(monkeypatch):
     monkeypatch.setenv("GANTUTOR_BUDGET", "quick")
-    assert [budget.steps(n) for n in (1, 4, 5, 2000, 4000)] == [1, 1, 2, 500, 500]
+    assert [budget.steps(n) for n in (1, 4, 5, 2000, 4000)] == [1, 1, 2, 200, 200]
     monkeypatch.setenv("GANTUTOR_BUDGET", "full")
     assert budget.steps(4000) == 4000
 

@@ -128,7 +128,12 @@ def test_curves_holds_what_it_was_given():
 
 @pytest.mark.parametrize(
     ("low", "high", "ticks"),
-    [(5, 60, ["5", "10", "20", "50"]), (0.5, 2000, ["1", "10", "100", "1,000"]), (0.002, 0.03, ["0.002", "0.01"])],
+    [
+        (5, 60, ["5", "10", "20", "50"]),
+        (0.5, 2000, ["1", "10", "100", "1,000"]),
+        (0.002, 0.03, ["0.002", "0.01"]),
+        (1e-9, 2, ["10⁻⁶", "0.01", "1"]),
+    ],
 )
 def test_a_logarithmic_axis_has_plain_numbers(low, high, ticks):
     picture = show.curves([0, 1], {"a": [low, high]}, log=True, ylim=(low, high))

@@ -17,7 +17,7 @@ def steps(n: int, draw: Callable[[], show.Picture], *, title: str, frames: int =
     """The numbers of the steps, 1 to n, with a picture that is redrawn before the first step and after some others.
 
     At the end a film of these pictures takes its place; also where the loop ends early, by `break` or because it was
-    interrupted (■ in the toolbar). Under the quick budget n is a quarter, 500 at most, with 8 pictures at most.
+    interrupted (■ in the toolbar). Under the quick budget n is a quarter, 200 at most, with 8 pictures at most.
 
     Args:
         n: how many steps.

@@ -29,6 +29,7 @@ STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1)), ":")
 LOG_4, LOG_2 = math.log(4), math.log(2)
 DENSITY = 2  # pixels of a picture in a notebook for each pixel of the page
 DPI = 100  # of a figure on the page
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 History = Sequence[tuple[int, float, float]]  # (step, D's loss, G's loss)
 
@@ -120,8 +121,16 @@ def log_scale(axes: "Axes", which: str) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
-    axis.set_major_formatter(lambda value, _: f"{value:,.12g}")
+    axis.set_major_formatter(lambda value, _: tick(value))
     axis.set_minor_formatter(NullFormatter())
+
+
+def tick(value: float) -> str:
+    """A number at an axis: 20 or 0.005 as it is, and a millionth as 10⁻⁶."""
+    if abs(value) >= 1e-3:
+        return f"{value:,.12g}"
+    digits, exponent = f"{value:.0e}".split("e")
+    return f"{digits}·".removeprefix("1·") + "10" + str(int(exponent)).translate(SUPERSCRIPTS)
 
 
 # ---------------------------------------------------------------- checks of arguments
