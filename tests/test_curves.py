@@ -310,8 +310,28 @@ def test_what_was_not_judged_is_always_named():
     )
     said = " ".join(d.notes)
     assert d.healthy
-    for told in ("fewer than 12 entries", "d_loss", "lr (learning rate)", "wobble factor", "comment"):
+    for told in ("lr (learning rate)", "wobble factor", "comment"):
         assert told in said
+    assert d.open == ("what d_loss would show: 12 entries or more can be judged",)
+
+
+@pytest.mark.parametrize(
+    ("d_loss", "g_loss", "left_open"),
+    [
+        (1.0, 0.003, "whether D is fooled"),  # least squares with targets 0 and 1, as a sum
+        (0.5, 0.001, "whether D is fooled"),  # or as a mean
+        (5.0, 0.9, "whether D tells anything apart"),
+        (0.5, 0.5, None),
+        (1.3, 0.8, None),
+    ],
+)
+def test_losses_that_sound_games_have_too_leave_it_open_who_wins(d_loss, g_loss, left_open):
+    history = {"d_loss": d_loss * (1 + noise(300, 0.02)), "g_loss": g_loss * (1 + noise(300, 0.2))}
+    d = examined(history)
+    assert d.healthy
+    assert [question.split(":")[0] for question in d.open] == ([left_open] if left_open else [])
+    outputs = {"D(x)": 0.6 + noise(300, 0.02), "D(G(z))": 0.4 + noise(300, 0.02)}
+    assert examined(history | outputs).open == ()
 
 
 @pytest.mark.parametrize("n", [24, 200, 3000])

@@ -326,28 +326,36 @@ def named(images, classes):
 
 
 def test_classes_are_matched_by_name(drawn):
-    few, notes = named(drawn, ["b", "c"]), []
+    few, notes, left_open = named(drawn, ["b", "c"]), [], []
     real = named(drawn, ["a", "b", "c"])
-    assert torch.equal(inputs.match_names(few, real, None, None, notes), few.labels + 1)
+    assert torch.equal(inputs.match_names(few, real, None, None, notes, left_open), few.labels + 1)
     assert notes == ["Of the classes of the real images the samples lack a."]
-    assert inputs.match_names(named(drawn, "01"), real, None, None, notes) is None
-    assert "classes of the samples are 0, 1, but those of the real images are a, b, c" in notes[1]
+    assert inputs.match_names(named(drawn, "01"), real, None, None, notes, left_open) is None
+    assert "classes of the samples are 0, 1, but those of the real images are a, b, c" in left_open[0]
     numbers = named(drawn, ["0", "1", "10", "2"])  # in the order of the alphabet
-    assert inputs.match_names(drawn.pixels, numbers, torch.tensor([10, 2, 0]), None, notes).tolist() == [2, 3, 0]
-    assert torch.equal(inputs.match_names(named(drawn, "01"), drawn.pixels, None, drawn.labels, []), drawn.labels % 2)
+    assert inputs.match_names(drawn.pixels, numbers, torch.tensor([10, 2, 0]), None, notes, left_open).tolist() == [
+        2,
+        3,
+        0,
+    ]
+    assert torch.equal(
+        inputs.match_names(named(drawn, "01"), drawn.pixels, None, drawn.labels, [], []), drawn.labels % 2
+    )
 
 
 def test_labels_may_be_names(drawn):
-    real, notes = named(drawn, ["cat", "dog", "newt"]), []
+    real, notes, left_open = named(drawn, ["cat", "dog", "newt"]), [], []
     words = np.array(real.classes)[real.labels]
-    assert torch.equal(inputs.match_names(drawn.pixels, real, words, None, notes), real.labels)
-    assert torch.equal(inputs.match_names(drawn.pixels, drawn.pixels, words[:, None], words, notes), real.labels)
-    assert torch.equal(inputs.match_names(real, drawn.pixels, None, words, notes), real.labels)
+    assert torch.equal(inputs.match_names(drawn.pixels, real, words, None, notes, left_open), real.labels)
+    assert torch.equal(
+        inputs.match_names(drawn.pixels, drawn.pixels, words[:, None], words, notes, left_open), real.labels
+    )
+    assert torch.equal(inputs.match_names(real, drawn.pixels, None, words, notes, left_open), real.labels)
     assert notes == []
-    assert inputs.match_names(drawn.pixels, real, list(np.char.upper(words)), None, notes) is None
-    assert "classes of the samples are CAT, DOG, NEWT, but those of the real images are cat, dog, newt" in notes[0]
-    assert inputs.match_names(drawn.pixels, drawn.pixels, words, None, notes) is None
-    assert "the real images have none" in notes[1]
+    assert inputs.match_names(drawn.pixels, real, list(np.char.upper(words)), None, notes, left_open) is None
+    assert "classes of the samples are CAT, DOG, NEWT, but those of the real images are cat, dog, newt" in left_open[0]
+    assert inputs.match_names(drawn.pixels, drawn.pixels, words, None, notes, left_open) is None
+    assert "the real images have none" in left_open[1]
     case = prepare(drawn, real_labels=np.array(list("abcdefghij"))[drawn.labels], labels=["c"] * 80)
     assert case.labels.tolist() == [2] * 80
     assert any("numbered from 0 in the order a, b, c, …, j" in note for note in case.notes)

@@ -449,7 +449,10 @@ def test_a_folder_of_exports_is_one_log(tmp_path):
 
 
 def test_a_log_without_d_says_so():
-    assert any("D is not in this log" in note for note in training_log.read({"g_loss": [1.0] * 20}).notes)
+    d = doctor.examine(history={"g_loss": [1.0, 1.1] * 10})
+    assert d.healthy
+    assert d.verdict == "Healthy, as far as could be seen: nothing was found."
+    assert d.open == ("whether G or D wins, because D is not in this log: log D's loss as well",)
 
 
 def test_repeated_epochs_are_no_steps():

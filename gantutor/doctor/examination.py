@@ -103,7 +103,7 @@ def examine(
         findings += curves.examine_log(log)
     return Diagnosis(
         ranked(findings), case.data, case.extractor.name, (*notes, *case.notes, *log.notes),
-        specimens.collect(case, given, real_given), specimens.drawn(log), tuple(case.open),
+        specimens.collect(case, given, real_given), specimens.drawn(log), (*case.open, *log.open),
     )  # fmt: skip
 
 
@@ -132,7 +132,9 @@ def examine_log_alone(log: training_log.Log) -> Diagnosis:
             f"{seen} Name the columns d_loss, g_loss, d_real (D's output for real images), d_fake (for samples) or "
             f"g_grad_norm, with {curves.FEWEST} rows or more."
         )
-    return Diagnosis(ranked(findings), "", "", tuple(log.notes), curves=specimens.drawn(log))
+    return Diagnosis(
+        ranked(findings), "", "", tuple(log.notes), curves=specimens.drawn(log), open=tuple(dict.fromkeys(log.open))
+    )
 
 
 def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:

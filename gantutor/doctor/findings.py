@@ -357,7 +357,7 @@ class Diagnosis:
         notes: what was done to the images and read in the log, or could not be examined, one sentence each.
         specimens: some of the images, for a report.
         curves: the curves of the training as (steps, values) by name, thinned to what a picture can show.
-        open: what could not be decided, and what it would take: clauses that begin with "whether".
+        open: what could not be decided, and what it would take: clauses that begin with "whether" or "what".
     """
 
     findings: tuple[Finding, ...]
@@ -381,7 +381,9 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """The diagnosis in a sentence: what the first finding means."""
-        return AILMENTS[self.names[0]].meaning if self.findings else "Healthy: nothing was found."
+        if self.findings:
+            return AILMENTS[self.names[0]].meaning
+        return "Healthy, as far as could be seen: nothing was found." if self.open else "Healthy: nothing was found."
 
     def as_dict(self) -> dict[str, object]:
         """Plain lists, strings and numbers; a number that is not finite becomes None."""

@@ -360,10 +360,11 @@ def prepare(
 ) -> Case:
     """Bring all images to one form and choose a feature extractor. Draws from torch's global random stream."""
     notes: list[str] = []
+    left_open: list[str] = []
     raw = to_images(samples, "the samples", notes)
     if not are_names(labels):
         labels = to_labels(labels, len(raw), "the labels")
-    labels = match_names(samples, real, labels, real_labels, notes)
+    labels = match_names(samples, real, labels, real_labels, notes, left_open)
     train, top = to_training_images(real, notes, like=raw)
     raw = read_alike(raw, top, notes) if are_floats(samples) else raw
     black, white = (-1, 1) if train.is_floating_point() else (0, 255)
@@ -399,7 +400,7 @@ def prepare(
         raw=raw, samples=raw[keep], train=train, rest=order, real=resized_like(shown, size),
         held_out=resized_like(held_out, size), data=name, extractor=extractor,
         labels=None if labels is None else labels[keep], closeups=check_closeups(closeups, notes), notes=notes,
-        resized=size != train.shape[2:], sheets=sheets,
+        open=left_open, resized=size != train.shape[2:], sheets=sheets,
     )  # fmt: skip
 
 
@@ -426,13 +427,18 @@ def are_bools(x: Pictures) -> bool:
 
 
 def match_names(
-    samples: Pictures, real: Pictures, labels: Labels | None, real_labels: Labels | None, notes: list[str]
+    samples: Pictures,
+    real: Pictures,
+    labels: Labels | None,
+    real_labels: Labels | None,
+    notes: list[str],
+    left_open: list[str],
 ) -> Tensor | None:
     """The labels of the samples, numbered as those of the real images are.
 
     Classes that come from folders, or have names for labels, are matched by their names, and numbers with folders that
-    numbers name. Where they do not match, a note says so, and there are no labels: the folders of samples may also be
-    steps or runs.
+    numbers name. Where they do not match, that is left open, and there are no labels: the folders of samples may
+    also be steps or runs.
     """
     names = real.classes if isinstance(real, Images) and real_labels is None and len(real.classes) > 1 else ()
     if isinstance(labels, Tensor):
@@ -454,9 +460,8 @@ def match_names(
         known = {str(label): label for label in ([] if given is None else given.unique().tolist())}
     if not set(mine) <= set(known):
         theirs = f"those of the real images are {some(list(known))}" if known else "the real images have none"
-        notes.append(
-            f"The classes of the samples are {some(mine)}, but {theirs}: they do not match, so that it was not "
-            "examined whether G obeys its labels."
+        left_open.append(
+            f"whether G obeys its labels, because the classes of the samples are {some(mine)}, but {theirs}"
         )
         return None
     if missing := [name for name in known if name not in mine]:

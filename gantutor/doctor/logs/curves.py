@@ -45,10 +45,9 @@ class Game(NamedTuple):
 
 
 def examine_log(log: Log) -> Iterator[Finding]:
-    """Judge every game of a log, and note what could not be judged."""
-    short = [curve.name for curve in log.curves if len(curve.values) < FEWEST]
-    if short:
-        log.notes.append(f"With fewer than {FEWEST} entries, and too short to be judged: {some(short, MOST_NAMES)}.")
+    """Judge every game of a log, and say what is left open."""
+    if short := [curve.name for game in log.games.values() for curve in game.values() if len(curve.values) < FEWEST]:
+        log.open.append(f"what {some(short, MOST_NAMES)} would show: {FEWEST} entries or more can be judged")
     for name, curves in log.games.items():
         if (start := start_of_game(curves)) is not None:
             log.notes.append(
@@ -59,7 +58,10 @@ def examine_log(log: Log) -> Iterator[Finding]:
         if "d_loss" in sound or "g_loss" in sound:
             of_game = f" of the game {name!r}" if name else ""
             log.notes.append(f"Judging by its values, the loss{of_game} is {LOSSES[kind_of_loss(sound)]}.")
-        yield from examine_game(sound)
+        findings = list(examine_game(sound))
+        if not findings:
+            log.open += open_questions(to_game(sound))
+        yield from findings
 
 
 def judged(curves: Mapping[str, Curve]) -> dict[str, Curve]:
@@ -399,6 +401,24 @@ def d_is_constant(game: Game) -> Finding | None:
 
 def nowhere(game: Game) -> np.ndarray:
     return np.zeros(len(game.steps), dtype=bool)
+
+
+def open_questions(game: Game) -> Iterator[str]:
+    """What the losses of a game without findings leave open, because sound trainings have such losses too."""
+    d, g = game.medians.get("d_loss"), game.medians.get("g_loss")
+    if d is None or game.loss != "cross-entropy" or probabilities(game) is not None or called_real(game) is not None:
+        return
+    cure = "log D's mean outputs for real images and for samples"
+    if g is not None and late(g) < 0.02 and any(abs(late(d) - loss) < 0.1 * loss for loss in (0.5, 1.0)):
+        yield (
+            f"whether D is fooled: if the losses are least squares, then D's {late(d):.2f} and G's {late(g):.2g} are "
+            f"those of a D that takes samples for real images; {cure}"
+        )
+    elif late(d) > 3.5:
+        yield (
+            f"whether D tells anything apart: its loss ends at {late(d):.3g}, and one that only guesses has "
+            f"{LOG4:.2f}, unless it is a sum of several; {cure}"
+        )
 
 
 def early(x: np.ndarray) -> float:

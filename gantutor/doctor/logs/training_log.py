@@ -43,11 +43,13 @@ class Log:
             several, as CycleGAN's has, each loss of D is judged together with the loss of its own G.
         others: the curves that play no part in the game, by name.
         notes: what was read as what, one sentence each.
+        open: what the log leaves open, as `Diagnosis.open` has it.
     """
 
     games: dict[str, dict[str, Curve]] = field(default_factory=dict)
     others: dict[str, Curve] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
 
     @property
     def curves(self) -> list[Curve]:
@@ -321,7 +323,7 @@ def sort(curves: Mapping[str, Curve]) -> Log:
         log.notes.append(f"Read {some(read_as, MOST_NAMES)}.")
     present = {role for game in log.games.values() for role in game}
     if "g_loss" in present and not any(role.startswith("d_") for role in present):
-        log.notes.append("D is not in this log, so who wins can hardly be seen: log its loss as well.")
+        log.open.append("whether G or D wins, because D is not in this log: log D's loss as well")
     if others:
         log.notes.append(f"Searched for values that are not finite, but not judged: {some(others, MOST_NAMES)}.")
     return log

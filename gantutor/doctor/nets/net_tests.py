@@ -85,9 +85,7 @@ def examine_discriminator(
     outputs = to_logits(*numbers)
     logits = dict(zip(sets, outputs, strict=True))
     if len(case.rest) < len(case.train):
-        case.notes.append(
-            "Whether D has memorised its training images can be seen only with held-out images: give held_out."
-        )
+        case.open.append("whether D has memorised its training images: give held_out, real images that it has not seen")
     if torch.cat(outputs).isfinite().all():
         yield from judge_logits(logits, critic)
     else:
