@@ -189,3 +189,12 @@ def test_the_range_is_named_however_badly_the_images_are_drawn(kind):
         assert ("in [0, 1]" in finding.detail if finding is not None else False) == found
         if found:
             torch.testing.assert_close(case.samples.mean(), x.mean(), atol=0.02, rtol=0)
+
+
+def test_images_with_their_white_did_not_wrap_around():
+    real, others = digits(400, seed=0).pixels, digits(400, seed=1).pixels
+    wrapped = saving.wrapped(128 * (real + 1))  # white became 256, and 256 is 0
+    assert (real == 1).double().mean() > 0.01
+    assert saving.has_edges_like(saving.wrapped(128 * (others + 1)), wrapped, real)
+    assert not saving.has_edges_like(others, wrapped, real)
+    assert saving.has_edges_like(0.99 * others, wrapped, real)  # of a G that ends in tanh: nothing is quite white

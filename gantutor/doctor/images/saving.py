@@ -20,6 +20,7 @@ from gantutor.metrics import nearest_neighbours
 
 COLLAPSED = 0.06  # all is one image if samples vary so little, compared with held-out images
 SOME = 1500  # samples, and real images, that are compared
+EDGE = 1 - 0.5 / 127.5  # what a byte of 255 becomes, or more
 
 
 def correct_saving(case: Case) -> Iterator[Finding]:
@@ -105,6 +106,8 @@ def correct_treatment(case: Case) -> Finding | None:
     ):
         return None
     treated = treatment.apply(real)
+    if not has_edges_like(x, treated, real):
+        return None
     mine, theirs = (measures.thumbnail_distance(y[:500], treated) for y in (x, treatment.apply(held_out)))
     if mine > 1.35 * theirs:
         return None
@@ -117,6 +120,13 @@ def correct_treatment(case: Case) -> Finding | None:
         Evidence("share of it that is left when the real images are treated in the same way", left, context=True),
     )
     return Finding("saved_wrongly", "severe", evidence, f"They look like real images {treatment.name}.")
+
+
+def has_edges_like(x: Tensor, treated: Tensor, real: Tensor) -> bool:
+    """Are black and white as frequent as after a treatment, wherever it changes how frequent they are?"""
+    mine, theirs, sound = (torch.stack([y <= -EDGE, y >= EDGE]).flatten(1).double().mean(1) for y in (x, treated, real))
+    changed = (theirs - sound).abs() > 0.2 * sound
+    return bool(((mine - theirs).abs() < (mine - sound).abs())[changed].all())
 
 
 def least_left_by_rescaling(values: Tensor, real: Tensor) -> float:
