@@ -66,8 +66,9 @@ class Monitor:
         G, D: nets or functions, as `examine` takes its generator and discriminator; D may be None. Where there are
             several games, as CycleGAN has, mappings with the same names: of a G that turns pictures into pictures the
             input is the real images of the other name. Or tuples in the usual order, (G_AB, G_BA), (D_A, D_B) and
-            (A, B): G_AB turns pictures of A into pictures of B, which D_B judges. Nets that start from noise, and
-            functions, are in the order of their real images.
+            (A, B): G_AB turns pictures of A into pictures of B, which D_B judges. (In CycleGAN's own code netG_A makes
+            B and netD_A judges B, so there it is (netG_A, netG_B), (netD_B, netD_A) and (A, B).) Nets that start from
+            noise, and functions, are in the order of their real images.
         real: the real images, as for `examine`; a mapping by the same names, or a tuple, where they differ.
         held_out: real images that D is not trained on, to see whether it learns its own by heart; likewise.
         every: steps between looks. None: so seldom that looks take at most `share` of the time.
