@@ -105,8 +105,8 @@ def test_looks_take_their_share_of_the_time(real, monkeypatch):
         now[0] += 0.1  # a step
         monitor.step(d_loss=1.2, g_loss=0.9)
     looks = len(monitor.rows)
-    assert 19 <= looks <= 21  # of 1,000 seconds two percent
-    assert looks / now[0] <= 0.021
+    assert 16 <= looks <= 18  # of 1,000 seconds two percent, less what is kept for storing the losses
+    assert looks / now[0] <= 0.02
 
 
 def test_a_step_does_not_read_a_tensor_before_a_look(real):

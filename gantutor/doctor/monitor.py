@@ -31,6 +31,7 @@ FIRST = 10  # steps before the first look
 AT_ONCE = {"non_finite"}  # said at first sight; anything else has to last
 LASTING = 0.25  # of all looks so far; three at least
 MOST_ENTRIES = 8000  # of each loss that are kept
+LOOKING = 0.85  # of `share`: the rest pays for storing the losses, and for a step after a look, which finds caches cold
 GONE = 3  # looks without a finding until it has gone
 FEWEST_LOOKS = 10  # that are judged together
 FIRST_PLATEAU = 20  # looks before it is said that nothing gets better
@@ -171,7 +172,7 @@ class Monitor:
             return self.steps % self.every == 0
         if not self.rows:
             return self.steps >= FIRST
-        return time.perf_counter() - self.looked_until >= self.cost * (1 / self.share - 1)
+        return time.perf_counter() - self.looked_until >= self.cost * (1 / (LOOKING * self.share) - 1)
 
     def look(self) -> None:
         """Look at the losses and at samples now. `step` does this by itself."""
