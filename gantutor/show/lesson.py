@@ -88,16 +88,16 @@ def rows(pictures: "Mapping[str, Picture]") -> "Image.Image":
     cells = []
     for name, picture in pictures.items():
         image, label = as_image(picture, DENSITY), written(name, 16 * TEXT, TEXT)
-        cells += [padded(label, image.height), image]
+        cells += [padded(label, image.height, SPACE // 2), image]
     return in_rows(cells, 2, SPACE // 2)
 
 
-def padded(image: "Image.Image", height: int) -> "Image.Image":
-    """A picture in the middle of a white one that is at least so high."""
+def padded(image: "Image.Image", height: int, sides: int = 0) -> "Image.Image":
+    """A picture in the middle of a white one that is at least so high, and has so many more pixels on each side."""
     from PIL import Image
 
-    sheet = Image.new("RGB", (image.width, max(height, image.height)), "white")
-    sheet.paste(image, (0, (sheet.height - image.height) // 2))
+    sheet = Image.new("RGB", (image.width + 2 * sides, max(height, image.height)), "white")
+    sheet.paste(image, (sides, (sheet.height - image.height) // 2))
     return sheet
 
 
