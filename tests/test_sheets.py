@@ -2,6 +2,7 @@
 
 import io
 
+import matplotlib.style
 import numpy as np
 import pytest
 import torch
@@ -40,6 +41,18 @@ def test_sheets_with_lines_are_cut_into_what_they_were_made_of(pictures, gap, va
     np.testing.assert_array_equal(tiles.cut(made, grid), pictures[:count])
 
 
+@pytest.mark.parametrize("gap", [0, 1, 2, 4])
+def test_several_sheets_of_four_whose_lines_are_as_black_as_the_digits_ground(gap):
+    made = [sheet(DIGITS[k * 4 : k * 4 + 4], 2, gap, 0) for k in range(8)]
+    assert sheets.find_grid(made) == tiles.Grid(2, 2, 28, 28, gap, gap)
+
+
+def test_plotted_digits_on_a_dark_ground_are_not_cut_across():
+    with matplotlib.style.context("dark_background"):
+        shown = [plotted(DIGITS[k * 25 : k * 25 + 25], 5, 5) for k in range(2)]
+    assert sheets.find_grid(shown) is None
+
+
 @pytest.mark.parametrize("margin", [0, 2, 4])
 @pytest.mark.parametrize("columns", [5, 8])
 def test_sheets_without_lines(margin, columns):
@@ -53,7 +66,7 @@ def test_sheets_without_lines(margin, columns):
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_single_pictures_are_no_sheets(pictures, scale):
     for k in range(0, 60, 3):
-        for count in (1, 3):
+        for count in (1, 3, 8):
             large = [p.repeat(scale, 0).repeat(scale, 1) for p in pictures[k : k + count]]
             smooth = [np.asarray(Image.fromarray(p).resize((len(p) * scale,) * 2)) for p in pictures[k : k + count]]
             for shown in (large, smooth):

@@ -13,6 +13,7 @@ from gantutor.data.tiles import ENOUGH, FEWEST, LEAST, MANY, Grid, grey, is_fill
 WIDEST = 16  # pixels of a line between tiles
 BLUR = 9  # grey values that JPEG blurs a line by, on average
 TITLE = 0.15  # share of the height of a tile that a title above it may have
+SEVERAL = 4  # sheets that show the same lines: few tiles in each are enough then
 CLOSE = 24  # grey values from the colour of the frame that JPEG may add to a pixel of a line
 
 
@@ -36,6 +37,8 @@ def find_grid(pictures: Sequence[np.ndarray]) -> Grid | None:
     if touching:
         return max(touching, key=lambda grid: grid.tiles)
     seamless = None if _are_solid(sheets) else find_seamless(sheets, sorted({0, 2, _frame(sheets)}))
+    if seamless and _cuts_across(sheets, seamless):
+        seamless = None
     grids = [grid for grid in (*(clean or blurred), seamless) if grid]
     return max(grids, key=lambda grid: (grid.tiles, grid.is_usual, grid.gap == 0), default=None)
 
@@ -101,7 +104,7 @@ def _parted_by_lines(sheets: list[np.ndarray], lines: Lines) -> list[Grid]:
     """All grids that fit, the best one first.
 
     Where the tiles themselves have margins of the colour of the lines, lines of several widths fit: of these, two
-    pixels are the usual ones. A tile of such a grid must not hold lines of that colour itself, and what is drawn in it
+    pixels are the usual ones, after those that leave tiles of a usual side. A tile of such a grid must not hold lines of that colour itself, and what is drawn in it
     must not be a solid rectangle, which would be the real tile.
     """
     runs = [_runs(~lines.flat(sheets, axis)) for axis in (0, 1)]
@@ -110,11 +113,12 @@ def _parted_by_lines(sheets: list[np.ndarray], lines: Lines) -> list[Grid]:
 
     def is_whole(grid: Grid) -> bool:
         parts = [_count_apart(one, grid.gap) for one in runs]
-        parted = not solid and grid.tiles >= ENOUGH and parts == [grid.rows, grid.columns]
+        enough = grid.tiles >= ENOUGH or len(sheets) >= SEVERAL
+        parted = not solid and enough and parts == [grid.rows, grid.columns]
         return (found[grid] and not _holds_grid(runs, grid)) or parted
 
     def merits(grid: Grid) -> tuple:
-        return grid.tiles, found[grid], grid.height == grid.width, grid.gap == 2, -grid.gap
+        return grid.tiles, found[grid], grid.height == grid.width, grid.is_usual, grid.gap == 2, -grid.gap
 
     return sorted(filter(is_whole, found), key=merits, reverse=True)
 
@@ -128,19 +132,23 @@ def _holds_grid(runs: list[list[tuple[int, int]]], grid: Grid) -> bool:
 def _grids(sheets: list[np.ndarray], lines: Lines) -> list[Grid]:
     flat = [lines.flat(sheets, axis) for axis in (0, 1)]
     found = []
-    for padding in range(1, WIDEST + 1):
+    for padding in range(WIDEST + 1):
         rows, columns = (_divisions(one, padding) for one in flat)
         found += [Grid(r, c, h, w, padding, padding) for (r, h), (c, w) in itertools.product(rows, columns)]
     return [grid for grid in found if grid.tiles >= lines.fewest and all(is_filled(sheet, grid) for sheet in sheets)]
 
 
 def _divisions(flat: np.ndarray, padding: int) -> list[tuple[int, int]]:
-    """All (n, length) such that n tiles of this length, with lines between and around them, fill the axis."""
+    """All (n, length) such that n tiles of this length, with lines between and around them, fill the axis.
+
+    Without lines the tiles themselves have to be of their colour where they meet.
+    """
     found, room = [], len(flat) - padding
     for n in range(1, room // (LEAST + padding) + 1):
         pitch, left = divmod(room, n)
-        lines = np.add.outer(np.arange(n + 1) * pitch, np.arange(padding))  # (n + 1, padding)
-        if not left and flat[lines].all() and not any(flat[y + padding : y + pitch].all() for y in lines[:-1, 0]):
+        starts = np.arange(n + 1) * pitch
+        lines = np.add.outer(starts, np.arange(padding) if padding else [-1, 0]) % len(flat)  # (n + 1, width)
+        if not left and flat[lines].all() and not any(flat[y + padding : y + pitch].all() for y in starts[:-1]):
             found.append((n, pitch - padding))
     return found
 
@@ -176,6 +184,16 @@ def _are_solid(sheets: list[np.ndarray]) -> bool:
 
 def _ends(runs: list[tuple[int, int]]) -> list[int]:
     return [line for start, end in runs for line in (start, end - 1)]
+
+
+def _cuts_across(sheets: list[np.ndarray], grid: Grid) -> bool:
+    """Do tiles meet within what is drawn, although empty bands part it elsewhere?"""
+    for axis, count in enumerate((grid.rows, grid.columns)):
+        end = sheets[0].shape[axis] - grid.margin
+        empty = _lossless(sheets, axis)[grid.margin : end].reshape(count, grid.side)
+        if empty[:, 1:-1].any() and not (empty[1:, 0] | empty[:-1, -1]).all():
+            return True
+    return False
 
 
 # --- runs of lines ----------------------------------------------------------------------------------------------------
