@@ -154,8 +154,8 @@ def plotted(pictures, rows, size, adjust=None, tight=False, title=None, names=Fa
     return drawn_by(figure)
 
 
-def drawn_by(figure):
-    figure.savefig(written := io.BytesIO())
+def drawn_by(figure, **options):
+    figure.savefig(written := io.BytesIO(), **options)
     return np.asarray(Image.open(written).convert("RGB"))
 
 
@@ -189,6 +189,38 @@ def test_plotted_sheets_are_called_so(tmp_path, pictures, plot):
     save(tmp_path, [PLOTTED[plot](pictures)])
     with pytest.raises(BadInput, match="looks like a contact sheet"):
         read(tmp_path)
+
+
+def plot_of_one(picture, size=(4, 4), tight=None, ticks=True, title=None):
+    """A picture as matplotlib plots it alone."""
+    figure = Figure(size)
+    axes = figure.subplots()
+    axes.imshow(picture)
+    axes.set_axis_on() if ticks else axes.set_axis_off()
+    axes.set_title(title)
+    return drawn_by(figure, bbox_inches=tight)
+
+
+@pytest.mark.parametrize("pictures", [DIGITS, FACES], ids=["digits", "faces"])
+@pytest.mark.parametrize(
+    "options", [{}, {"ticks": False}, {"size": (6.4, 4.8)}, {"title": "7"}, {"tight": "tight"}], ids=str
+)
+def test_pictures_that_were_plotted_one_by_one(tmp_path, pictures, options):
+    shown = [plot_of_one(picture, **options) for picture in pictures[:12]]
+    save(tmp_path, shown)
+    made, said = read(tmp_path)
+    assert len(made) == 12
+    assert any("12 of 12 pictures have the same frame" in sentence for sentence in said)
+    assert not sheets.are_plotted(shown[:3])  # three may be alike by chance
+
+
+@pytest.mark.parametrize("pictures", [DIGITS, FACES], ids=["digits", "faces"])
+def test_neither_pictures_nor_sheets_of_them_are_called_plotted(pictures):
+    for scale in (1, 4):
+        for k in range(0, 64, 8):
+            assert not sheets.are_plotted([p.repeat(scale, 0).repeat(scale, 1) for p in pictures[k : k + 8]])
+    for gap in (0, 2):
+        assert not sheets.are_plotted([sheet(pictures[k * 16 : k * 16 + 16], 4, gap, 255) for k in range(8)])
 
 
 def test_few_large_pictures_may_be_sheets_for_all_that(tmp_path):
@@ -242,6 +274,7 @@ def test_patterns_are_no_sheets(draw, size):
         shown = [draw(seed, size) for seed in range(count)]
         assert sheets.find_grid(shown) is None
         assert not sheets.is_spoiled_sheet(shown)
+        assert not sheets.are_plotted(shown)
 
 
 # --- folders ---------------------------------------------------------------------------------------------------------

@@ -154,6 +154,7 @@ class Batch:
     ground: str = "white"  # where they are transparent
     grey: bool = False  # whether all are read as grey
     sheets: Grid | None = None  # how most of them are laid out, if they are contact sheets
+    framed: int = 0  # how many of them have the same frame around them
     facts: Counter[str] = field(default_factory=Counter)  # what was done to how many pictures
 
 
@@ -272,6 +273,9 @@ def _layout(path: Path, items: list[Item], batch: Batch) -> Grid | None:
     shown = [pixels for pixels in shown if pixels.shape == shown[0].shape]
     if not shown:
         return None
+    if sheets.are_plotted(shown):
+        batch.framed = len(items)
+        return None
     if grid := sheets.find_grid(shown):
         return grid
     if len(batch.items) < FEW and sheets.is_spoiled_sheet(shown):
@@ -338,6 +342,12 @@ def _changed(batch: Batch, count: int, side: int, grey: bool | None) -> Iterator
                 f"{lossy:,} of {len(batch.items):,} sheets are JPEGs, whose compression blurs the pictures and can "
                 "pass for low fidelity: .png keeps them as they are."
             )
+    elif batch.framed:
+        yield (
+            f"{batch.framed:,} of {len(batch.items):,} pictures have the same frame around them, which counts as part "
+            "of them. If they are plots that savefig wrote, save the pictures themselves, with plt.imsave or "
+            "torchvision's save_image."
+        )
     elif len(batch.items) < FEW_PICTURES and min(item.header.side for item in batch.items) >= LARGE:
         read = "The file" if len(batch.items) == 1 else f"Each of the {len(batch.items):,} files"
         yield (

@@ -14,6 +14,9 @@ WIDEST = 16  # pixels of a line between tiles
 BLUR = 9  # grey values that JPEG blurs a line by, on average
 TITLE = 0.15  # share of the height of a tile that a title above it may have
 SEVERAL = 4  # sheets that show the same lines: few tiles in each are enough then
+EDGE = 0.45  # share of a row or column that an edge of a plot takes
+OUTSIDE = 0.01  # share of the side of a plot that is empty at its border, at least; and that an edge may take
+PLAIN = 2.0  # grey values by which its colour varies there
 CLOSE = 24  # grey values from the colour of the frame that JPEG may add to a pixel of a line
 
 
@@ -60,6 +63,32 @@ def is_spoiled_sheet(pictures: Sequence[np.ndarray]) -> bool:
     return any(is_block_of_tiles(blocks) for blocks in _blocks(sheets, runs))
 
 
+def are_plotted(pictures: Sequence[np.ndarray]) -> bool:
+    """Has each of these pictures, four at least, the same edges of a plot or a frame around it, at the same place?
+
+    Args:
+        pictures: uint8 (H, W) or (H, W, 3), all of one shape.
+    """
+    sheets = [grey(picture) for picture in pictures]
+    corners = [sheet[0, 0] for sheet in sheets]
+    if len(sheets) < SEVERAL or np.ptp(corners) > PLAIN or not all(map(_is_plain_outside, sheets)):
+        return False
+    for axis in (0, 1):
+        steps = [(abs(np.diff(sheet, axis=axis)) > CLOSE).mean(1 - axis) for sheet in sheets]
+        edges = np.flatnonzero(np.quantile(steps, 0.25, axis=0) > EDGE) / sheets[0].shape[axis]
+        if not len(edges) or edges[-1] - edges[0] < 1 / 3:
+            return False
+        if ((edges > edges[0] + OUTSIDE) & (edges < edges[-1] - OUTSIDE)).any():
+            return False
+    return True
+
+
+def _is_plain_outside(sheet: np.ndarray) -> bool:
+    height, width = (math.ceil(OUTSIDE * length) for length in sheet.shape)
+    bands = (sheet[:height], sheet[-height:], sheet[:, :width], sheet[:, -width:])
+    return all(abs(band - sheet[0, 0]).max() <= PLAIN for band in bands)
+
+
 def _blocks(sheets: list[np.ndarray], runs: list[list[tuple[int, int]]]) -> Iterator[list[np.ndarray]]:
     """Where tiles may be: in everything, or in the first of several blocks, or in this without the axes around it."""
     whole = [(one[0][0], one[-1][1]) for one in runs]
@@ -104,8 +133,8 @@ def _parted_by_lines(sheets: list[np.ndarray], lines: Lines) -> list[Grid]:
     """All grids that fit, the best one first.
 
     Where the tiles themselves have margins of the colour of the lines, lines of several widths fit: of these, two
-    pixels are the usual ones, after those that leave tiles of a usual side. A tile of such a grid must not hold lines of that colour itself, and what is drawn in it
-    must not be a solid rectangle, which would be the real tile.
+    pixels are the usual ones, after those that leave tiles of a usual side. A tile of such a grid must not hold lines
+    of that colour itself, and what is drawn in it must not be a solid rectangle, which would be the real tile.
     """
     runs = [_runs(~lines.flat(sheets, axis)) for axis in (0, 1)]
     solid = _ends_differ(sheets, runs, lines)
