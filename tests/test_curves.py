@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gantutor import doctor
-from gantutor.doctor.logs import curves, swings, training_log
+from gantutor.doctor.logs import game, swings, training_log
 from gantutor.errors import BadInput
 
 
@@ -224,6 +224,17 @@ def test_limits(history, names):
     assert examined(history).names == names
 
 
+@pytest.mark.parametrize(
+    ("g_loss", "least"),
+    [(1.1 * torch.exp(T / 190), 30), (torch.where(T < 300, 1, 210.0), 100), (1 + 20 * T, 20)],
+    ids=["exponentially", "early and for good", "steadily"],
+)
+def test_the_evidence_of_divergence_names_the_bound_that_was_passed(g_loss, least):
+    history = {"d_loss": 1.2 + noise(1000, 0.1), "g_loss": g_loss}
+    (evidence,) = examined(history).findings[0].evidence
+    assert evidence.high == least < evidence.value
+
+
 @pytest.mark.parametrize("name", histories.KINDS)
 def test_simulated_trainings(name):
     answer = histories.KINDS[name][0]
@@ -293,9 +304,9 @@ def test_every_game_of_several_is_judged_with_its_own_players():
     ],
 )
 def test_the_kind_of_loss_is_guessed_and_said(history, kind):
-    (game,) = training_log.read(history).games.values()
-    assert curves.kind_of_loss(game) == kind
-    assert any(curves.LOSSES[kind] in note for note in examined(history).notes)
+    (columns,) = training_log.read(history).games.values()
+    assert game.kind_of_loss(columns) == kind
+    assert any(game.LOSSES[kind] in note for note in examined(history).notes)
 
 
 def test_what_was_not_judged_is_always_named():

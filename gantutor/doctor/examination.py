@@ -20,7 +20,7 @@ from gantutor.doctor.findings import AILMENTS, Diagnosis, Evidence, Finding
 from gantutor.doctor.images import image_tests
 from gantutor.doctor.images.collected import collect, few_of, top_of
 from gantutor.doctor.images.inputs import MIN_IMAGES, Case, Labels, Pictures, how_many, prepare
-from gantutor.doctor.logs import curves, training_log
+from gantutor.doctor.logs import curves, game, training_log
 from gantutor.doctor.nets import net_tests
 from gantutor.doctor.nets.borrowed import in_mode
 from gantutor.doctor.nets.discriminators import AnyDiscriminator
@@ -99,7 +99,7 @@ def examine(
         if len(case.samples) >= MIN_IMAGES:
             findings += image_tests.examine_images(case)
             findings += net_tests.examine_generator(case, G, sound=not findings)
-        findings += net_tests.examine_discriminator(case, D, critic=curves.is_critic(log))
+        findings += net_tests.examine_discriminator(case, D, critic=game.is_critic(log))
         findings += curves.examine_log(log)
     return Diagnosis(
         ranked(findings), case.data, case.extractor.name, (*notes, *case.notes, *log.notes),
@@ -126,11 +126,11 @@ def is_net(thing: object) -> bool:
 def examine_log_alone(log: training_log.Log) -> Diagnosis:
     """The diagnosis from a training log without images. Raises `BadInput` if nothing in it can be judged."""
     findings = [*find_non_finite(log), *curves.examine_log(log)]
-    if not findings and not any(map(curves.judged, log.games.values())):
+    if not findings and not any(map(game.judged, log.games.values())):
         seen = " ".join(["nothing in this log can be judged.", *log.notes])
         raise BadInput(
             f"{seen} Name the columns d_loss, g_loss, d_real (D's output for real images), d_fake (for samples) or "
-            f"g_grad_norm, with {curves.FEWEST} rows or more."
+            f"g_grad_norm, with {game.FEWEST} rows or more."
         )
     return Diagnosis(
         ranked(findings), "", "", tuple(log.notes), curves=specimens.drawn(log), open=tuple(dict.fromkeys(log.open))

@@ -19,7 +19,7 @@ from gantutor.doctor.examination import examine, find_non_finite, ranked
 from gantutor.doctor.findings import AILMENTS, Diagnosis, Finding
 from gantutor.doctor.glances import Onlooker
 from gantutor.doctor.images.collected import collect, top_of
-from gantutor.doctor.logs import curves, training_log
+from gantutor.doctor.logs import curves, game, training_log
 from gantutor.doctor.nets.watched import WatchedWeights
 from gantutor.errors import BadInput, real_number, whole_number
 from gantutor.files import replacing
@@ -180,7 +180,7 @@ class Monitor:
         fresh = self.take_in()
         findings = find_non_finite(training_log.Log(others=fresh))
         log = self.log()
-        critic = curves.is_critic(log)
+        critic = game.is_critic(log)
         with self.own_randomness():
             glances = {name: onlooker.look(critic) for name, onlooker in self.onlookers.items()}
         row = {"step": float(self.steps)}
