@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from gantutor.data import Images
 from gantutor.doctor import measures
-from gantutor.doctor.images import extractors, inputs
+from gantutor.doctor.images import arrays, classes, extractors, inputs
 from gantutor.errors import BadInput
 from gantutor.metrics import classifier
 
@@ -19,7 +19,7 @@ def drawn() -> Images:
 
 
 def form(x, notes=None):
-    return inputs.to_images(x, "the samples", [] if notes is None else notes)
+    return arrays.to_images(x, "the samples", [] if notes is None else notes)
 
 
 @pytest.mark.parametrize(
@@ -80,27 +80,27 @@ def test_axes_in_another_order_are_named(shape, cure):
 
 
 def test_labels():
-    assert inputs.to_labels(None, 3, "the labels") is None
+    assert classes.to_labels(None, 3, "the labels") is None
     for good in (
         [0, 1, 2], np.array([0.0, 1, 2]), torch.tensor([0, 1, 2], dtype=torch.uint8), [[0], [1], [2]], np.eye(3),
     ):  # fmt: skip
-        assert inputs.to_labels(good, 3, "the labels").tolist() == [0, 1, 2]
+        assert classes.to_labels(good, 3, "the labels").tolist() == [0, 1, 2]
     for bad in ([0, 1], [0, 1, -1], [0, 1, 0.5], ["a", "b", "c"], [[0, 1], [1, 1], [0, 1]], [0, 1, float("nan")]):
         with pytest.raises(BadInput, match="the labels .*each of the 3 images"):
-            inputs.to_labels(bad, 3, "the labels")
+            classes.to_labels(bad, 3, "the labels")
 
 
 def test_sizes_and_channels_are_brought_together_with_a_note(drawn):
     real, notes = drawn.pixels[:70], []
-    assert torch.equal(inputs.match_shape(real, real, notes), real)
+    assert torch.equal(arrays.match_shape(real, real, notes), real)
     assert notes == []
     doubled = real.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    assert inputs.match_shape(doubled, real, notes).shape == real.shape
+    assert arrays.match_shape(doubled, real, notes).shape == real.shape
     assert "56×56 pixels and were resized to the 28×28" in notes[0]
-    torch.testing.assert_close(inputs.match_shape(real.expand(-1, 3, -1, -1), real, notes), real)
-    assert inputs.match_shape(real, real.expand(-1, 3, -1, -1), notes).shape[1] == 3
+    torch.testing.assert_close(arrays.match_shape(real.expand(-1, 3, -1, -1), real, notes), real)
+    assert arrays.match_shape(real, real.expand(-1, 3, -1, -1), notes).shape[1] == 3
     with pytest.raises(BadInput, match="2 channels and the real images 1"):
-        inputs.match_shape(real.expand(-1, 2, -1, -1), real, [])
+        arrays.match_shape(real.expand(-1, 2, -1, -1), real, [])
 
 
 @pytest.mark.parametrize(("side", "doubted"), [(28, False), (54, False), (56, True), (120, True)])
@@ -113,7 +113,7 @@ def test_much_larger_samples_may_be_sheets(drawn, side, doubted):
 @pytest.mark.parametrize("make", [lambda x: (x + 1) / 2, lambda x: (x + 1) * 127.5])
 def test_real_images_of_another_range_are_read_with_a_note(drawn, make):
     notes = []
-    torch.testing.assert_close(inputs.to_real_images(make(drawn.pixels), "the real images", notes), drawn.pixels)
+    torch.testing.assert_close(arrays.to_real_images(make(drawn.pixels), "the real images", notes), drawn.pixels)
     assert notes[0].startswith("The real images lie in [0, ")
 
 
@@ -128,14 +128,14 @@ def test_real_images_of_another_range_are_read_with_a_note(drawn, make):
 )
 def test_a_reference_must_be_sound(drawn, spoil, word):
     with pytest.raises(BadInput, match=f"the real images .*{word}"):
-        inputs.to_real_images(spoil(drawn.pixels), "the real images", [])
+        arrays.to_real_images(spoil(drawn.pixels), "the real images", [])
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int32])
 def test_whole_numbers_beyond_a_byte_are_told_as_they_were_given(drawn, kind):
     x = ((drawn.pixels.numpy() + 1) / 2 * 4095).astype(kind)
     with pytest.raises(BadInput, match=r"whole numbers from 0 to 4095: .* 2 \* \(x - 0\) / 4095 - 1"):
-        inputs.to_training_images(x, [])
+        arrays.to_training_images(x, [])
 
 
 def prepare(drawn, samples=None, **options):
@@ -187,8 +187,8 @@ def test_bytes_are_checked_too(drawn, pixels, word):
 
 
 def test_fewer_large_images_are_examined():
-    assert inputs.how_many(torch.zeros(1, 1, 28, 28)) == inputs.MAX_IMAGES
-    assert 4000 <= inputs.how_many(torch.zeros(1, 3, 64, 64)) < 5000
+    assert arrays.how_many(torch.zeros(1, 1, 28, 28)) == arrays.MAX_IMAGES
+    assert 4000 <= arrays.how_many(torch.zeros(1, 3, 64, 64)) < 5000
 
 
 def test_finite_samples_keep_their_labels(drawn):
@@ -328,33 +328,33 @@ def named(images, classes):
 def test_classes_are_matched_by_name(drawn):
     few, notes, left_open = named(drawn, ["b", "c"]), [], []
     real = named(drawn, ["a", "b", "c"])
-    assert torch.equal(inputs.match_names(few, real, None, None, notes, left_open), few.labels + 1)
+    assert torch.equal(classes.match_names(few, real, None, None, notes, left_open), few.labels + 1)
     assert notes == ["Of the classes of the real images the samples lack a."]
-    assert inputs.match_names(named(drawn, "01"), real, None, None, notes, left_open) is None
+    assert classes.match_names(named(drawn, "01"), real, None, None, notes, left_open) is None
     assert "classes of the samples are 0, 1, but those of the real images are a, b, c" in left_open[0]
     numbers = named(drawn, ["0", "1", "10", "2"])  # in the order of the alphabet
-    assert inputs.match_names(drawn.pixels, numbers, torch.tensor([10, 2, 0]), None, notes, left_open).tolist() == [
+    assert classes.match_names(drawn.pixels, numbers, torch.tensor([10, 2, 0]), None, notes, left_open).tolist() == [
         2,
         3,
         0,
     ]
     assert torch.equal(
-        inputs.match_names(named(drawn, "01"), drawn.pixels, None, drawn.labels, [], []), drawn.labels % 2
+        classes.match_names(named(drawn, "01"), drawn.pixels, None, drawn.labels, [], []), drawn.labels % 2
     )
 
 
 def test_labels_may_be_names(drawn):
     real, notes, left_open = named(drawn, ["cat", "dog", "newt"]), [], []
     words = np.array(real.classes)[real.labels]
-    assert torch.equal(inputs.match_names(drawn.pixels, real, words, None, notes, left_open), real.labels)
+    assert torch.equal(classes.match_names(drawn.pixels, real, words, None, notes, left_open), real.labels)
     assert torch.equal(
-        inputs.match_names(drawn.pixels, drawn.pixels, words[:, None], words, notes, left_open), real.labels
+        classes.match_names(drawn.pixels, drawn.pixels, words[:, None], words, notes, left_open), real.labels
     )
-    assert torch.equal(inputs.match_names(real, drawn.pixels, None, words, notes, left_open), real.labels)
+    assert torch.equal(classes.match_names(real, drawn.pixels, None, words, notes, left_open), real.labels)
     assert notes == []
-    assert inputs.match_names(drawn.pixels, real, list(np.char.upper(words)), None, notes, left_open) is None
+    assert classes.match_names(drawn.pixels, real, list(np.char.upper(words)), None, notes, left_open) is None
     assert "classes of the samples are CAT, DOG, NEWT, but those of the real images are cat, dog, newt" in left_open[0]
-    assert inputs.match_names(drawn.pixels, drawn.pixels, words, None, notes, left_open) is None
+    assert classes.match_names(drawn.pixels, drawn.pixels, words, None, notes, left_open) is None
     assert "the real images have none" in left_open[1]
     case = prepare(drawn, real_labels=np.array(list("abcdefghij"))[drawn.labels], labels=["c"] * 80)
     assert case.labels.tolist() == [2] * 80

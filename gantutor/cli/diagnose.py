@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gantutor import doctor
-    from gantutor.doctor.images import inputs
+    from gantutor.doctor.images import classes
 
 
 LOGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".log", ".out")
@@ -64,7 +64,7 @@ def is_log(path: Path) -> bool:
 def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
     from gantutor import data, doctor
     from gantutor.data.pictures import TRANSPARENT
-    from gantutor.doctor.images import files, inputs
+    from gantutor.doctor.images import arrays, files
 
     if is_log(args.samples):
         raise BadInput(f"{args.samples} is a log, not images: give it as --history {quoted(args.samples)}.")
@@ -74,7 +74,7 @@ def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
         raise unknown("data set, file or folder", args.against, data.NAMES)
     samples, labels, notes = files.load(args.samples)
     held_out, ground = None, "white"
-    real: inputs.Pictures
+    real: arrays.Pictures
     if args.against in data.CLASSES:
         note(f"Reading {args.against} …")
         real, real_labels, held_out = data.load(args.against), None, data.load(args.against, "test")
@@ -83,7 +83,7 @@ def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
         notes += more
         if any(TRANSPARENT in sentence for sentence in more):
             on_black = files.load(args.against, most=files.side_of(samples), ground="black", real=True).images
-            real = inputs.on_fitting_ground(samples, real, on_black, notes)
+            real = arrays.on_fitting_ground(samples, real, on_black, notes)
             ground = "black" if real is on_black else "white"
     labels = usable(labels, len(samples), f"{args.samples.name}: the labels", notes)
     real_labels = usable(real_labels, len(real), f"{Path(args.against).name}: the labels", notes)
@@ -100,14 +100,14 @@ def examine_samples(args: argparse.Namespace) -> "doctor.Diagnosis":
     return replace(diagnosis, notes=(*notes, *diagnosis.notes))
 
 
-def usable(labels: "inputs.Labels | None", count: int, what: str, notes: list[str]) -> "inputs.Labels | None":
+def usable(labels: "classes.Labels | None", count: int, what: str, notes: list[str]) -> "classes.Labels | None":
     """The labels of a file, unless they are something else than a class for each image; a note says so."""
-    from gantutor.doctor.images import inputs
+    from gantutor.doctor.images import classes
 
-    if labels is None or len(labels) != count or inputs.are_names(labels):
+    if labels is None or len(labels) != count or classes.are_names(labels):
         return labels
     try:
-        return inputs.to_labels(labels, count, what)
+        return classes.to_labels(labels, count, what)
     except BadInput:
         shape = tuple(labels.shape) if hasattr(labels, "shape") else (count,)
         notes.append(f"{what} {shape} are not one whole number, 0 or more, for each image, and were not used.")

@@ -18,8 +18,10 @@ from torch import nn
 from gantutor.doctor import specimens
 from gantutor.doctor.findings import AILMENTS, Diagnosis, Evidence, Finding
 from gantutor.doctor.images import image_tests
+from gantutor.doctor.images.arrays import MIN_IMAGES, Pictures, how_many
+from gantutor.doctor.images.classes import Labels
 from gantutor.doctor.images.collected import collect, few_of, top_of
-from gantutor.doctor.images.inputs import MIN_IMAGES, Case, Labels, Pictures, how_many, prepare
+from gantutor.doctor.images.inputs import Case, prepare
 from gantutor.doctor.logs import curves, game, training_log
 from gantutor.doctor.nets import net_tests
 from gantutor.doctor.nets.borrowed import in_mode

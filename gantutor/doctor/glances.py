@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gantutor import metrics
 from gantutor.doctor import measures
 from gantutor.doctor.findings import Evidence, Finding
-from gantutor.doctor.images.inputs import MIN_IMAGES, Pictures, match_shape, to_images, to_real_images
+from gantutor.doctor.images.arrays import MIN_IMAGES, Pictures, match_shape, to_images, to_real_images
 from gantutor.doctor.images.saving import COLLAPSED
 from gantutor.doctor.nets import net_tests
 from gantutor.doctor.nets.borrowed import in_mode

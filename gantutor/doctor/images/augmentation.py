@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from gantutor.doctor import measures
 from gantutor.doctor.findings import Evidence, Finding, grade
-from gantutor.doctor.images.inputs import MIN_IMAGES, Case
+from gantutor.doctor.images.arrays import MIN_IMAGES
+from gantutor.doctor.images.inputs import Case
 from gantutor.metrics import nearest_neighbours
 
 SOME, MANY = 600, 1500  # samples and real images that are compared

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from gantutor.data import Images
-from gantutor.doctor.images.inputs import Labels, Pictures, note, to_images
+from gantutor.doctor.images.arrays import Pictures, note, to_images
+from gantutor.doctor.images.classes import Labels
 from gantutor.errors import BadInput, reason
 
 MOST = 60_000  # pictures that are read

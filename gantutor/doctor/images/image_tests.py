@@ -15,9 +15,10 @@ from gantutor import metrics
 from gantutor.data.listing import some
 from gantutor.doctor import measures
 from gantutor.doctor.findings import Evidence, Finding, grade, telling
+from gantutor.doctor.images.arrays import MIN_SIDE
 from gantutor.doctor.images.augmentation import find_leaks, most_by_chance
 from gantutor.doctor.images.extractors import Extracted
-from gantutor.doctor.images.inputs import MIN_SIDE, Case
+from gantutor.doctor.images.inputs import Case
 from gantutor.doctor.images.proportions import judge_shapes
 from gantutor.doctor.images.saving import COLLAPSED, correct_saving, relative_variance
 from gantutor.metrics import clusters, nearest_neighbours

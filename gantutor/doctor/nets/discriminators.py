@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from gantutor.doctor.images.inputs import note
+from gantutor.doctor.images.arrays import note
 from gantutor.doctor.nets.borrowed import Failed, attempt, check_kind, nets_of, weight_of
 from gantutor.errors import BadInput
 from gantutor.models import classes_of, pack_of

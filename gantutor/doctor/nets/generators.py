@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from gantutor.doctor.images.inputs import MIN_SIDE, note
+from gantutor.doctor.images.arrays import MIN_SIDE, note
 from gantutor.doctor.nets.borrowed import Failed, attempt, check_kind, nets_of, weight_of
 from gantutor.errors import BadInput
 from gantutor.models import classes_of

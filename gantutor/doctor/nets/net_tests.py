@@ -9,7 +9,8 @@ from torch import Tensor
 from gantutor import metrics
 from gantutor.doctor import measures
 from gantutor.doctor.findings import Evidence, Finding, grade, telling
-from gantutor.doctor.images.inputs import Case, match_shape, to_images
+from gantutor.doctor.images.arrays import match_shape, to_images
+from gantutor.doctor.images.inputs import Case
 from gantutor.doctor.nets.borrowed import in_mode
 from gantutor.doctor.nets.discriminators import AnyDiscriminator
 from gantutor.doctor.nets.generators import AnyGenerator
