@@ -67,6 +67,16 @@ def test_the_mode_of_the_generator_is_put_back():
     assert G.training
 
 
+def test_grey_images_beside_colours_get_no_tint():
+    grey = np.random.default_rng(0).integers(0, 256, (60, 60, 1), np.uint8).repeat(3, 2)
+    coloured = np.random.default_rng(1).integers(0, 256, (60, 60, 3), np.uint8)
+    picture = Image.fromarray(np.concatenate([grey, coloured], 1))
+    shown = np.asarray(films.reduced(picture, films.palette(picture)).convert("RGB")).astype(int)
+    assert np.ptp(shown[:, :60], axis=2).max() <= 1
+    assert abs(shown[:, :60] - grey).max() <= 14
+    assert np.ptp(shown[:, 60:], axis=2).max() > 100
+
+
 @pytest.mark.parametrize("ending", ["png", "gif"])
 def test_films_hold_their_pictures_in_order_and_play_without_end(tmp_path, ending):
     pictures = [Image.new("L", (8, 6), 25 * i) for i in range(10)]

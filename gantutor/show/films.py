@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 KINDS = (".png", ".gif", ".mp4")
 SHADES, GREYS = 56, 27  # colours of a film in a notebook, and of one that is grey …
+TINTED = 0.05  # share of grey pixels in a coloured film from which on it needs greys of its own
 TINTS = ("#78b2d6", "#a7cce4", "#d3e5f1", "#eea878", "#f4c7a8", "#fae3d4")  # of `game`, where D is more or less sure
 HOUSE = (REAL, FAKE, GREY, INK, "#c8c8c8", "white", *NEUTRAL[:3], *TINTS)  # … and those that it has in any case
 MOST_BYTES = 2**29  # of all frames of a film that has to be in memory as a whole; writing it takes twice as much more
@@ -232,13 +233,21 @@ def contact_sheet(frames: "Sequence[Image.Image]", size: tuple[int, int]) -> "Im
 def palette(picture: "Image.Image", count: int | None = None) -> "Image.Image":
     """The colours that stand for those of a picture, and with them those of the house, as Pillow's `quantize` wants.
 
+    Where grey images stand beside colours, half of what is left are greys, so that the images get no tint.
+
     Args:
         count: of all colours together; by default as many as a film has.
     """
     from PIL import Image, ImageColor
 
     found = (count or (GREYS if is_grey(picture) else SHADES)) - len(HOUSE)
-    own = picture.quantize(found, Image.Quantize.MEDIANCUT).getpalette() or []
+    pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    grey = np.ptp(pixels.astype(np.int16), axis=1) == 0
+    own: list[int] = []
+    if TINTED < (grey & (pixels[:, 0] > 0) & (pixels[:, 0] < 255)).mean() and not grey.all():
+        own = [level for level in np.linspace(0, 255, found // 2).round().astype(int).tolist() for _ in "rgb"]
+        picture = Image.fromarray(pixels[~grey][None])
+    own += picture.quantize(found - len(own) // 3, Image.Quantize.MEDIANCUT).getpalette() or []
     shades = Image.new("P", (1, 1))
     shades.putpalette([*(value for name in HOUSE for value in ImageColor.getrgb(name)), *own[: 3 * found]])
     return shades
