@@ -244,7 +244,7 @@ def palette(picture: "Image.Image", count: int | None = None) -> "Image.Image":
     pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
     grey = np.ptp(pixels.astype(np.int16), axis=1) == 0
     own: list[int] = []
-    if TINTED < (grey & (pixels[:, 0] > 0) & (pixels[:, 0] < 255)).mean() and not grey.all():
+    if (grey & (pixels[:, 0] > 0) & (pixels[:, 0] < 255)).mean() > TINTED and not grey.all():
         own = [level for level in np.linspace(0, 255, found // 2).round().astype(int).tolist() for _ in "rgb"]
         picture = Image.fromarray(pixels[~grey][None])
     own += picture.quantize(found - len(own) // 3, Image.Quantize.MEDIANCUT).getpalette() or []
