@@ -154,7 +154,7 @@ class Batch:
     ground: str = "white"  # where they are transparent
     grey: bool = False  # whether all are read as grey
     sheets: Grid | None = None  # how most of them are laid out, if they are contact sheets
-    framed: int = 0  # how many of them have the same frame around them
+    framed: int = 0  # how many were looked at and have the same frame around them, if they all have
     facts: Counter[str] = field(default_factory=Counter)  # what was done to how many pictures
 
 
@@ -274,7 +274,7 @@ def _layout(path: Path, items: list[Item], batch: Batch) -> Grid | None:
     if not shown:
         return None
     if sheets.are_plotted(shown):
-        batch.framed = len(items)
+        batch.framed = len(shown)
         return None
     if grid := sheets.find_grid(shown):
         return grid
@@ -344,8 +344,8 @@ def _changed(batch: Batch, count: int, side: int, grey: bool | None) -> Iterator
             )
     elif batch.framed:
         yield (
-            f"{batch.framed:,} of {len(batch.items):,} pictures have the same frame around them, which counts as part "
-            "of them. If they are plots that savefig wrote, save the pictures themselves, with plt.imsave or "
+            f"The pictures seem to be plots: the {batch.framed} that were looked at have the same frame around them, "
+            "which counts as part of them. If savefig wrote them, save the pictures themselves, with plt.imsave or "
             "torchvision's save_image."
         )
     elif len(batch.items) < FEW_PICTURES and min(item.header.side for item in batch.items) >= LARGE:

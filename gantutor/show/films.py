@@ -240,11 +240,12 @@ def palette(picture: "Image.Image", count: int | None = None) -> "Image.Image":
     """
     from PIL import Image, ImageColor
 
-    found = (count or (GREYS if is_grey(picture) else SHADES)) - len(HOUSE)
+    all_grey = is_grey(picture)
+    found = (count or (GREYS if all_grey else SHADES)) - len(HOUSE)
     pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
     grey = np.ptp(pixels.astype(np.int16), axis=1) == 0
     own: list[int] = []
-    if (grey & (pixels[:, 0] > 0) & (pixels[:, 0] < 255)).mean() > TINTED and not grey.all():
+    if (grey & (pixels[:, 0] > 0) & (pixels[:, 0] < 255)).mean() > TINTED and not all_grey:
         own = [level for level in np.linspace(0, 255, found // 2).round().astype(int).tolist() for _ in "rgb"]
         picture = Image.fromarray(pixels[~grey][None])
     own += picture.quantize(found - len(own) // 3, Image.Quantize.MEDIANCUT).getpalette() or []
